@@ -1,0 +1,26 @@
+"""StreamSpace: one vLLM engine, one page, every visitor at the engine's speed. Run it: python app.py [--help]"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "src"))  # a Space installs requirements.txt, not this package
+
+from streamspace.process import exit_with_parent, explained, log_to_terminal
+
+if __name__ == "__mp_main__":
+    exit_with_parent()  # one of vLLM's processes, which execute this file again; the page is none of their business
+else:
+    with explained():
+        from streamspace.config import load_config
+        from streamspace.engine import Engine
+        from streamspace.server import serve
+        from streamspace.ui import build_demo
+
+        log_to_terminal()
+        engine = Engine(load_config(sys.argv[1:] if __name__ == "__main__" else ()))
+        engine.check_flags()
+        demo = build_demo(engine)
+
+if __name__ == "__main__":
+    with explained():
+        serve(engine, demo)

@@ -1,0 +1,1 @@
+"""StreamSpace: put a language model in front of people, on Hugging Face Spaces or at home, at vLLM's own speed."""

@@ -1,0 +1,138 @@
+"""One message from prompt to shown reply: the conversation is fitted into the context, streamed, paced and accumulated.
+
+It knows the engine only as a protocol, and neither vLLM nor Gradio.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Protocol
+
+from streamspace.errors import PromptTooLong
+from streamspace.frames import Pacer, frames
+from streamspace.messages import Delta, Message, Prompt, Reply, Settings
+from streamspace.prompt import clean, without_oldest
+
+
+class Engine(Protocol):
+    """What this room needs of an engine; `streamspace.engine.Engine` is one."""
+
+    @property
+    def max_model_len(self) -> int | None: ...
+
+    async def render_chat(self, messages: Sequence[Message]) -> Prompt: ...
+
+    async def render_text(self, text: str) -> Prompt: ...
+
+    def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]: ...
+
+
+async def stream_chat(
+    engine: Engine, messages: Sequence[Message], settings: Settings, pacer: Pacer
+) -> AsyncGenerator[Reply, None]:
+    """Yield the answer to a conversation so far, once a frame; the last one has a finish reason.
+
+    Where the context is too small, the oldest turns are left out, and every Reply says how many messages that were.
+    Closing this aborts the request in the engine.
+
+    Raises:
+        EngineNotReady, PromptTooLong, BadRequest: before any text.
+        EngineStopped, RequestFailed: at any time; the text that came stands.
+    """
+    prompt, num_left_out = await fit(engine, messages, settings.max_tokens)
+    async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
+        async for reply in replies:
+            yield replace(reply, num_left_out=num_left_out)
+
+
+async def stream_completion(engine: Engine, text: str, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
+    """Yield the continuation of a raw text so far, once a frame; otherwise as `stream_chat`."""
+    prompt = await engine.render_text(clean(text))
+    async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
+        async for reply in replies:
+            yield reply
+
+
+async def stream_in_sequence(
+    engine: Engine, texts: Sequence[str], settings: Settings, pacer: Pacer
+) -> AsyncGenerator[tuple[Reply, ...], None]:
+    """Continue raw texts one after another; yields the replies of all so far. Closes and raises as `stream_completion`."""
+    replies = [Reply()] * len(texts)
+    for number, text in enumerate(texts):
+        async with aclosing(stream_completion(engine, text, settings, pacer)) as stream:
+            async for replies[number] in stream:
+                yield tuple(replies)
+
+
+async def stream_at_once(
+    engine: Engine, texts: Sequence[str], settings: Settings, pacer: Pacer
+) -> AsyncGenerator[tuple[Reply, ...], None]:
+    """Continue raw texts together; yields the replies of all so far, each time one has grown.
+
+    Closing this aborts all of them; so does an error of one, which is raised here. Raises as `stream_completion`.
+    """
+    replies = [Reply()] * len(texts)
+    grown = asyncio.Event()
+
+    async def follow(number: int, text: str) -> None:
+        async with aclosing(stream_completion(engine, text, settings, pacer)) as stream:
+            async for replies[number] in stream:
+                grown.set()
+
+    tasks = [asyncio.create_task(follow(number, text)) for number, text in enumerate(texts)]
+    together = asyncio.gather(*tasks)
+    together.add_done_callback(lambda _: grown.set())
+    try:
+        while not together.done():
+            await grown.wait()
+            grown.clear()
+            yield tuple(replies)
+        together.result()
+    finally:
+        together.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def fit(engine: Engine, messages: Sequence[Message], max_tokens: int) -> tuple[Prompt, int]:
+    """Render a conversation so that `max_tokens` have room after it, or half the context if they are more.
+
+    Whole turns are left out from the oldest on; the system prompt and the last message stay.
+
+    Returns:
+        The prompt, and how many messages were left out.
+
+    Raises:
+        PromptTooLong: the last message does not fit even alone.
+    """
+    kept: tuple[Message, ...] = tuple(messages)
+    while True:
+        shorter = without_oldest(kept)
+        try:
+            prompt = await engine.render_chat(kept)
+        except PromptTooLong:
+            if shorter is None:
+                raise
+        else:
+            if shorter is None or _has_room(prompt, max_tokens, engine.max_model_len):
+                return prompt, len(messages) - len(kept)
+        kept = shorter
+
+
+def _has_room(prompt: Prompt, max_tokens: int, max_model_len: int | None) -> bool:
+    return max_model_len is None or len(prompt.token_ids) + min(max_tokens, max_model_len // 2) <= max_model_len
+
+
+async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
+    reply = Reply()
+    paced = frames(engine.generate(prompt, settings), lambda: pacer.interval_s(len(reply.text)))
+    with pacer.stream():
+        async with aclosing(paced) as deltas:
+            async for delta in deltas:
+                if delta is not None:
+                    reply = Reply(reply.text + delta.text, delta.finish_reason)
+                yield reply  # unchanged after a silence, so that a reader who has gone is noticed
+                if reply.finish_reason is not None:
+                    return

@@ -1,0 +1,214 @@
+"""The operator's choices, read once: environment and command line → one frozen Config.
+
+Every option of ours has an environment name beside its flag, because a Space has no command line; the command line wins.
+All of vLLM's engine flags pass through under vLLM's own names (`--max-model-len 4096` or MAX_MODEL_LEN=4096). Their names
+are read from the text of the installed vLLM, because importing it takes 5 to 10 seconds; their values are checked by
+vLLM's own parser, in `streamspace.llm`, and only when one of them is given.
+"""
+
+import argparse
+import difflib
+import importlib.util
+import os
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from streamspace.errors import ConfigError
+from streamspace.hardware import has_gpu
+
+BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
+GPU_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
+TRUE = ("1", "true", "yes", "on")
+FALSE = ("0", "false", "no", "off", "")
+
+
+def _switch(value: str) -> bool:
+    if value.lower() in TRUE:
+        return True
+    if value.lower() in FALSE:
+        return False
+    raise ValueError("1, true, yes or on; 0, false, no or off")
+
+
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def cast(value: str) -> int:
+        allowed = f"a whole number from {least} to {most}"
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not least <= number <= most:
+            raise ValueError(allowed)
+        return number
+
+    return cast
+
+
+def _option(env: str, flag: str, help: str, cast: Callable[[str], Any] = str, secret: bool = False) -> Any:
+    """A dataclass field that carries where its value comes from."""
+    return field(repr=not secret, metadata={"env": env, "flag": flag, "help": help, "cast": cast})
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the operator chose. `load_config` makes it; nothing changes it afterwards."""
+
+    model: str = _option("MODEL_ID", "--model", "hub id or local folder of the model")
+    revision: str | None = _option("MODEL_REVISION", "--revision", "branch, tag or commit of the model")
+    hf_token: str | None = _option("HF_TOKEN", "--hf-token", "token for gated and private models", secret=True)
+    system_prompt: str = _option("SYSTEM_PROMPT", "--system-prompt", "system prompt that a new chat starts with")
+    max_tokens: int = _option(
+        "MAX_TOKENS", "--max-tokens", "most tokens that one answer may have", _whole_number(1, 1_000_000)
+    )
+    host: str = _option("GRADIO_SERVER_NAME", "--host", "address to listen on; 0.0.0.0 is every address")
+    port: int = _option("GRADIO_SERVER_PORT", "--port", "port to listen on", _whole_number(1, 65535))
+    share: bool = _option("GRADIO_SHARE", "--share", "also open a temporary public link", _switch)
+    space_id: str | None = None  # owner/name on a Hugging Face Space, set there by the platform
+    engine_arguments: tuple[str, ...] = ()  # vLLM's flags as on a command line
+    engine_environ: tuple[tuple[str, str], ...] = ()  # (flag, value) of vLLM's flags given as environment variables
+
+    @property
+    def trusts_remote_code(self) -> bool:
+        """Whether vLLM was told to run the Python files of the model's repository, so that they must be fetched too."""
+        environ = dict(self.engine_environ).get("--trust-remote-code", "")
+        return "--trust-remote-code" in self.engine_arguments or environ.lower() in TRUE
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the model is the one that comes with the project."""
+        return Path(self.model) == BUNDLED_MODEL
+
+    @property
+    def model_name(self) -> str:
+        """The model's name as a visitor sees it: a hub id whole, of a folder only its last part."""
+        return Path(self.model).name if is_path(self.model) else self.model
+
+    @property
+    def model_card(self) -> str | None:
+        """The address of the model's card on the hub; None for a local folder."""
+        return None if is_path(self.model) else f"https://huggingface.co/{self.model}"
+
+
+OPTIONS = {f.name: f.metadata for f in fields(Config) if f.metadata}
+
+
+def is_path(model: str) -> bool:
+    """Whether the operator means a local folder: it begins like a path, or there is such a folder."""
+    return model.startswith(("/", ".", "~")) or Path(model).is_dir()
+
+
+def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What holds where neither the command line nor the environment says otherwise."""
+    return {
+        "model": GPU_MODEL if has_gpu(environ) else str(BUNDLED_MODEL),
+        "revision": None,
+        "hf_token": None,
+        "system_prompt": "",
+        "max_tokens": 2048,
+        "host": "0.0.0.0" if environ.get("SPACE_ID") else "127.0.0.1",
+        "port": 7860,
+        "share": False,
+    }
+
+
+def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the command line and the environment.
+
+    Raises:
+        ConfigError: a name that neither we nor vLLM know, or a value of ours that is not allowed. Values of vLLM's
+            flags are checked by `streamspace.llm.check_flags`.
+        SystemExit: after `--help` was printed.
+    """
+    given, rest = _parser().parse_known_args(list(arguments))
+    values = defaults(environ)
+    for name, option in OPTIONS.items():
+        if value := environ.get(option["env"]):
+            values[name] = _cast(option, option["env"], value)
+        if (value := getattr(given, name)) is not None:
+            values[name] = _cast(option, option["flag"], value)
+    _refuse_unknown(rest)
+    return Config(
+        **values,
+        space_id=environ.get("SPACE_ID") or None,
+        engine_arguments=tuple(rest),
+        engine_environ=_engine_environ(environ),
+    )
+
+
+def engine_flags() -> list[str]:
+    """The long names of vLLM's engine flags, `--config` (a YAML file of them) among them, without importing vLLM.
+
+    Flags of our own (`--model`, `--revision`, `--hf-token`) are left out. A test compares this with vLLM's parser.
+    """
+    found = set(re.findall(r'"(--[a-z0-9][a-z0-9-]*)"', _flag_source())) | {"--config"}
+    return sorted(found - {"--help"} - {option["flag"] for option in OPTIONS.values()})
+
+
+def _flag_source() -> str:
+    package = importlib.util.find_spec("vllm")
+    if package is None or package.origin is None:
+        raise ConfigError("vLLM is not installed: run `make setup`, or pip install -r requirements.txt.")
+    return Path(package.origin).with_name("engine").joinpath("arg_utils.py").read_text(encoding="utf-8")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message[0].upper()}{message[1:]}; `python app.py --help` lists the options.")
+
+    def format_help(self) -> str:
+        names = ", ".join(engine_flags())
+        note = (
+            "All of vLLM's engine flags pass through, each also as an environment variable in capitals "
+            f"(--max-model-len 4096 or MAX_MODEL_LEN=4096): {names}."
+        )
+        return super().format_help() + "\n" + textwrap.fill(note, 110, break_on_hyphens=False) + "\n"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python app.py",
+        description="StreamSpace: a chat page on vLLM, at the engine's own speed.",
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110),
+    )
+    for name, option in OPTIONS.items():
+        text = f"{option['help']} [{option['env']}]"
+        if option["cast"] is _switch:
+            parser.add_argument(option["flag"], dest=name, action="store_const", const="1", help=text)
+        else:
+            parser.add_argument(option["flag"], dest=name, metavar="VALUE", help=text)
+    return parser
+
+
+def _cast(option: Mapping[str, Any], name: str, value: str) -> Any:
+    try:
+        return option["cast"](value)
+    except ValueError as allowed:
+        raise ConfigError(f"{name} is {value!r}; allowed is {allowed}.") from None
+
+
+def _refuse_unknown(arguments: Sequence[str]) -> None:
+    """Refuse a flag that is not vLLM's, at once; what stands between the flags is left to vLLM's parser."""
+    if not arguments:
+        return
+    known = set(engine_flags())
+    if not arguments[0].startswith("-"):
+        raise ConfigError(f"Unexpected argument {arguments[0]!r}; `python app.py --help` lists the options.")
+    for argument in arguments:
+        if not argument.startswith("--"):
+            continue
+        flag = re.split(r"[=.]", argument, maxsplit=1)[0].replace("_", "-")
+        if flag not in known and flag.replace("--no-", "--", 1) not in known:
+            near = difflib.get_close_matches(flag, known | {option["flag"] for option in OPTIONS.values()}, 1)
+            hint = f"did you mean {near[0]}?" if near else "`python app.py --help` lists the options."
+            raise ConfigError(f"Unknown option {argument}: {hint}")
+
+
+def _engine_environ(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    own = {option["env"] for option in OPTIONS.values()}
+    names = {flag.removeprefix("--").replace("-", "_").upper(): flag for flag in engine_flags()}
+    return tuple((flag, environ[env]) for env, flag in names.items() if env not in own and environ.get(env))

@@ -1,0 +1,627 @@
+"""Model id or folder → local folder that vLLM loads without any network; the only module that knows huggingface_hub.
+
+huggingface_hub does the download (its cache, its locks, its resume). Around it: one request that plans everything
+before the first file, progress in bytes with a known total, time-outs everywhere, a check of the disk, another attempt
+after what huggingface_hub gives up on, the cached copy when there is no network, and one sentence for each failure.
+"""
+
+import errno
+import fnmatch
+import functools
+import glob
+import json
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, TypeVar
+from weakref import WeakValueDictionary
+
+from huggingface_hub import HfApi, ModelInfo, constants, get_cached_repo_tree, set_client_factory, snapshot_download
+from huggingface_hub.errors import (
+    CachedRepoTreeNotFoundError,
+    FileMetadataError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.errors import RevisionNotFoundError as HubRevisionNotFoundError
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import httpx  # the client that it uses, httpx2 by now
+from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._validators import validate_repo_id
+from huggingface_hub.utils._xet import abort_xet_session
+
+from streamspace.errors import (
+    BadModelId,
+    BadToken,
+    CacheNotWritable,
+    DiskFull,
+    DownloadCancelled,
+    DownloadFailed,
+    HubFailed,
+    HubOffline,
+    HubTimeout,
+    HubUnreachable,
+    ModelError,
+    ModelGated,
+    ModelNotFound,
+    NotAModelFolder,
+    NoWeights,
+    RevisionNotFound,
+)
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BACKOFF_S = (1.0, 3.0, 9.0)  # the pauses between the attempts: one attempt more than pauses
+CHUNK_BYTES = 256 * 1024  # progress and resuming go in these steps; the library's own 10 MiB are too coarse
+DISK_MARGIN = 1.05  # needed disk over the bytes to fetch
+ORPHAN_AGE_S = 6 * 3600.0  # a temporary file that nobody has written to for so long belongs to a killed process
+POLL_S = 0.1  # how often a waiting fetch looks at `cancelled`
+CANCEL_GRACE_S = 3.0  # how long a cancelled fetch waits for its workers to remove their temporary files
+
+TEXT_PATTERNS = ("*.json", "*.jinja", "*.txt", "*.model", "tokenizer.model*", "*.tiktoken")
+OTHER_RUNTIMES = ("original/*", "metal/*", "onnx/*", "openvino/*", "coreml/*", "gguf/*", ".*")
+TRAINING_STATE = ("training_args.bin", "optimizer.*", "scheduler.*", "scaler.*", "rng_state*")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How much of the model's files is on the local disk."""
+
+    done_bytes: int  # files that were already cached count
+    total_bytes: int
+
+
+def ignore(progress: Progress) -> None:
+    """Take progress and do nothing with it."""
+
+
+def fetch_model(
+    model: str,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    trust_remote_code: bool = False,
+    on_progress: Callable[[Progress], None] = ignore,
+    cancelled: threading.Event | None = None,
+) -> Path:
+    """Return the local folder of a model, fetching from the hub what is missing. Blocks: call it in a worker thread.
+
+    A folder is used as it is. A complete cached copy of a full commit id costs no request. When the hub cannot be had,
+    a complete cached copy of the revision is used, and a warning says so.
+
+    Args:
+        model: hub id, or a folder (absolute, relative or with `~`).
+        revision: branch, tag or commit; None is the hub's `main`.
+        token: for private and gated models; None leaves it to huggingface_hub (HF_TOKEN, a stored login).
+        trust_remote_code: fetch the repository's Python files too.
+        on_progress: called from several threads, one at a time, never with fewer bytes than before, many times a
+            second; the last call has all bytes. Not called for a folder.
+        cancelled: set it to end the fetch within seconds, whatever the hub does.
+
+    Raises:
+        ModelError: the subclass names the reason; its sentence is for everybody.
+    """
+    if _looks_like_path(model):
+        return _model_folder(model)
+    wanted = _Wanted(_valid_id(model), revision or None, _clean_token(model, token), trust_remote_code)
+    return _run(lambda stop: _fetch(wanted, on_progress, stop), wanted, cancelled or threading.Event())
+
+
+def needed_files(names: Iterable[str], *, trust_remote_code: bool = False) -> list[str]:
+    """Choose what vLLM needs of a repository's files; empty when there is nothing that it can load.
+
+    vLLM takes the first format that it finds in the top folder: its order is kept here, so that one copy of the weights
+    is fetched and not two. Hugging Face's safetensors go before Mistral's `consolidated*`, which vLLM would otherwise
+    prefer: they need no second configuration and tokenizer format.
+    """
+    names = list(names)
+    weights = _weights(names)
+    patterns = (*TEXT_PATTERNS, "*.py") if trust_remote_code else TEXT_PATTERNS
+    texts = [name for name in names if _matches(name, patterns) and not _matches(name, OTHER_RUNTIMES)]
+    return sorted({*texts, *weights}) if weights else []
+
+
+def _weights(names: Iterable[str]) -> list[str]:
+    top = [name for name in names if "/" not in name and not _matches(name, TRAINING_STATE)]
+    consolidated = fnmatch.filter(top, "consolidated*.safetensors")
+    safetensors = [name for name in fnmatch.filter(top, "*.safetensors") if name not in consolidated]
+    formats = []
+    if "config.json" in top:
+        formats += [safetensors, fnmatch.filter(top, "*.bin"), fnmatch.filter(top, "*.pt")]
+    if "params.json" in top:
+        formats.insert(1, consolidated)
+    return next((found for found in formats if found), [])
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+# A folder, an id, a token
+
+
+def _looks_like_path(model: str) -> bool:
+    return model.startswith(("/", ".", "~")) or (model != "" and os.path.exists(model))
+
+
+def _model_folder(model: str) -> Path:
+    folder = Path(model).expanduser()
+    if not folder.is_dir() or not _weights(path.name for path in folder.iterdir()):
+        raise NotAModelFolder(model)
+    return folder.resolve()
+
+
+def _valid_id(model: str) -> str:
+    try:
+        validate_repo_id(model)
+    except HFValidationError as error:
+        raise BadModelId(model) from error
+    return model
+
+
+def _clean_token(model: str, token: str | None) -> str | None:
+    """Refuse what cannot be sent as a header: the HTTP client's own error would quote the token in the log."""
+    token = (token or "").strip()
+    if not re.fullmatch(r"[!-~]*", token):
+        raise BadToken(model)
+    return token or None
+
+
+# What is wanted, and what of it is there
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    model: str
+    revision: str | None
+    token: str | None = field(repr=False)
+    trust_remote_code: bool
+
+    @property
+    def commit(self) -> str | None:
+        """The full commit id, when the revision is one."""
+        return self.revision if self.revision and re.fullmatch("[0-9a-f]{40}", self.revision) else None
+
+    @property
+    def repository(self) -> Path:
+        """The repository's folder in huggingface_hub's cache: blobs/, refs/, snapshots/."""
+        return Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=self.model, repo_type="model"))
+
+    @property
+    def ref(self) -> Path:
+        """The file that says which commit the revision was when it was last fetched."""
+        return self.repository / "refs" / (self.revision or constants.DEFAULT_REVISION)
+
+    def choose(self, names: Iterable[str]) -> list[str]:
+        return needed_files(names, trust_remote_code=self.trust_remote_code)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One commit's files that vLLM needs; says at any time how much of them is on the disk."""
+
+    repository: Path
+    commit: str
+    files: Mapping[str, int]  # name → bytes
+    blobs: Mapping[str, str]  # name → the name that the cache gives to its content
+
+    @property
+    def folder(self) -> Path:
+        return self.repository / "snapshots" / self.commit
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(self.files.values())
+
+    def needed_disk_bytes(self) -> int:
+        return int((self.total_bytes - self.cached_bytes()) * DISK_MARGIN)
+
+    def cached_bytes(self) -> int:
+        """Count the files of this commit and those whose content another commit has brought already."""
+        return sum(size for name, size in self.files.items() if self._is_cached(name))
+
+    def _is_cached(self, name: str) -> bool:
+        return (self.folder / name).exists() or (self.repository / "blobs" / self.blobs[name]).exists()
+
+
+def _cached_copy(wanted: _Wanted, *, listed: bool) -> Path | None:
+    """Find a complete snapshot in the cache.
+
+    With `listed`, completeness is proved by the repository's cached listing. Without, a snapshot that has no listing
+    (an older huggingface_hub wrote it) is believed when its configuration and all shards of its weights are there.
+    """
+    commit = wanted.commit or _read_ref(wanted.ref)
+    if commit is None:
+        return None
+    folder = wanted.repository / "snapshots" / commit
+    try:
+        names = [file.path for file in get_cached_repo_tree(wanted.model, revision=commit)]
+    except CachedRepoTreeNotFoundError:
+        return folder if not listed and _has_all_shards(folder) else None
+    needed = wanted.choose(names)
+    return folder if needed and all((folder / name).exists() for name in needed) else None
+
+
+def _read_ref(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+
+
+def _write_ref(path: Path, commit: str) -> None:
+    """Remember what the revision was, in huggingface_hub's own place, so that it can be found without a network."""
+    if _read_ref(path) == commit:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(commit, encoding="utf-8")
+    part.replace(path)
+
+
+def _has_all_shards(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    weights = set(_weights(path.name for path in folder.iterdir() if path.exists()))
+    indices = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.index.json")]
+    sharded = [shards for index in indices if weights & (shards := set(index["weight_map"].values()))]
+    return bool(weights) and all(shards <= weights for shards in sharded)
+
+
+# The fetch
+
+
+def _run(job: Callable[[threading.Event], Path], wanted: _Wanted, cancelled: threading.Event) -> Path:
+    """Run a job in a thread of its own, so that being cancelled does not wait for a hub that hangs."""
+    stop = threading.Event()
+    result: Future[Path] = Future()
+
+    def work() -> None:
+        try:
+            result.set_result(job(stop))
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=work, name="fetch-model", daemon=True).start()
+    try:
+        while not cancelled.is_set():
+            wait([result], timeout=POLL_S)
+            if result.done():
+                return result.result()
+    finally:  # cancelled, or Ctrl-C in this thread
+        if not result.done():
+            stop.set()
+            abort_xet_session()  # it has connections of its own, and only prints what its callback raises
+            wait([result], timeout=CANCEL_GRACE_S)
+    raise DownloadCancelled(wanted.model)
+
+
+def _fetch(wanted: _Wanted, on_progress: Callable[[Progress], None], stop: threading.Event) -> Path:
+    with _telling(wanted):
+        if wanted.commit and (copy := _cached_copy(wanted, listed=True)):
+            _report_all(copy, on_progress)
+            return copy
+        fallback = _cached_copy(wanted, listed=False)
+        _prepare_client()
+        try:
+            # With a copy at hand, one failure is reason enough to take it: nobody waits for a hub that is down.
+            plan = _make_plan(wanted, () if fallback else BACKOFF_S, stop)
+            return _download(wanted, plan, on_progress, stop)
+        except (HubUnreachable, HubOffline, HubTimeout, HubFailed, DownloadFailed) as error:
+            if fallback is None:
+                raise
+            logger.warning("%s Until then its cached copy, commit %s, is used.", error, fallback.name)
+            _report_all(fallback, on_progress)
+            return fallback
+
+
+def _report_all(folder: Path, on_progress: Callable[[Progress], None]) -> None:
+    total_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    on_progress(Progress(total_bytes, total_bytes))
+
+
+def _make_plan(wanted: _Wanted, pauses_s: Iterable[float], stop: threading.Event) -> _Plan:
+    """Ask the hub once: the commit, all sizes, and most errors of access before any byte."""
+
+    def ask() -> ModelInfo:
+        api = HfApi(token=wanted.token, headers=_headers(stop))
+        return api.model_info(wanted.model, revision=wanted.revision, files_metadata=True)
+
+    with _telling(wanted):
+        info = _retrying(ask, _may_pass, pauses_s, stop)
+    siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+    files = {name: siblings[name].size or 0 for name in wanted.choose(siblings)}
+    if not files or not info.sha:
+        raise NoWeights(wanted.model)
+    blobs = {name: (lfs.sha256 if (lfs := siblings[name].lfs) else siblings[name].blob_id) or name for name in files}
+    return _Plan(wanted.repository, info.sha, files, blobs)
+
+
+def _download(wanted: _Wanted, plan: _Plan, on_progress: Callable[[Progress], None], stop: threading.Event) -> Path:
+    meter = _Meter(plan.total_bytes, on_progress)
+
+    def attempt() -> str:
+        meter.restart(plan.cached_bytes())
+        return snapshot_download(
+            wanted.model,
+            revision=plan.commit,
+            token=wanted.token,
+            headers=_headers(stop),
+            allow_patterns=[glob.escape(name) for name in plan.files],
+            tqdm_class=_bar_class(meter),
+        )
+
+    _sweep_orphans(plan.repository / "blobs")
+    _check_disk(wanted, plan)
+    with _telling(wanted, plan):
+        folder = Path(_retrying(attempt, _may_pass_now, BACKOFF_S, stop))
+        if not wanted.commit:
+            _write_ref(wanted.ref, plan.commit)
+    meter.restart(plan.total_bytes)
+    return folder
+
+
+def _sweep_orphans(blobs: Path) -> None:
+    """Remove what killed processes have left: huggingface_hub never resumes nor removes it."""
+    for path in blobs.glob("*.incomplete"):
+        with suppress(OSError):  # another process may sweep too
+            if time.time() - path.stat().st_mtime > ORPHAN_AGE_S:
+                path.unlink()
+                logger.info("Removed %s, left by a download that was killed.", path.name)
+
+
+def _check_disk(wanted: _Wanted, plan: _Plan) -> None:
+    needed_bytes = plan.needed_disk_bytes()
+    free_bytes = _free_bytes(plan.repository)
+    if needed_bytes > free_bytes:
+        raise DiskFull(wanted.model, needed_bytes, free_bytes)
+
+
+def _free_bytes(folder: Path) -> int:
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+# Progress
+
+
+class _Meter:
+    """Adds up the bytes from all threads; what it reports never goes back, though an attempt that failed may."""
+
+    def __init__(self, total_bytes: int, on_progress: Callable[[Progress], None]) -> None:
+        self._total_bytes = total_bytes
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+        self._done_bytes = 0
+        self._shown_bytes = -1
+
+    def restart(self, done_bytes: int) -> None:
+        """Set what is on the disk now: at the start of an attempt and at the end."""
+        with self._lock:
+            self._done_bytes = done_bytes
+            self._show()
+
+    def add(self, num_bytes: int) -> None:
+        with self._lock:
+            self._done_bytes += num_bytes
+            self._show()
+
+    def _show(self) -> None:
+        done_bytes = min(self._done_bytes, self._total_bytes)
+        if done_bytes > self._shown_bytes:
+            self._shown_bytes = done_bytes
+            self._on_progress(Progress(done_bytes, self._total_bytes))
+
+
+def _bar_class(meter: _Meter) -> type:
+    """Build what `snapshot_download` takes for a tqdm: it feeds the meter."""
+
+    class Bar:
+        format_dict: ClassVar[dict[str, float]] = {}  # read for the rate, by xet's callback, which must not raise
+
+        def __init__(self, *_: object, total: float | None = None, desc: str = "", **__: object) -> None:
+            self.total = total
+            self.n = 0.0
+            # Three bars are made: bytes received, bytes written and files. The second is what is on the disk.
+            self._counts = desc.startswith("Reconstructing")
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            if self._counts:
+                meter.add(int(n or 0))
+
+        def __enter__(self) -> "Bar":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def close(self, *_: object, **__: object) -> None:
+            pass
+
+        refresh = set_description = set_description_str = set_postfix_str = close
+
+    return Bar
+
+
+# Connections
+
+
+class _Stopped(Exception):
+    """Ends a worker whose fetch was cancelled; nobody waits for it any more."""
+
+
+# The hub's client is one for the process, and its threads are the library's own: which fetch a request belongs to is
+# told by a header that never leaves, and here is the event that ends the fetch.
+_STOP_HEADER = "x-streamspace-fetch"
+_stops: WeakValueDictionary[str, threading.Event] = WeakValueDictionary()
+
+
+def _headers(stop: threading.Event) -> dict[str, str]:
+    key = str(id(stop))
+    _stops[key] = stop
+    return {_STOP_HEADER: key}
+
+
+def _heed_stop(request: httpx.Request) -> None:
+    if stop := _stops.get(request.headers.pop(_STOP_HEADER, "")):
+        request.extensions = {**request.extensions, "stop": stop}
+    if (stop := request.extensions.get("stop")) and stop.is_set():  # a redirected request has it from the first
+        raise _Stopped
+
+
+@functools.cache
+def _prepare_client() -> None:
+    """Set up huggingface_hub for this process, once."""
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    set_client_factory(_make_client)
+
+
+def _make_client() -> httpx.Client:
+    client = default_client_factory()
+    hooks = client.event_hooks
+    client.event_hooks = {
+        "request": [_heed_stop, *hooks["request"], _limit_time],
+        "response": [*hooks["response"], _keep_resumable],
+    }
+    return client
+
+
+def _limit_time(request: httpx.Request) -> None:
+    """Give every request a time-out: huggingface_hub asks for none on some, and for a minute on others."""
+    limit_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    given_s = request.extensions.get("timeout") or {}
+    phases = ("connect", "read", "write", "pool")
+    request.extensions = {
+        **request.extensions,
+        "timeout": {phase: min(given_s.get(phase) or limit_s, limit_s) for phase in phases},
+    }
+
+
+def _keep_resumable(response: httpx.Response) -> None:
+    """Show a reset connection and a 5xx on a resumed file as a server that hung up.
+
+    huggingface_hub goes on with the same file after that, but throws the file's bytes away after those.
+    """
+    if response.status_code >= 500 and "range" in response.request.headers:
+        raise httpx.RemoteProtocolError(f"HTTP {response.status_code} on resuming", request=response.request)
+    if isinstance(response.stream, httpx.SyncByteStream):
+        response.stream = _Body(response.stream, response.request.extensions.get("stop"))
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, stream: httpx.SyncByteStream, stop: threading.Event | None) -> None:
+        self._stream = stream
+        self._stop = stop
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self._stream:
+                if self._stop and self._stop.is_set():
+                    raise _Stopped
+                yield piece
+        except httpx.ReadError as error:
+            raise httpx.RemoteProtocolError(str(error)) from error
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+# Failures
+
+
+def _retrying(
+    call: Callable[[], T], may_pass: Callable[[Exception], bool], pauses_s: Iterable[float], stop: threading.Event
+) -> T:
+    for pause_s in pauses_s:
+        try:
+            return call()
+        except Exception as error:
+            if not may_pass(error) or stop.is_set():
+                raise
+            logger.warning("The hub failed (%s): next attempt in %g s.", type(error).__name__, pause_s)
+        stop.wait(pause_s)
+    return call()
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, HfHubHTTPError):
+        status: int = error.response.status_code
+        return status >= 500 or status in (408, 429)
+    return isinstance(error, httpx.TransportError)
+
+
+def _may_pass_now(error: Exception) -> bool:
+    """As `_may_pass`, in the middle of a download, where huggingface_hub has itself tried several times after some."""
+    if isinstance(error, (httpx.ConnectError, httpx.TimeoutException, LocalEntryNotFoundError)):
+        return False
+    return _may_pass(error) or _is_broken_transfer(error)
+
+
+def _is_broken_transfer(error: Exception) -> bool:
+    """Recognise what has no class of its own: a file of the wrong size (OSError), any failure of xet (RuntimeError)."""
+    if isinstance(error, HfHubHTTPError):
+        return False
+    return isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno is None)
+
+
+@contextmanager
+def _telling(wanted: _Wanted, plan: _Plan | None = None) -> Iterator[None]:
+    """Turn what huggingface_hub, its HTTP client and the disk raise into the sentence for it."""
+    try:
+        yield
+    except Exception as error:
+        if told := _explain(error, wanted) or (_explain_disk(error, wanted, plan) if plan else None):
+            raise told from error
+        raise
+
+
+def _explain(error: BaseException, wanted: _Wanted) -> ModelError | None:
+    model = wanted.model
+    match error:
+        case LocalEntryNotFoundError(__cause__=BaseException() as cause):
+            return _explain(cause, wanted)
+        case GatedRepoError():
+            return ModelGated(model)
+        case RepositoryNotFoundError():
+            return ModelNotFound(model)
+        case HubRevisionNotFoundError():
+            return RevisionNotFound(model, wanted.revision or constants.DEFAULT_REVISION)
+        case OfflineModeIsEnabled():
+            return HubOffline(model)
+        case HfHubHTTPError():
+            status = error.response.status_code
+            return BadToken(model) if status in (401, 403) else HubFailed(model, status)
+        case httpx.TimeoutException():
+            return HubTimeout(model)
+        case httpx.ReadError() | httpx.WriteError() | httpx.RemoteProtocolError():
+            return DownloadFailed(model)
+        # Something answers that is not a hub: a login page of the network, a wrong HF_ENDPOINT.
+        case httpx.TransportError() | FileMetadataError() | json.JSONDecodeError():
+            return HubUnreachable(model)
+        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS | errno.ENOTDIR):
+            return CacheNotWritable(model)
+    return None
+
+
+def _explain_disk(error: Exception, wanted: _Wanted, plan: _Plan) -> ModelError | None:
+    needed_bytes, free_bytes = plan.needed_disk_bytes(), _free_bytes(plan.repository)
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # xet does not say that the disk is full; the numbers do, as its partial files are gone by now.
+    if is_full or (_is_broken_transfer(error) and needed_bytes > free_bytes):
+        return DiskFull(wanted.model, needed_bytes, free_bytes)
+    return DownloadFailed(wanted.model) if _is_broken_transfer(error) else None

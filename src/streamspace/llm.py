@@ -1,0 +1,273 @@
+"""One vLLM AsyncLLM: engine flags → engine, conversation → prompt, prompt → deltas. The only module that imports vLLM.
+
+Importing it takes 5 to 10 seconds, so `streamspace.engine` does that in its loading thread and nobody else does. It knows
+nothing of the page; vLLM's types and errors end here.
+
+Four of the five steps of vLLM's own streaming example stand here: the engine's arguments in `engine_args`, the engine in
+`LLM.build`, the sampling in `sampling_params`, the stream in `LLM.generate`; the last, `LLM.shutdown`, is called by
+`streamspace.engine` on every way out.
+"""
+
+import argparse
+import shlex
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from vllm import AsyncEngineArgs, SamplingParams
+from vllm.exceptions import VLLMValidationError
+from vllm.platforms import current_platform
+from vllm.renderers import ChatParams
+from vllm.sampling_params import RequestOutputKind
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+from vllm.v1.metrics.loggers import StatLoggerBase
+from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
+
+from streamspace.config import FALSE, TRUE, Config
+from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
+from streamspace.messages import Delta, Message, Prompt, Settings
+
+CUDA_VERSION: str | None = torch.version.cuda  # what PyTorch was built for; None is a CPU build
+
+# On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), one process instead of two (a third
+# more tokens/s on two cores, 6 s less to start), and 1 GiB of KV cache instead of half the memory.
+CPU_DEFAULTS = {
+    "enforce_eager": True,
+    "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
+    "kv_cache_memory_bytes": 1 << 30,
+}
+PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+
+
+class _FlagParser(FlexibleArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message.removeprefix('argument ')} (an engine flag of vLLM).")
+
+
+def _flag_parser() -> argparse.ArgumentParser:
+    parser = AsyncEngineArgs.add_cli_args(_FlagParser(prog="python app.py", allow_abbrev=False))
+    if current_platform.is_cpu():
+        parser.set_defaults(**CPU_DEFAULTS)
+    return parser
+
+
+def _as_arguments(parser: argparse.ArgumentParser, flag: str, value: str) -> list[str]:
+    """An environment variable's flag and value as a command line has it."""
+    if flag == "--config":
+        return [flag, value]
+    action = parser._option_string_actions[flag]
+    if action.nargs == 0:  # a switch
+        if value.lower() in TRUE:
+            return [flag]
+        if value.lower() in FALSE:
+            return [f"--no-{flag.removeprefix('--')}"] if isinstance(action, argparse.BooleanOptionalAction) else []
+        name = flag.removeprefix("--").replace("-", "_").upper()
+        raise ConfigError(f"{name} is {value!r}; allowed is 1, true, yes or on; 0, false, no or off.")
+    return [flag, *shlex.split(value)] if action.nargs in ("+", "*") else [f"{flag}={value}"]
+
+
+def engine_args(config: Config, folder: Path) -> AsyncEngineArgs:
+    """Step 1, configure: vLLM's engine arguments from the operator's flags, for the model in `folder`.
+
+    Raises:
+        ConfigError: a flag's value is not allowed.
+    """
+    parser = _flag_parser()
+    arguments = [a for flag, value in config.engine_environ for a in _as_arguments(parser, flag, value)]
+    try:
+        flags = parser.parse_args([*arguments, *config.engine_arguments])
+    except (ValueError, OSError) as error:  # a YAML file that cannot be read, JSON that cannot be parsed
+        raise ConfigError(f"vLLM's engine flags: {error}.") from None
+    if any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS):  # several workers: the executor is vLLM's choice
+        if flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
+            flags.distributed_executor_backend = None
+    flags.model = str(folder)
+    flags.served_model_name = flags.served_model_name or [config.model_name]
+    return AsyncEngineArgs.from_cli_args(flags)
+
+
+class Counts(StatLoggerBase):
+    """The engine's own counts of running and waiting requests, as of its last step."""
+
+    def __init__(self, vllm_config: Any = None, engine_index: int = 0) -> None:
+        self.running = 0
+        self.waiting = 0
+
+    def record(
+        self,
+        scheduler_stats: SchedulerStats | None,
+        iteration_stats: IterationStats | None,
+        mm_cache_stats: MultiModalCacheStats | None = None,
+        engine_idx: int = 0,
+    ) -> None:
+        """Called by vLLM on the event loop after every engine step."""
+        if scheduler_stats is not None:
+            self.running = scheduler_stats.num_running_reqs
+            self.waiting = scheduler_stats.num_waiting_reqs
+
+    def log_engine_initialized(self) -> None:
+        """vLLM's hook; there is nothing to log."""
+
+
+def sampling_params(settings: Settings) -> SamplingParams:
+    """Step 3, set the sampling. DELTA: every output carries only the text that is new.
+
+    Settings hold whole numbers as int, which matters: a float in one of these fields hangs the engine for everybody.
+    """
+    return SamplingParams(
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
+        min_p=settings.min_p,
+        repetition_penalty=settings.repetition_penalty,
+        seed=settings.seed,
+        stop=list(settings.stop),
+        output_kind=RequestOutputKind.DELTA,
+    )
+
+
+class LLM:
+    """A running AsyncLLM. Build it in a thread; use it on one event loop, always the same; `shutdown` it in a thread."""
+
+    def __init__(self, llm: AsyncLLM, counts: Sequence[Counts]) -> None:
+        self._llm = llm
+        self._counts = counts
+        self._in_flight: set[str] = set()
+        self.max_model_len: int = llm.model_config.max_model_len  # tokens: prompt and answer together
+        self.defaults = _settings_of(llm)
+
+    @classmethod
+    def build(cls, args: AsyncEngineArgs) -> "LLM":
+        """Step 2, build the engine. Blocks for seconds to minutes.
+
+        Raises:
+            ValueError: vLLM refused the arguments for this model.
+            RuntimeError: the engine's process failed; its reason stands in the log.
+        """
+        counts: list[Counts] = []
+
+        def logger(vllm_config: Any, engine_index: int = 0) -> Counts:
+            counts.append(Counts(vllm_config, engine_index))
+            return counts[-1]
+
+        return cls(AsyncLLM.from_engine_args(args, stat_loggers=[logger]), counts)
+
+    @property
+    def running(self) -> int:
+        """Requests that the engine works on, by its own count."""
+        return sum(count.running for count in self._counts)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait in the engine's queue, by its own count."""
+        return sum(count.waiting for count in self._counts)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the engine's process has gone."""
+        return self._llm.errored
+
+    async def warm_up(self) -> None:
+        """Answer one sampled request: the first one of a fresh engine takes seconds longer than the next.
+
+        Raises:
+            EngineStopped: the engine died over it.
+        """
+        prompt = Prompt((0,))
+        async with aclosing(self.generate(prompt, Settings(max_tokens=2, seed=None))) as deltas:
+            async for _ in deltas:
+                pass
+
+    async def render_chat(self, messages: Sequence[Message]) -> Prompt:
+        """Put a conversation through the model's chat template.
+
+        Raises:
+            PromptTooLong: it does not fit into the context.
+            BadRequest: the template refuses it.
+        """
+        turns: Any = [{"role": message.role, "content": message.text} for message in messages]
+        params = ChatParams(chat_template_kwargs={"add_generation_prompt": True})
+        return await self._render(self._llm.renderer.render_chat_async([turns], params), chat=True)
+
+    async def render_text(self, text: str) -> Prompt:
+        """Turn raw text into tokens, without a template.
+
+        Raises:
+            PromptTooLong: it does not fit into the context.
+        """
+        return await self._render(self._llm.renderer.render_cmpl_async([{"prompt": text}]), chat=False)
+
+    async def _render(self, rendering: Any, chat: bool) -> Prompt:
+        try:
+            rendered = await rendering
+        except VLLMValidationError as error:
+            if error.parameter in ("input_tokens", "input_text"):
+                raise PromptTooLong(self.max_model_len) from error
+            raise BadRequest(_sentence(error)) from error
+        except ValueError as error:
+            raise BadRequest("The model's chat template refused the conversation.") from error
+        (prompt,) = rendered[1] if chat else rendered
+        return Prompt(tuple(prompt["prompt_token_ids"]))
+
+    async def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]:
+        """Step 4, stream asynchronously: yield the text as it comes; the last delta has a finish reason.
+
+        A consumer that pauses between deltas gets merged ones and loses nothing. Closing the generator aborts the
+        request in the engine.
+
+        Raises:
+            PromptTooLong: no room is left for an answer.
+            BadRequest: vLLM refused a sampling parameter.
+            RequestFailed: this request failed and the engine lives.
+            EngineStopped: the engine died or was shut down; deltas that came stand.
+        """
+        if len(prompt.token_ids) >= self.max_model_len:
+            raise PromptTooLong(self.max_model_len)
+        request_id = f"streamspace-{uuid.uuid4().hex}"
+        tokens: Any = {"type": "token", "prompt_token_ids": list(prompt.token_ids)}
+        self._in_flight.add(request_id)
+        try:
+            async with aclosing(self._llm.generate(tokens, sampling_params(settings), request_id)) as outputs:
+                async for output in outputs:
+                    (part,) = output.outputs
+                    if part.finish_reason == "abort":
+                        raise EngineStopped
+                    yield Delta(part.text, part.finish_reason)
+                    if output.finished:
+                        return
+        except EngineDeadError as error:
+            raise EngineStopped from error
+        except EngineGenerateError as error:
+            raise RequestFailed from error
+        except VLLMValidationError as error:
+            raise BadRequest(_sentence(error)) from error
+        finally:
+            self._in_flight.discard(request_id)
+
+    async def abort_all(self) -> None:
+        """End every stream under way; its consumer gets EngineStopped. Without it, `shutdown` can leave them waiting."""
+        await self._llm.abort(list(self._in_flight))
+
+    def shutdown(self) -> None:
+        """Step 5, clean up: stop the engine's processes. Blocks for up to 5 s, so call it in a thread."""
+        self._llm.shutdown()
+
+
+def _settings_of(llm: AsyncLLM) -> Settings:
+    """The sampling parameters that the model's generation_config.json recommends; vLLM's neutral ones otherwise."""
+    neutral = Settings(max_tokens=1024, temperature=1.0, top_p=1.0, seed=None)
+    given = llm.model_config.get_diff_sampling_param()
+    return Settings(**{**vars(neutral), **{name: value for name, value in given.items() if name in vars(neutral)}})
+
+
+def _sentence(error: Exception) -> str:
+    """vLLM's own sentence without its trailing details."""
+    return str(error).partition(" (parameter=")[0]
+
+

@@ -1,0 +1,149 @@
+"""Plain frozen data that goes from room to room, and the check that lets a visitor's numbers in."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from streamspace.errors import BadRequest
+
+Role = Literal["system", "user", "assistant"]
+Stage = Literal["downloading", "loading", "ready", "restarting", "failed"]
+
+
+# The prompts of vLLM's own streaming example, examples/deployment/async_llm_streaming.py; its sampling is `Settings()`.
+EXAMPLE_PROMPTS = (
+    "The future of artificial intelligence is",
+    "In a galaxy far, far away",
+    "The key to happiness is",
+)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A visitor's sampling parameters, under vLLM's names; the defaults are those of vLLM's streaming example."""
+
+    max_tokens: int = 100
+    temperature: float = 0.8  # 0 is greedy
+    top_p: float = 0.95
+    top_k: int = 0  # 0 considers all tokens
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0  # 1 is none
+    seed: int | None = 42  # None draws a new one for each answer
+    stop: tuple[str, ...] = ()  # the answer ends before the first of them
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the engine gets: token ids, already through the chat template."""
+
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What the engine gives: the text that is new, and on the last one why it ended."""
+
+    text: str
+    finish_reason: str | None = None  # "stop", "length" or "abort", as vLLM has it
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer so far."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    num_left_out: int = 0  # oldest messages of the conversation that the context had no room for
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the engine is doing, in the words that a visitor sees.
+
+    `done` and `total` are bytes while downloading, else steps of the way to ready.
+    """
+
+    stage: Stage
+    detail: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that a number may have, both ends among them."""
+
+    least: float
+    most: float
+
+
+RANGES = {
+    "max_tokens": Range(1, 1_000_000),  # narrowed by `check_settings`
+    "temperature": Range(0, 2),
+    "top_p": Range(0.01, 1),
+    "top_k": Range(0, 1000),
+    "min_p": Range(0, 1),
+    "repetition_penalty": Range(0.1, 2),
+    "seed": Range(0, 2**63 - 1),
+}
+WHOLE = ("max_tokens", "top_k", "seed")
+MOST_STOPS = 16
+
+
+def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int) -> Settings:
+    """A visitor's values as Settings; what is missing or None comes from `fallback`, whose own max_tokens is cut.
+
+    Whole numbers come out as int whatever came in: a float in one of vLLM's integer fields hangs the engine for everybody.
+
+    Raises:
+        BadRequest: a name that is no sampling parameter of ours, or a value of the wrong type or out of range; the
+            sentence names it, the value and what is allowed. `max_tokens` is the most that an answer may have.
+    """
+    known = {f.name for f in fields(Settings)}
+    if unknown := [name for name in given if name not in known]:
+        raise BadRequest(f"There is no sampling parameter {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+    ranges = {**RANGES, "max_tokens": Range(1, max_tokens)}
+    fallback = replace(fallback, max_tokens=min(fallback.max_tokens, max_tokens))
+    checked: dict[str, Any] = {
+        name: _stops(value) if name == "stop" else _number(name, value, ranges[name])
+        for name, value in given.items()
+        if value is not None
+    }
+    return replace(fallback, **checked)
+
+
+def _number(name: str, value: Any, allowed: Range) -> float:
+    whole = name in WHOLE
+    kind = "a whole number" if whole else "a number"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or (whole and value != int(value)) or not allowed.least <= value <= allowed.most:
+        raise BadRequest(f"{name} is {_short(value)}; allowed is {kind} from {allowed.least:g} to {_plain(allowed.most)}.")
+    return int(value) if whole else float(value)
+
+
+def _stops(value: Any) -> tuple[str, ...]:
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) for stop in stops):
+        raise BadRequest(f"stop is {_short(value)}; allowed is a list of strings.")
+    stops = tuple(stop for stop in stops if stop)
+    if len(stops) > MOST_STOPS:
+        raise BadRequest(f"stop has {len(stops)} strings; allowed are {MOST_STOPS}.")
+    return stops
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _plain(number: float) -> str:
+    return f"{number:g}" if number < 1e6 else str(int(number))

@@ -1,0 +1,54 @@
+"""This process and its family: a way out that is always clean, and children that never outlive it. Standard library only."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from streamspace.errors import StreamSpaceError
+
+PARENT_POLL_S = 1.0
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Leave with one sentence instead of a traceback: 2 for a refused setting, 130 for Ctrl-C, 143 for SIGTERM."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except StreamSpaceError as error:
+        print(f"streamspace: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("Interrupted by user", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def log_to_terminal() -> None:
+    """One line an event; the libraries' own chatter only where it warns."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("streamspace").setLevel(logging.INFO)
+
+
+def exit_with_parent() -> None:
+    """Kill this process once its parent is gone: an orphaned engine would keep its GPU memory for ever.
+
+    Not prctl's PR_SET_PDEATHSIG, which fires when the parent's *thread* ends that spawned it.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_POLL_S)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="exit-with-parent", daemon=True).start()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

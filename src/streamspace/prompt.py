@@ -1,0 +1,50 @@
+"""A visitor's conversation → messages for the engine. Pure: no template, no tokens; it copies and never changes its input."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from streamspace.errors import BadRequest
+from streamspace.messages import Message, Role
+
+
+def clean(text: str) -> str:
+    """Text that any tokenizer takes: half characters (lone surrogates) become U+FFFD, as UTF-8 decoders do it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages of one request: the system prompt, if there is one, and the turns, oldest first."""
+    head = (Message("system", clean(system_prompt)),) if system_prompt.strip() else ()
+    return (*head, *(Message(turn.role, clean(turn.text)) for turn in turns))
+
+
+def without_oldest(messages: Sequence[Message]) -> tuple[Message, ...] | None:
+    """The same without its oldest turn, a question and its answer together; None if only the last one is left.
+
+    The system prompt stays, and so does the last message.
+    """
+    start = 1 if messages and messages[0].role == "system" else 0
+    rest = messages[start:]
+    if len(rest) <= 1:
+        return None
+    later_questions = (i for i, message in enumerate(rest) if i and message.role == "user")
+    return (*messages[:start], *rest[next(later_questions, len(rest) - 1) :])
+
+
+def parse_history(history: Any) -> tuple[Message, ...]:
+    """Messages from an API's JSON: a list of {"role": ..., "content": ...}.
+
+    Raises:
+        BadRequest: it has another form; the sentence names the first item that is wrong.
+    """
+    if not isinstance(history, list | tuple):
+        raise BadRequest(f"history is a {type(history).__name__}; it must be a list of {{role, content}} messages.")
+    return tuple(_parse_message(number, item) for number, item in enumerate(history, 1))
+
+
+def _parse_message(number: int, item: Any) -> Message:
+    if not isinstance(item, Mapping) or item.get("role") not in get_args(Role) or not isinstance(item.get("content"), str):
+        raise BadRequest(
+            f"Message {number} of the history must have a role (system, user or assistant) and a content (a string)."
+        )
+    return Message(item["role"], item["content"])

@@ -1,0 +1,64 @@
+"""Texts so far → what is shown of them. Pure."""
+
+import re
+from collections.abc import Callable
+
+from streamspace.messages import Reply, Settings, Status
+
+# Fenced code to its end (or the text's, while it streams), and code between equal runs of backticks in one paragraph.
+_CODE = re.compile(
+    r"^[ ]{0,3}(?P<fence>`{3,}|~{3,}).*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)"
+    r"|(?<!`)(?P<run>`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=run)(?!`)",
+    re.MULTILINE | re.DOTALL,
+)
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+_LESS = re.compile(r"&lt;(?=[A-Za-z/!?])")
+_AMPERSAND = re.compile(r"&amp;(?=#?\w+;)")
+
+
+def to_markdown(text: str) -> str:
+    """The text as Markdown that shows HTML as it was written, instead of running or dropping it.
+
+    Outside code, `<` that would open a tag and `&` that would begin an entity become entities. `from_markdown` undoes it.
+    """
+    return _outside_code(text, lambda part: _TAG.sub("&lt;", _ENTITY.sub("&amp;", part)))
+
+
+def from_markdown(markdown: str) -> str:
+    """The text that `to_markdown` was given."""
+    return _outside_code(markdown, lambda part: _AMPERSAND.sub("&", _LESS.sub("<", part)))
+
+
+def note(reply: Reply, settings: Settings) -> str:
+    """One line about an answer, for under the chat; empty if it ended by itself and all went in."""
+    parts = []
+    if not reply.text and reply.finish_reason is None:
+        parts.append("Waiting for the first token …")
+    if reply.num_left_out:
+        parts.append(f"The oldest {reply.num_left_out} messages were left out, because the context is full.")
+    if reply.finish_reason == "length":
+        parts.append(f"Cut off by a limit: max_tokens is {settings.max_tokens}, or the context is full.")
+    return " ".join(parts)
+
+
+def progress(status: Status) -> str:
+    """What the engine is doing, in words and numbers."""
+    if status.stage == "downloading" and status.total:
+        return f"{status.detail}: {_size(status.done)} of {_size(status.total)} ({100 * status.done // status.total}%)"
+    if status.stage in ("downloading", "loading"):
+        return f"{status.detail} (step {status.done + 1} of {status.total}) …" if status.total else f"{status.detail} …"
+    return status.detail
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+
+
+def _outside_code(text: str, change: Callable[[str], str]) -> str:
+    """Apply `change` to every part of a Markdown text that is not code."""
+    parts, start = [], 0
+    for code in _CODE.finditer(text):
+        parts += [change(text[start : code.start()]), code.group()]
+        start = code.end()
+    return "".join([*parts, change(text[start:])])

@@ -1,0 +1,88 @@
+"""The web application: one event loop with the engine, the page at / and `/health`, from the first second to the last."""
+
+import logging
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Response
+
+from streamspace.config import Config
+from streamspace.engine import Engine
+from streamspace.errors import ConfigError
+from streamspace.ui import Blocks, mount, open_share_link
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 2  # that open connections get when the server stops
+
+
+def build_app(engine: Engine, demo: Blocks) -> FastAPI:
+    """The whole application; its lifespan starts the engine, without waiting for it, and stops it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        engine.start()
+        try:
+            yield
+        finally:
+            await engine.stop()
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/health")
+    async def health(response: Response) -> dict[str, str | int]:
+        """200 while the model answers, with the engine's own counts; otherwise 503 with the reason."""
+        status = engine.status
+        if status.stage == "ready":
+            name = engine.config.model_name
+            return {"status": "ready", "model": name, "running": engine.running, "waiting": engine.waiting}
+        response.status_code = 503
+        return {"status": status.stage, "detail": status.detail}
+
+    return mount(app, demo)
+
+
+def serve(engine: Engine, demo: Blocks) -> None:
+    """Serve until SIGINT or SIGTERM; then abort what runs, stop the engine, and let the signal take its course. Blocks.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    config = engine.config
+    with _listen(config) as listener:
+        log.info("StreamSpace is at http://%s:%d", _local(config.host), config.port)
+        if config.share:
+            threading.Thread(target=_share, args=(config, demo), name="share", daemon=True).start()
+        settings = uvicorn.Config(build_app(engine, demo), log_level="warning", timeout_graceful_shutdown=GRACE_S)
+        uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _listen(config: Config) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host, config.port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot listen on {config.host} port {config.port} ({error.strerror}): "
+            "stop the program that uses it, or choose another with --port."
+        ) from None
+
+
+def _share(config: Config, demo: Blocks) -> None:
+    """Open the temporary link, in a thread of its own: without a network it takes up to a minute to fail."""
+    if config.space_id:
+        log.warning("--share does nothing on a Space, which is public already: huggingface.co/spaces/%s", config.space_id)
+        return
+    url = open_share_link(demo, _local(config.host), config.port)
+    if url:
+        log.info("Temporary public link, for at most a week: %s", url)
+    else:
+        log.warning("No public link could be had from Gradio's share service; the local page goes on.")
+
+
+def _local(host: str) -> str:
+    """The address under which this machine itself reaches the page."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)

@@ -1,0 +1,88 @@
+"""Raw completion: vLLM's three example prompts, each continued alone, all in sequence, or all at once."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+
+from streamspace.chat import stream_at_once, stream_in_sequence
+from streamspace.engine import Engine
+from streamspace.frames import Pacer
+from streamspace.messages import EXAMPLE_PROMPTS, Reply, Settings
+from streamspace.reply import note
+from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.settings import SettingsPanel
+
+Stream = Callable[[Engine, Sequence[str], Settings, Pacer], AsyncGenerator[tuple[Reply, ...], None]]
+Handler = Callable[..., AsyncGenerator[list[str], None]]
+
+
+class CompletionTab:
+    """Made inside a Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
+
+    def __init__(self, engine: Engine, pacer: Pacer) -> None:
+        self._engine = engine
+        self._pacer = pacer
+        self._lay_out()
+        self._wire()
+
+    def _lay_out(self) -> None:
+        gr.Markdown("The model continues the text itself: no chat template, no system prompt. Change the prompts freely.")
+        self._prompts, self._runs, self._outputs, self._notes = [], [], [], []
+        for number, prompt in enumerate(EXAMPLE_PROMPTS, 1):
+            with gr.Row(elem_classes="completion"):
+                with gr.Column(scale=2, min_width=240):
+                    self._prompts.append(gr.Textbox(prompt, label=f"Prompt {number}", lines=2, max_lines=12))
+                    self._runs.append(self._button(f"Run {number}"))
+                with gr.Column(scale=3, min_width=280):
+                    self._outputs.append(
+                        gr.Textbox(label=f"Continuation {number}", lines=4, max_lines=16, buttons=["copy"])
+                    )
+                    self._notes.append(gr.HTML("", elem_classes="note"))
+        with gr.Row():
+            self._in_sequence = self._button("Run all in sequence")
+            self._at_once = self._button("Run all at once", variant="primary")
+            self._stop = gr.Button("Stop", variant="stop")
+        with gr.Accordion("Settings", open=False):
+            self._panel = SettingsPanel(self._engine, Settings())
+
+    def _button(self, label: str, **look: Any) -> gr.Button:
+        return gr.Button(label, interactive=self._engine.status.stage == "ready", **look)
+
+    def _wire(self) -> None:
+        panel = self._panel.components
+        stream: dict[str, Any] = {"postprocess": False, "show_progress": "hidden", "api_visibility": "private"}
+        rows = zip(self._runs, self._prompts, self._outputs, self._notes, strict=True)
+        runs = [
+            run.click(self._handler(stream_in_sequence, 1), [prompt, *panel], [output, note_], **stream)
+            for run, prompt, output, note_ in rows
+        ]
+        everything = [*self._outputs, *self._notes]
+        for button, kind in ((self._in_sequence, stream_in_sequence), (self._at_once, stream_at_once)):
+            handler = self._handler(kind, len(self._prompts))
+            runs.append(button.click(handler, [*self._prompts, *panel], everything, **stream))
+        self._stop.click(None, None, None, cancels=runs, queue=False, api_visibility="private")
+
+    @property
+    def settled(self) -> list[Any]:
+        """The components that wait for the engine."""
+        return [*self._runs, self._in_sequence, self._at_once, *self._panel.components]
+
+    def settle(self) -> list[Any]:
+        """Updates for `settled`: the buttons work, and max_tokens ends where the context does."""
+        buttons = len(self.settled) - len(self._panel.components)
+        ready = self._engine.status.stage == "ready"
+        return [gr.Button(interactive=ready)] * buttons + self._panel.suit(Settings())
+
+    def _handler(self, stream: Stream, num_prompts: int) -> Handler:
+        """A handler for that many prompts, then the settings → that many texts, then their notes."""
+
+        async def complete(*values: Any) -> AsyncGenerator[list[str], None]:
+            with shown_to_the_visitor():
+                settings = self._panel.check(values[num_prompts:])
+                async with aclosing(stream(self._engine, values[:num_prompts], settings, self._pacer)) as frames:
+                    async for replies in frames:
+                        yield [*(reply.text for reply in replies), *(note(reply, settings) for reply in replies)]
+
+        return complete

@@ -1,0 +1,75 @@
+"""The named endpoints `/chat` and `/complete`, for gradio_client and plain HTTP, beside the page."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import gradio as gr
+
+from streamspace.chat import stream_chat, stream_completion
+from streamspace.engine import Engine
+from streamspace.errors import EngineNotReady
+from streamspace.frames import Pacer
+from streamspace.messages import Message, Settings, check_settings
+from streamspace.prompt import conversation, parse_history
+from streamspace.ui.failures import shown_to_the_visitor
+
+
+def add_endpoints(engine: Engine, pacer: Pacer) -> None:
+    """Add both to the Blocks under construction. Parameters have vLLM's names; each yields the text so far."""
+
+    def checked(given: dict[str, Any], fallback: Settings) -> Settings:
+        if engine.status.stage != "ready":
+            raise EngineNotReady(engine.status.detail)
+        return check_settings(given, fallback, engine.config.max_tokens)
+
+    async def chat(
+        message: str,
+        history: list[dict[str, str]] | None = None,
+        system_prompt: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float | None = None,
+        seed: int | None = None,
+        stop: list[str] | None = None,
+    ) -> AsyncGenerator[str, None]:
+        """Answer a message after a history of {role, content} messages.
+
+        What is left out is what suits the model; the system prompt is the operator's.
+        """
+        with shown_to_the_visitor():
+            settings = checked(_sampling(locals()), engine.defaults)
+            system = engine.config.system_prompt if system_prompt is None else system_prompt
+            messages = conversation(system, (*parse_history(history or []), Message("user", message)))
+            async with aclosing(stream_chat(engine, messages, settings, pacer)) as replies:
+                async for reply in replies:
+                    yield reply.text
+
+    async def complete(
+        prompt: str,
+        max_tokens: int | None = 100,
+        temperature: float | None = 0.8,
+        top_p: float | None = 0.95,
+        top_k: int | None = 0,
+        min_p: float | None = 0.0,
+        repetition_penalty: float | None = 1.0,
+        seed: int | None = 42,
+        stop: list[str] | None = None,
+    ) -> AsyncGenerator[str, None]:
+        """Continue a raw text; the defaults are those of vLLM's streaming example, and a seed of None draws a new one."""
+        with shown_to_the_visitor():
+            settings = checked(_sampling(locals()), Settings(seed=None))
+            async with aclosing(stream_completion(engine, prompt, settings, pacer)) as replies:
+                async for reply in replies:
+                    yield reply.text
+
+    gr.api(chat, api_name="chat")
+    gr.api(complete, api_name="complete")
+
+
+def _sampling(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those of an endpoint's arguments that are sampling parameters."""
+    return {name: value for name, value in arguments.items() if name in vars(Settings())}

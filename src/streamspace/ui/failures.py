@@ -1,0 +1,18 @@
+"""Where our errors become what a visitor sees; everything else stays an error of ours and goes to the log."""
+
+import html
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gradio as gr
+
+from streamspace.errors import ChatError
+
+
+@contextmanager
+def shown_to_the_visitor() -> Iterator[None]:
+    """Turn a ChatError into Gradio's message; its sentence may hold a visitor's text, so it goes out as text, not HTML."""
+    try:
+        yield
+    except ChatError as error:
+        raise gr.Error(html.escape(str(error), quote=False), duration=None, print_exception=False) from error

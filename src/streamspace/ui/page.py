@@ -1,0 +1,97 @@
+"""The page as a whole: header with the engine's state, the tabs, the named endpoints, and how they are served."""
+
+import asyncio
+import html
+import logging
+from collections.abc import AsyncGenerator
+
+import gradio as gr
+from fastapi import FastAPI
+from gradio import networking
+
+from streamspace.config import Config
+from streamspace.engine import Engine
+from streamspace.frames import Pacer
+from streamspace.messages import Status
+from streamspace.reply import progress
+from streamspace.ui.chat_tab import ChatTab
+from streamspace.ui.completion_tab import CompletionTab
+from streamspace.ui.endpoints import add_endpoints
+from streamspace.ui.style import CSS, THEME
+
+log = logging.getLogger(__name__)
+
+MOST_EVENTS = 512  # that run at once; Gradio's own default of 40 would cap the streams too
+MOST_QUEUED = 512
+POLL_S = 0.3  # how often a page that waits for the model looks at its state
+
+
+def build_demo(engine: Engine) -> gr.Blocks:
+    """The page on this engine; it may be built, and shown, long before the engine is ready."""
+    config, pacer = engine.config, Pacer()
+    with gr.Blocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False) as demo:
+        gr.Markdown(_heading(config), elem_id="heading")
+        status = gr.HTML(status_html(engine.status), elem_id="status")
+        with gr.Tabs():
+            with gr.Tab("Chat"):
+                chat = ChatTab(engine, pacer)
+            with gr.Tab("Completion"):
+                completion = CompletionTab(engine, pacer)
+        add_endpoints(engine, pacer)
+
+        async def follow() -> AsyncGenerator[str, None]:
+            """Show the load as it goes, one yield a change, until the model is ready or has failed."""
+            shown: Status | None = None
+            while shown is None or shown.stage in ("downloading", "loading", "restarting"):
+                if engine.status != shown:
+                    shown = engine.status
+                    yield status_html(shown)
+                await asyncio.sleep(POLL_S)
+
+        loaded = demo.load(follow, None, status, show_progress="hidden", api_visibility="private")
+        for tab in (chat, completion):
+            loaded.then(tab.settle, None, tab.settled, show_progress="hidden", api_visibility="private")
+    demo.max_threads = MOST_EVENTS
+    return demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
+
+
+def mount(app: FastAPI, demo: gr.Blocks) -> FastAPI:
+    """Serve the page at / of `app`, and nothing that a public page should not have."""
+    return gr.mount_gradio_app(
+        app,
+        demo,
+        path="/",
+        theme=THEME,
+        css=CSS,
+        ssr_mode=False,
+        pwa=False,
+        show_error=False,
+        run_history=False,
+        enable_monitoring=False,
+        footer_links=["api"],
+    )
+
+
+def open_share_link(demo: gr.Blocks, host: str, port: int) -> str | None:
+    """A temporary public address for the page, by Gradio's own tunnel; None where it cannot be had. Blocks for seconds."""
+    try:
+        url = networking.setup_tunnel(host, port, demo.share_token, None, None)
+    except Exception as error:  # whatever the network, the download of the tunnel's client or the client itself raises
+        log.info("The tunnel failed: %s", error)
+        return None
+    return url.replace("http://", "https://", 1)
+
+
+def status_html(status: Status) -> str:
+    """The engine's state as a bar with words and numbers, read out by screen readers when it changes."""
+    words = html.escape(progress(status))
+    share = status.done / status.total if status.total else 0.0
+    bar = f'<progress value="{share:.3f}" aria-label="{words}"></progress>'
+    loads = status.stage in ("downloading", "loading", "restarting")
+    return f'<div class="state {status.stage}" role="status"><p>{words}</p>{bar if loads else ""}</div>'
+
+
+def _heading(config: Config) -> str:
+    name = f"[{config.model_name}]({config.model_card})" if config.model_card else f"**{config.model_name}**"
+    about = ", a tiny model that comes with this demo; set `MODEL_ID` for a real one" if config.is_bundled else ""
+    return f"# StreamSpace\nChat with {name}{about}. Streamed by [vLLM](https://github.com/vllm-project/vllm)."

@@ -1,0 +1,53 @@
+"""The controls for a visitor's sampling parameters, under vLLM's names, and their values as Settings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from streamspace.engine import Engine
+from streamspace.messages import RANGES, Settings, check_settings
+
+NAMES = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "stop")
+
+
+class SettingsPanel:
+    """Sliders and boxes for NAMES, in that order; made inside a Blocks."""
+
+    def __init__(self, engine: Engine, start: Settings) -> None:
+        self._engine = engine
+        start = check_settings({}, start, engine.config.max_tokens)
+        self.components: list[Any] = [
+            gr.Slider(1, engine.config.max_tokens, start.max_tokens, step=1, label="max_tokens",
+                      info="Most tokens that the answer may have"),
+            _slider("temperature", start, 0.05, "0 always takes the likeliest token; higher is more varied"),
+            _slider("top_p", start, 0.01, "Only the likeliest tokens that together reach this probability"),
+            _slider("top_k", start, 1, "Only this many of the likeliest tokens; 0 is all"),
+            _slider("min_p", start, 0.01, "Only tokens at least this likely, compared with the likeliest"),
+            _slider("repetition_penalty", start, 0.05, "Above 1 discourages tokens that were there already"),
+            gr.Number(start.seed, label="seed", info="The same seed gives the same answer; empty draws a new one",
+                      precision=0, minimum=0),
+            gr.Textbox("\n".join(start.stop), label="stop", lines=1, max_lines=4,
+                       info="Ends the answer before any of these, one a line; \\n is a line break"),
+        ]  # fmt: skip
+
+    def check(self, values: Sequence[Any]) -> Settings:
+        """The values of the components as Settings; raises BadRequest for one that is not allowed."""
+        given = dict(zip(NAMES, values, strict=True))
+        given["stop"] = [line.replace("\\n", "\n") for line in (given["stop"] or "").split("\n")]
+        return check_settings(given, Settings(seed=None), self._engine.config.max_tokens)
+
+    def suit(self, settings: Settings) -> list[Any]:
+        """Updates that set the components to `settings`, max_tokens within what operator and context allow."""
+        most = min(self._engine.config.max_tokens, self._engine.max_model_len or self._engine.config.max_tokens)
+        values = vars(check_settings({}, settings, most))
+        return [
+            gr.Slider(maximum=most, value=values["max_tokens"]),
+            *(gr.update(value=values[name]) for name in NAMES[1:-1]),
+            gr.update(value="\n".join(values["stop"])),
+        ]
+
+
+def _slider(name: str, start: Settings, step: float, info: str) -> gr.Slider:
+    allowed = RANGES[name]
+    return gr.Slider(allowed.least, allowed.most, getattr(start, name), step=step, label=name, info=info)
