@@ -57,7 +57,7 @@ async def stream_completion(engine: Engine, text: str, settings: Settings, pacer
 async def stream_in_sequence(
     engine: Engine, texts: Sequence[str], settings: Settings, pacer: Pacer
 ) -> AsyncGenerator[tuple[Reply, ...], None]:
-    """Continue raw texts one after another; yields the replies of all so far. Closes and raises as `stream_completion`."""
+    """Continue raw texts one after another, yielding the replies of all so far; else as `stream_completion`."""
     replies = [Reply()] * len(texts)
     for number, text in enumerate(texts):
         async with aclosing(stream_completion(engine, text, settings, pacer)) as stream:
@@ -81,16 +81,17 @@ async def stream_at_once(
                 grown.set()
 
     tasks = [asyncio.create_task(follow(number, text)) for number, text in enumerate(texts)]
-    together = asyncio.gather(*tasks)
-    together.add_done_callback(lambda _: grown.set())
+    for task in tasks:
+        task.add_done_callback(lambda _: grown.set())
     try:
-        while not together.done():
+        while not all(task.done() for task in tasks):
             await grown.wait()
             grown.clear()
+            for task in tasks:
+                if task.done():
+                    task.result()  # raises what it raised
             yield tuple(replies)
-        together.result()
     finally:
-        together.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -21,7 +21,7 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakValueDictionary
 
 from huggingface_hub import HfApi, ModelInfo, constants, get_cached_repo_tree, set_client_factory, snapshot_download
@@ -38,7 +38,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.errors import RevisionNotFoundError as HubRevisionNotFoundError
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import httpx  # the client that it uses, httpx2 by now
-from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils._http import hf_request_event_hook
 from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils._xet import abort_xet_session
 
@@ -159,10 +159,14 @@ def _looks_like_path(model: str) -> bool:
 
 
 def _model_folder(model: str) -> Path:
-    folder = Path(model).expanduser()
-    if not folder.is_dir() or not _weights(path.name for path in folder.iterdir()):
+    folder = os.path.expanduser(model)
+    try:
+        names = os.listdir(folder)
+    except (OSError, ValueError) as error:
+        raise NotAModelFolder(model) from error
+    if not _weights(names):
         raise NotAModelFolder(model)
-    return folder.resolve()
+    return Path(folder).resolve()
 
 
 def _valid_id(model: str) -> str:
@@ -370,7 +374,8 @@ def _download(wanted: _Wanted, plan: _Plan, on_progress: Callable[[Progress], No
     with _telling(wanted, plan):
         folder = Path(_retrying(attempt, _may_pass_now, BACKOFF_S, stop))
         if not wanted.commit:
-            _write_ref(wanted.ref, plan.commit)
+            with suppress(OSError):  # a cache that is mounted read-only may hold all files
+                _write_ref(wanted.ref, plan.commit)
     meter.restart(plan.total_bytes)
     return folder
 
@@ -465,8 +470,8 @@ class _Stopped(Exception):
     """Ends a worker whose fetch was cancelled; nobody waits for it any more."""
 
 
-# The hub's client is one for the process, and its threads are the library's own: which fetch a request belongs to is
-# told by a header that never leaves, and here is the event that ends the fetch.
+# The hub's client is one for the whole process, and its threads are the library's own: a header tells which fetch a
+# request belongs to, and here is the event that ends that fetch. The header is taken off before the request leaves.
 _STOP_HEADER = "x-streamspace-fetch"
 _stops: WeakValueDictionary[str, threading.Event] = WeakValueDictionary()
 
@@ -491,14 +496,24 @@ def _prepare_client() -> None:
     set_client_factory(_make_client)
 
 
+class _Client(httpx.Client):
+    """Shows a reset connection as a server that hung up.
+
+    huggingface_hub goes on with the same file after that, but throws away what it has of the file after a reset.
+    """
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        try:
+            return super().send(request, **options)
+        except httpx.ReadError as error:
+            raise httpx.RemoteProtocolError(str(error), request=request) from error
+
+
 def _make_client() -> httpx.Client:
-    client = default_client_factory()
-    hooks = client.event_hooks
-    client.event_hooks = {
-        "request": [_heed_stop, *hooks["request"], _limit_time],
-        "response": [*hooks["response"], _keep_resumable],
-    }
-    return client
+    requests: list[Callable[..., Any]] = [_heed_stop, hf_request_event_hook, _limit_time]
+    return _Client(
+        event_hooks={"request": requests, "response": [_keep_resumable]}, follow_redirects=True, timeout=None
+    )
 
 
 def _limit_time(request: httpx.Request) -> None:
@@ -513,10 +528,7 @@ def _limit_time(request: httpx.Request) -> None:
 
 
 def _keep_resumable(response: httpx.Response) -> None:
-    """Show a reset connection and a 5xx on a resumed file as a server that hung up.
-
-    huggingface_hub goes on with the same file after that, but throws the file's bytes away after those.
-    """
+    """Show a 5xx on a resumed file, too, as a server that hung up; and a reset in the middle of the body."""
     if response.status_code >= 500 and "range" in response.request.headers:
         raise httpx.RemoteProtocolError(f"HTTP {response.status_code} on resuming", request=response.request)
     if isinstance(response.stream, httpx.SyncByteStream):

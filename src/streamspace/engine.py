@@ -1,7 +1,7 @@
 """The holder of the engine: empty when made, it loads the model in a thread, tells its state, streams, and shuts down.
 
-It lives at module level in app.py, is started by the server on its event loop and serves every visitor on that loop. The
-AsyncLLM inside is built by `streamspace.llm`, which is imported in the loading thread, after the page is up.
+It lives at module level in app.py, is started by the server on its event loop and serves every visitor on that loop.
+The AsyncLLM inside is built by `streamspace.llm`, which is imported in the loading thread, after the page is up.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from streamspace import hardware
 from streamspace.config import Config
 from streamspace.download import Progress, fetch_model
-from streamspace.errors import EngineNotReady, EngineStopped, StreamSpaceError
+from streamspace.errors import EngineNotReady, StreamSpaceError
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
@@ -34,8 +34,8 @@ BUILD_STOP_S = 5.0  # how long a build that was told to stop may take to notice
 class Engine:
     """One engine for every visitor.
 
-    `start` must be called on the event loop that will stream; `stop` ends it on every way out. All other methods are for
-    that loop alone; `status` may be read anywhere.
+    `start` must be called on the event loop that will stream; `stop` ends it on every way out. All other methods are
+    for that loop alone; `status` may be read anywhere.
     """
 
     def __init__(self, config: Config) -> None:
@@ -50,7 +50,9 @@ class Engine:
     def status(self) -> Status:
         """What the engine is doing now."""
         if self._llm is not None and self._llm.is_dead and self._status.stage == "ready":
-            return Status("failed", "The engine has died; the log has the reason, and a restart of the app brings it back.")
+            return Status(
+                "failed", "The engine has died; the log has the reason, and a restart of the app brings it back."
+            )
         return self._status
 
     @property
@@ -148,7 +150,7 @@ class Engine:
             self._llm = built
             self._tell(Status("loading", "Warming up", 3, NUM_STEPS))
             asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result()
-            self._tell(Status("ready", "Ready", NUM_STEPS, NUM_STEPS))
+            self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
         except StreamSpaceError as error:
             self._tell(Status("failed", str(error)))
         except Exception as error:
@@ -181,7 +183,7 @@ class Engine:
             "VLLM_RPC_BASE_PATH": self._rpc_folder,
             "VLLM_HOST_IP": "127.0.0.1",  # else it asks the network for its own address
             "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO is a page long; what goes wrong is all said at WARNING and above
+            "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; what goes wrong is at WARNING or above
         }
         if shutil.which("nvcc") is None:
             wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # it is compiled when first used, and needs nvcc for that

@@ -44,7 +44,7 @@ class Pacer:
 async def frames(source: AsyncGenerator[T, None], interval_s: Callable[[], float]) -> AsyncGenerator[T | None, None]:
     """Yield the first item of `source` at once and then one an interval; None after BEAT_S without one.
 
-    Closing this closes `source`, also while it waits. An error of `source` is raised here, after all that came before it.
+    Closing this closes `source`, also while it waits. An error of `source` is raised after all that came before it.
     """
     pulling: asyncio.Task[T] | None = None
     try:

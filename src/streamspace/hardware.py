@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def has_gpu(environ: Mapping[str, str], devices: Path = Path("/dev")) -> bool:
+DEVICES = Path("/dev")
+
+
+def has_gpu(environ: Mapping[str, str]) -> bool:
     """Whether an NVIDIA GPU can be seen; CUDA_VISIBLE_DEVICES set to nothing hides it, as CUDA has it."""
-    return environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and any(devices.glob("nvidia[0-9]*"))
+    return environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and any(DEVICES.glob("nvidia[0-9]*"))
 
 
 def driver_cuda_version() -> tuple[int, int] | None:

@@ -1,10 +1,10 @@
 """One vLLM AsyncLLM: engine flags → engine, conversation → prompt, prompt → deltas. The only module that imports vLLM.
 
-Importing it takes 5 to 10 seconds, so `streamspace.engine` does that in its loading thread and nobody else does. It knows
-nothing of the page; vLLM's types and errors end here.
+Importing it takes 5 to 10 seconds, so `streamspace.engine` does that in its loading thread and nobody else does. It
+knows nothing of the page; vLLM's types and errors end here.
 
-Four of the five steps of vLLM's own streaming example stand here: the engine's arguments in `engine_args`, the engine in
-`LLM.build`, the sampling in `sampling_params`, the stream in `LLM.generate`; the last, `LLM.shutdown`, is called by
+Four of the five steps of vLLM's own streaming example stand here: the engine's arguments in `engine_args`, the engine
+in `LLM.build`, the sampling in `sampling_params`, the stream in `LLM.generate`; the last, `LLM.shutdown`, is called by
 `streamspace.engine` on every way out.
 """
 
@@ -46,11 +46,12 @@ PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parall
 
 class _FlagParser(FlexibleArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message.removeprefix('argument ')} (an engine flag of vLLM).")
+        words = message.removeprefix("argument ").partition("For further information")[0].split()
+        raise ConfigError(f"{' '.join(words)} (an engine flag of vLLM).")
 
 
 def _flag_parser() -> argparse.ArgumentParser:
-    parser = AsyncEngineArgs.add_cli_args(_FlagParser(prog="python app.py", allow_abbrev=False))
+    parser = AsyncEngineArgs.add_cli_args(_FlagParser(allow_abbrev=False))  # type: ignore[no-untyped-call]
     if current_platform.is_cpu():
         parser.set_defaults(**CPU_DEFAULTS)
     return parser
@@ -83,12 +84,13 @@ def engine_args(config: Config, folder: Path) -> AsyncEngineArgs:
         flags = parser.parse_args([*arguments, *config.engine_arguments])
     except (ValueError, OSError) as error:  # a YAML file that cannot be read, JSON that cannot be parsed
         raise ConfigError(f"vLLM's engine flags: {error}.") from None
-    if any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS):  # several workers: the executor is vLLM's choice
-        if flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
-            flags.distributed_executor_backend = None
+    several_workers = any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS)
+    if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
+        flags.distributed_executor_backend = None  # vLLM's own choice
     flags.model = str(folder)
     flags.served_model_name = flags.served_model_name or [config.model_name]
-    return AsyncEngineArgs.from_cli_args(flags)
+    args: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(flags)
+    return args
 
 
 class Counts(StatLoggerBase):
@@ -133,7 +135,7 @@ def sampling_params(settings: Settings) -> SamplingParams:
 
 
 class LLM:
-    """A running AsyncLLM. Build it in a thread; use it on one event loop, always the same; `shutdown` it in a thread."""
+    """A running AsyncLLM. Build it in a thread, use it on one event loop, `shutdown` it in a thread."""
 
     def __init__(self, llm: AsyncLLM, counts: Sequence[Counts]) -> None:
         self._llm = llm
@@ -251,7 +253,7 @@ class LLM:
             self._in_flight.discard(request_id)
 
     async def abort_all(self) -> None:
-        """End every stream under way; its consumer gets EngineStopped. Without it, `shutdown` can leave them waiting."""
+        """End every stream under way with EngineStopped; `shutdown` alone can leave them waiting for ever."""
         await self._llm.abort(list(self._in_flight))
 
     def shutdown(self) -> None:
@@ -269,5 +271,3 @@ def _settings_of(llm: AsyncLLM) -> Settings:
 def _sentence(error: Exception) -> str:
     """vLLM's own sentence without its trailing details."""
     return str(error).partition(" (parameter=")[0]
-
-

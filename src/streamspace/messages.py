@@ -102,7 +102,7 @@ MOST_STOPS = 16
 def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int) -> Settings:
     """A visitor's values as Settings; what is missing or None comes from `fallback`, whose own max_tokens is cut.
 
-    Whole numbers come out as int whatever came in: a float in one of vLLM's integer fields hangs the engine for everybody.
+    Whole numbers come out as int, for a float in one of vLLM's integer fields hangs the engine for everybody.
 
     Raises:
         BadRequest: a name that is no sampling parameter of ours, or a value of the wrong type or out of range; the
@@ -126,7 +126,9 @@ def _number(name: str, value: Any, allowed: Range) -> float:
     kind = "a whole number" if whole else "a number"
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or (whole and value != int(value)) or not allowed.least <= value <= allowed.most:
-        raise BadRequest(f"{name} is {_short(value)}; allowed is {kind} from {allowed.least:g} to {_plain(allowed.most)}.")
+        raise BadRequest(
+            f"{name} is {_short(value)}; allowed is {kind} from {allowed.least:g} to {_plain(allowed.most)}."
+        )
     return int(value) if whole else float(value)
 
 

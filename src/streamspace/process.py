@@ -1,4 +1,4 @@
-"""This process and its family: a way out that is always clean, and children that never outlive it. Standard library only."""
+"""This process and its children: a clean way out, and none that outlives it. Standard library only."""
 
 import logging
 import os
@@ -18,6 +18,7 @@ PARENT_POLL_S = 1.0
 @contextmanager
 def explained() -> Iterator[None]:
     """Leave with one sentence instead of a traceback: 2 for a refused setting, 130 for Ctrl-C, 143 for SIGTERM."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` hands it down ignored
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A visitor's conversation → messages for the engine. Pure: no template, no tokens; it copies and never changes its input."""
+"""A visitor's conversation → messages for the engine. Pure: no template, no tokens, and no input is changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -31,6 +31,17 @@ def without_oldest(messages: Sequence[Message]) -> tuple[Message, ...] | None:
     return (*messages[:start], *rest[next(later_questions, len(rest) - 1) :])
 
 
+def check_text(name: str, value: Any) -> str:
+    """A text from an API's JSON.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    if not isinstance(value, str):
+        raise BadRequest(f"{name} is a {type(value).__name__}; it must be a string.")
+    return value
+
+
 def parse_history(history: Any) -> tuple[Message, ...]:
     """Messages from an API's JSON: a list of {"role": ..., "content": ...}.
 
@@ -43,7 +54,11 @@ def parse_history(history: Any) -> tuple[Message, ...]:
 
 
 def _parse_message(number: int, item: Any) -> Message:
-    if not isinstance(item, Mapping) or item.get("role") not in get_args(Role) or not isinstance(item.get("content"), str):
+    if (
+        not isinstance(item, Mapping)
+        or item.get("role") not in get_args(Role)
+        or not isinstance(item.get("content"), str)
+    ):
         raise BadRequest(
             f"Message {number} of the history must have a role (system, user or assistant) and a content (a string)."
         )

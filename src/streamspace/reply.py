@@ -20,7 +20,7 @@ _AMPERSAND = re.compile(r"&amp;(?=#?\w+;)")
 def to_markdown(text: str) -> str:
     """The text as Markdown that shows HTML as it was written, instead of running or dropping it.
 
-    Outside code, `<` that would open a tag and `&` that would begin an entity become entities. `from_markdown` undoes it.
+    Outside code, `<` that would open a tag and `&` that would begin an entity become entities themselves.
     """
     return _outside_code(text, lambda part: _TAG.sub("&lt;", _ENTITY.sub("&amp;", part)))
 

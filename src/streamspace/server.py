@@ -1,4 +1,4 @@
-"""The web application: one event loop with the engine, the page at / and `/health`, from the first second to the last."""
+"""The web application: the engine, the page at / and `/health` on one event loop, from start to shutdown."""
 
 import logging
 import socket
@@ -74,7 +74,9 @@ def _listen(config: Config) -> socket.socket:
 def _share(config: Config, demo: Blocks) -> None:
     """Open the temporary link, in a thread of its own: without a network it takes up to a minute to fail."""
     if config.space_id:
-        log.warning("--share does nothing on a Space, which is public already: huggingface.co/spaces/%s", config.space_id)
+        log.warning(
+            "--share does nothing on a Space, which is public already: huggingface.co/spaces/%s", config.space_id
+        )
         return
     url = open_share_link(demo, _local(config.host), config.port)
     if url:

@@ -18,6 +18,7 @@ from streamspace.prompt import conversation
 from streamspace.reply import from_markdown, note, to_markdown
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
+from streamspace.ui.style import BUSY, IDLE
 
 EXAMPLES = (
     "What is the KV cache?",
@@ -41,6 +42,7 @@ class ChatTab:
     def _lay_out(self) -> None:
         self._chatbot = gr.Chatbot(
             label="Conversation",
+            show_label=False,
             elem_id="chat",
             height="60vh",
             buttons=["copy", "copy_all"],
@@ -48,16 +50,16 @@ class ChatTab:
             placeholder="Ask something, or begin with an example.",
             allow_tags=False,
         )
-        self._note = gr.HTML("", elem_id="note")
+        self._note = gr.HTML("", elem_classes="note", elem_id="note")
         with gr.Row(elem_id="compose"):
             self._box = gr.Textbox(
-                label="Message", placeholder="Enter sends, Shift+Enter begins a new line", elem_id="message",
-                lines=1, max_lines=8, scale=8, autofocus=True,
+                label="Message", placeholder="Ask something (Shift+Enter begins a new line)", elem_id="message",
+                lines=1, max_lines=8, scale=8, autofocus=True, show_label=False, container=False,
             )  # fmt: skip
             self._send = gr.Button(
                 "Send", variant="primary", elem_id="send", scale=1, min_width=80, interactive=self._is_ready
             )
-            self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)
+            self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by BUSY
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self._system_prompt = gr.Textbox(
                 self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
@@ -78,11 +80,12 @@ class ChatTab:
         answers = [
             begun.success(
                 self._answer, [chatbot, self._system_prompt, *self._panel.components], [chatbot, self._note],
-                postprocess=False, show_progress="hidden", api_visibility="private",
+                postprocess=False, show_progress="hidden", api_visibility="private", js=BUSY,
             )
             for begun in begin
         ]  # fmt: skip
         for answer in answers:
+            answer.then(None, js=IDLE, **quick)
             answer.failure(self._give_back, [chatbot, box], [chatbot, box], **quick)
         self._stop.click(self._clear_note, None, self._note, cancels=answers, **quick)
         chatbot.clear(self._clear_note, None, self._note, cancels=answers, **quick)

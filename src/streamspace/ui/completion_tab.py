@@ -28,13 +28,15 @@ class CompletionTab:
         self._wire()
 
     def _lay_out(self) -> None:
-        gr.Markdown("The model continues the text itself: no chat template, no system prompt. Change the prompts freely.")
+        gr.Markdown(
+            "The model continues the text itself: no chat template, no system prompt. Change the prompts freely."
+        )
         self._prompts, self._runs, self._outputs, self._notes = [], [], [], []
         for number, prompt in enumerate(EXAMPLE_PROMPTS, 1):
             with gr.Row(elem_classes="completion"):
                 with gr.Column(scale=2, min_width=240):
                     self._prompts.append(gr.Textbox(prompt, label=f"Prompt {number}", lines=2, max_lines=12))
-                    self._runs.append(self._button(f"Run {number}"))
+                    self._runs.append(self._button(f"Run {number}", size="sm"))
                 with gr.Column(scale=3, min_width=280):
                     self._outputs.append(
                         gr.Textbox(label=f"Continuation {number}", lines=4, max_lines=16, buttons=["copy"])
@@ -54,7 +56,7 @@ class CompletionTab:
         panel = self._panel.components
         stream: dict[str, Any] = {"postprocess": False, "show_progress": "hidden", "api_visibility": "private"}
         rows = zip(self._runs, self._prompts, self._outputs, self._notes, strict=True)
-        runs = [
+        runs: list[dict[str, Any]] = [
             run.click(self._handler(stream_in_sequence, 1), [prompt, *panel], [output, note_], **stream)
             for run, prompt, output, note_ in rows
         ]
@@ -78,11 +80,11 @@ class CompletionTab:
     def _handler(self, stream: Stream, num_prompts: int) -> Handler:
         """A handler for that many prompts, then the settings → that many texts, then their notes."""
 
-        async def complete(*values: Any) -> AsyncGenerator[list[str], None]:
+        async def run(*values: Any) -> AsyncGenerator[list[str], None]:
             with shown_to_the_visitor():
                 settings = self._panel.check(values[num_prompts:])
                 async with aclosing(stream(self._engine, values[:num_prompts], settings, self._pacer)) as frames:
                     async for replies in frames:
                         yield [*(reply.text for reply in replies), *(note(reply, settings) for reply in replies)]
 
-        return complete
+        return run

@@ -11,7 +11,7 @@ from streamspace.engine import Engine
 from streamspace.errors import EngineNotReady
 from streamspace.frames import Pacer
 from streamspace.messages import Message, Settings, check_settings
-from streamspace.prompt import conversation, parse_history
+from streamspace.prompt import check_text, conversation, parse_history
 from streamspace.ui.failures import shown_to_the_visitor
 
 
@@ -42,8 +42,11 @@ def add_endpoints(engine: Engine, pacer: Pacer) -> None:
         """
         with shown_to_the_visitor():
             settings = checked(_sampling(locals()), engine.defaults)
-            system = engine.config.system_prompt if system_prompt is None else system_prompt
-            messages = conversation(system, (*parse_history(history or []), Message("user", message)))
+            system = (
+                engine.config.system_prompt if system_prompt is None else check_text("system_prompt", system_prompt)
+            )
+            turns = (*parse_history(history or []), Message("user", check_text("message", message)))
+            messages = conversation(system, turns)
             async with aclosing(stream_chat(engine, messages, settings, pacer)) as replies:
                 async for reply in replies:
                     yield reply.text
@@ -59,15 +62,16 @@ def add_endpoints(engine: Engine, pacer: Pacer) -> None:
         seed: int | None = 42,
         stop: list[str] | None = None,
     ) -> AsyncGenerator[str, None]:
-        """Continue a raw text; the defaults are those of vLLM's streaming example, and a seed of None draws a new one."""
+        """Continue a raw text. The defaults are those of vLLM's streaming example; no seed draws a new one."""
         with shown_to_the_visitor():
             settings = checked(_sampling(locals()), Settings(seed=None))
-            async with aclosing(stream_completion(engine, prompt, settings, pacer)) as replies:
+            async with aclosing(stream_completion(engine, check_text("prompt", prompt), settings, pacer)) as replies:
                 async for reply in replies:
                     yield reply.text
 
-    gr.api(chat, api_name="chat")
-    gr.api(complete, api_name="complete")
+    for endpoint in (chat, complete):
+        endpoint.__annotations__["return"] = str  # Gradio documents what one yield is, not the generator
+        gr.api(endpoint, api_name=endpoint.__name__)
 
 
 def _sampling(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from streamspace.errors import ChatError
 
 @contextmanager
 def shown_to_the_visitor() -> Iterator[None]:
-    """Turn a ChatError into Gradio's message; its sentence may hold a visitor's text, so it goes out as text, not HTML."""
+    """Turn a ChatError into Gradio's message. The sentence may hold a visitor's text, so it goes out escaped."""
     try:
         yield
     except ChatError as error:

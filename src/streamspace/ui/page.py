@@ -29,7 +29,8 @@ POLL_S = 0.3  # how often a page that waits for the model looks at its state
 def build_demo(engine: Engine) -> gr.Blocks:
     """The page on this engine; it may be built, and shown, long before the engine is ready."""
     config, pacer = engine.config, Pacer()
-    with gr.Blocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False) as demo:
+    demo = gr.Blocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
+    with demo:
         gr.Markdown(_heading(config), elem_id="heading")
         status = gr.HTML(status_html(engine.status), elem_id="status")
         with gr.Tabs():
@@ -52,12 +53,13 @@ def build_demo(engine: Engine) -> gr.Blocks:
         for tab in (chat, completion):
             loaded.then(tab.settle, None, tab.settled, show_progress="hidden", api_visibility="private")
     demo.max_threads = MOST_EVENTS
-    return demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
+    demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
+    return demo
 
 
 def mount(app: FastAPI, demo: gr.Blocks) -> FastAPI:
     """Serve the page at / of `app`, and nothing that a public page should not have."""
-    return gr.mount_gradio_app(
+    mounted: FastAPI = gr.mount_gradio_app(
         app,
         demo,
         path="/",
@@ -70,10 +72,11 @@ def mount(app: FastAPI, demo: gr.Blocks) -> FastAPI:
         enable_monitoring=False,
         footer_links=["api"],
     )
+    return mounted
 
 
 def open_share_link(demo: gr.Blocks, host: str, port: int) -> str | None:
-    """A temporary public address for the page, by Gradio's own tunnel; None where it cannot be had. Blocks for seconds."""
+    """A temporary public address for the page by Gradio's own tunnel; None if it cannot be had. Blocks for seconds."""
     try:
         url = networking.setup_tunnel(host, port, demo.share_token, None, None)
     except Exception as error:  # whatever the network, the download of the tunnel's client or the client itself raises

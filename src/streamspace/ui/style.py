@@ -4,9 +4,14 @@ import gradio as gr
 
 THEME = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="md")
 
+# While an answer is under way, Stop stands in Send's place. In the browser, so that it costs the server no event.
+BUSY = "(...inputs) => { document.body.classList.add('busy'); return inputs; }"
+IDLE = "() => { document.body.classList.remove('busy'); }"
+
 CSS = """
 .gradio-container { max-width: 1000px !important; margin: 0 auto !important; }
 #heading h1 { margin-bottom: 0; }
+#status, #status .html-container, .note, .note .html-container { padding: 0; }
 #status .state { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 0.75rem; min-height: 1.75rem; }
 #status .state p { margin: 0; color: var(--body-text-color-subdued); }
 #status .state p::before { content: "● "; color: var(--color-accent); }
@@ -14,6 +19,8 @@ CSS = """
 #status .failed p::before { color: #dc2626; }
 #status .failed p { color: var(--body-text-color); }
 #status progress { flex: 1 1 12rem; height: 0.5rem; accent-color: var(--color-accent); }
-#note, .note { min-height: 1.25rem; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
-#compose { align-items: flex-end; }
+.note { min-height: 1.25rem; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
+#compose { align-items: flex-end; flex-wrap: nowrap; }
+#stop, .busy #send { display: none; }
+.busy #stop { display: flex; }
 """

@@ -1,0 +1,32 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix resolve setup
+python := .venv/bin/python
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: setup ## install what is missing and start the demo: make demo ARGS="--port 8000"
+	$(python) app.py $(ARGS)
+
+test: ## install what is missing and run every test: make test ARGS="-k frames"
+	@scripts/setup tools $(if $(SKIP_BROWSER),,browser)
+	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
+	$(python) -m pytest $(if $(SKIP_BROWSER),-m "not browser") $(ARGS)
+
+check: ## format, lint, types and import order
+	@scripts/setup tools
+	$(python) -m ruff format --check .
+	$(python) -m ruff check .
+	$(python) -m mypy
+	$(python) -m pytest --quiet --noconftest tests/test_layers.py
+
+fix: ## format, and mend what the linter can mend
+	@scripts/setup tools
+	$(python) -m ruff format .
+	$(python) -m ruff check --fix .
+
+resolve: ## would a Space's builder find versions that fit together?
+	scripts/resolve
+
+setup: ## only the installation
+	@scripts/setup

@@ -1,0 +1,71 @@
+"""One real engine and one real browser for the whole run.
+
+`running` serves the whole application in this process, so that a test can drive the page and look at the engine at once.
+"""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from streamspace.config import BUNDLED_MODEL, load_config
+from streamspace.engine import Engine
+from streamspace.server import build_app
+from streamspace.ui import build_demo
+from tests.support import Running, free_port, wait_until
+
+READY_S = 180.0
+CHROMIUM_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Running]:
+    engine = Engine(load_config(environ={"MODEL_ID": str(BUNDLED_MODEL)}))
+    app = build_app(engine, build_demo(engine))
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve()), name="server")
+    thread.start()
+    try:
+        wait_until(lambda: engine.status.stage in ("ready", "failed"), READY_S, "loading")
+        assert engine.status.stage == "ready", engine.status.detail
+        yield Running(f"http://127.0.0.1:{port}", engine, loop)
+    finally:
+        server.should_exit = True
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens pages of their own visitors; afterwards fails on any error that a page's script raised."""
+    contexts, errors = [], []
+
+    def open_page(url: str, **options: Any) -> Page:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors

@@ -1,0 +1,50 @@
+"""A scripted engine, for faults and orders that must be exact; everything else is tested on the real one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from streamspace.errors import PromptTooLong
+from streamspace.messages import Delta, Message, Prompt, Settings
+
+
+class FakeEngine:
+    """Answers with `script`: deltas are yielded, errors raised, numbers slept. A token is a word."""
+
+    def __init__(self, script: Sequence[Delta | Exception | float] = (), max_model_len: int = 100) -> None:
+        self.script = script
+        self.max_model_len = max_model_len
+        self.conversations: list[tuple[Message, ...]] = []
+        self.num_started = 0
+        self.num_closed_early = 0
+
+    async def render_chat(self, messages: Sequence[Message]) -> Prompt:
+        self.conversations.append(tuple(messages))
+        return await self.render_text(" ".join(message.text for message in messages))
+
+    async def render_text(self, text: str) -> Prompt:
+        num_tokens = len(text.split())
+        if num_tokens > self.max_model_len:
+            raise PromptTooLong(self.max_model_len, num_tokens)
+        return Prompt(tuple(range(num_tokens)))
+
+    async def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]:
+        self.num_started += 1
+        finished = False
+        try:
+            for step in self.script:
+                if isinstance(step, Exception):
+                    finished = True
+                    raise step
+                if isinstance(step, Delta):
+                    finished = step.finish_reason is not None
+                    yield step
+                else:
+                    await asyncio.sleep(step)
+        finally:
+            self.num_closed_early += not finished
+
+
+def deltas(text: str, finish_reason: str = "stop") -> list[Delta]:
+    """`"hel|lo"` → deltas "hel" and "lo", the last with the finish reason."""
+    *parts, last = text.split("|")
+    return [*(Delta(part) for part in parts), Delta(last, finish_reason)]

@@ -1,0 +1,151 @@
+"""From conversation to replies, on a scripted engine."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import pytest
+
+from streamspace.chat import fit, stream_at_once, stream_chat, stream_completion, stream_in_sequence
+from streamspace.errors import EngineStopped, PromptTooLong
+from streamspace.frames import Pacer
+from streamspace.messages import Delta, Message, Reply, Settings
+from tests.fake import FakeEngine, deltas
+
+HELLO = (Message("user", "hello"),)
+
+
+async def collect(replies: AsyncGenerator[Reply, None]) -> list[Reply]:
+    async with aclosing(replies) as stream:
+        return [reply async for reply in stream]
+
+
+def chat(engine: FakeEngine, messages: Sequence[Message] = HELLO) -> list[Reply]:
+    return asyncio.run(collect(stream_chat(engine, messages, Settings(max_tokens=10), Pacer())))
+
+
+def test_the_text_accumulates_and_the_last_reply_has_the_finish_reason() -> None:
+    replies = chat(FakeEngine(deltas("hel|lo| wor|ld", "length")))
+    assert [reply.text for reply in replies] == ["hel", "hello", "hello wor", "hello world"]
+    assert [reply.finish_reason for reply in replies] == [None, None, None, "length"]
+
+
+def test_every_character_passes_untouched() -> None:
+    text = (
+        "def f():\n\tif a < b and c > d:\n\t    return '&amp;'\r\n\n  你好 👩‍👩‍👧 مرحبا <script>alert(1)</script>  \n"
+    )
+    assert chat(FakeEngine(deltas("|".join(text))))[-1].text == text
+
+
+@pytest.mark.parametrize("num_frames", [1, 2])
+def test_closing_early_aborts_the_request_at_once(num_frames: int) -> None:
+    engine = FakeEngine([Delta("a"), Delta("b"), 100.0])
+
+    async def leave() -> int:
+        replies = stream_chat(engine, HELLO, Settings(), Pacer())
+        for _ in range(num_frames):
+            await anext(replies)
+        await replies.aclose()
+        return engine.num_closed_early
+
+    assert asyncio.run(leave()) == 1
+
+
+def test_leaving_before_the_first_token_aborts_too() -> None:
+    engine, pacer = FakeEngine([100.0]), Pacer()
+
+    async def leave() -> None:
+        replies = stream_chat(engine, HELLO, Settings(), pacer)
+        assert await anext(replies) == Reply()  # the keep-alive of the silence
+        await replies.aclose()
+
+    asyncio.run(leave())
+    assert engine.num_closed_early == 1 and pacer.num_streams == 0
+
+
+def test_an_error_comes_after_the_text_before_it() -> None:
+    seen: list[str] = []
+
+    async def read() -> None:
+        async for reply in stream_chat(FakeEngine([Delta("so far"), EngineStopped()]), HELLO, Settings(), Pacer()):
+            seen.append(reply.text)
+
+    with pytest.raises(EngineStopped):
+        asyncio.run(read())
+    assert seen == ["so far"]
+
+
+def long_conversation() -> list[Message]:
+    turns = [Message(role, "word " * 10) for _ in range(6) for role in ("user", "assistant")]  # type: ignore[arg-type]
+    return [Message("system", "short"), *turns, Message("user", "last question")]
+
+
+def test_the_oldest_turns_are_left_out_and_counted_until_the_answer_has_room() -> None:
+    engine = FakeEngine(deltas("ok"), max_model_len=70)
+    reply = chat(engine, long_conversation())[-1]
+    kept = engine.conversations[-1]
+    assert (kept[0].text, kept[-1].text, kept[1].role) == ("short", "last question", "user")
+    assert reply.num_left_out == 14 - len(kept) > 0
+    assert sum(len(message.text.split()) for message in kept) + 10 <= 70
+
+
+def test_a_prompt_beyond_the_context_is_trimmed_as_well() -> None:
+    prompt, num_left_out = asyncio.run(fit(FakeEngine(max_model_len=30), long_conversation(), 5))
+    assert len(prompt.token_ids) <= 25 and num_left_out == 10
+
+
+def test_a_single_message_that_is_too_long_is_refused_before_the_engine() -> None:
+    engine = FakeEngine(deltas("never"), max_model_len=5)
+    with pytest.raises(PromptTooLong, match="6 tokens, and the model's context holds 5"):
+        chat(engine, [Message("user", "one two three four five six")])
+    assert engine.num_started == 0
+
+
+def test_prompts_in_sequence_run_one_after_the_other() -> None:
+    engine = FakeEngine(deltas("a|b"))
+
+    async def run() -> list[tuple[str, ...]]:
+        stream = stream_in_sequence(engine, ["x", "y"], Settings(), Pacer())
+        return [tuple(reply.text for reply in replies) async for replies in stream]
+
+    assert asyncio.run(run()) == [("a", ""), ("ab", ""), ("ab", "a"), ("ab", "ab")]
+
+
+def test_prompts_at_once_share_the_time_and_end_whole() -> None:
+    engine = FakeEngine(deltas("a|b"))
+
+    async def run() -> list[tuple[Reply, ...]]:
+        async with aclosing(stream_at_once(engine, ["x", "y", "z"], Settings(), Pacer())) as stream:
+            return [replies async for replies in stream]
+
+    seen = asyncio.run(run())
+    assert seen[-1] == (Reply("ab", "stop"),) * 3 and engine.num_started == 3
+    assert (Reply("a"),) * 3 in seen  # none waited for another's end
+
+
+def test_closing_prompts_at_once_aborts_them_all() -> None:
+    engine = FakeEngine([Delta("a"), 100.0])
+
+    async def leave() -> None:
+        stream = stream_at_once(engine, ["x", "y", "z"], Settings(), Pacer())
+        await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(leave())
+    assert engine.num_started == engine.num_closed_early > 0
+
+
+def test_an_error_of_one_prompt_aborts_the_others() -> None:
+    async def run() -> None:
+        async for _ in stream_at_once(engine, ["fits", "x " * 200], Settings(), Pacer()):
+            pass
+
+    engine = FakeEngine([Delta("a"), 100.0])
+    with pytest.raises(PromptTooLong):
+        asyncio.run(run())
+    assert engine.num_started == engine.num_closed_early
+
+
+def test_a_completion_gets_the_raw_text() -> None:
+    replies = asyncio.run(collect(stream_completion(FakeEngine(deltas("on")), "go", Settings(), Pacer())))
+    assert replies[-1] == Reply("on", "stop")

@@ -1,0 +1,138 @@
+"""`/chat`, `/complete` and `/health` of the running application, through the clients that people use."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from vllm import SamplingParams
+from vllm.sampling_params import RequestOutputKind
+
+from tests.support import Running, wait_until
+
+PROMPTS = [
+    "The future of artificial intelligence is",
+    "In a galaxy far, far away",
+    "The key to happiness is",
+    "人工智能的未来是",
+    "从前有一座山,山里有一个",
+    "KV 缓存保存的是",
+    "👩‍👩‍👧‍👦 family, 🇨🇳 flag, 👍🏽 thumb: 🎉",
+    "😀😃😄😁😆",
+    "def add(a, b):\n\treturn a + b\n\n\ndef sub(a, b):\n\t",
+    'if (a < b && c > d) {\n\t\tprintf("%d\\n", a);\n\t}',
+    '<html>\n  <body class="x">\n    <script>alert(1)</script>',
+    "&lt;b&gt; is &amp;lt;b&amp;gt;",
+    "مرحبا بالعالم، كيف حالك اليوم؟",
+    "שלום עולם, מה שלומך",
+    "| a | b |\n|---|---|\n| 1 | 2 |\n",
+    "    four spaces, then\ttab\tand trailing   ",
+    "\n\n\nthree newlines before",
+    "Zürich, Ærøskøbing, Łódź, naïve café, ﬁ ligature",
+    "हिन्दी में एक वाक्य",
+    "e\u0301 combining, \u200bzero width, \ufefffeff",
+    *(f"{n} + {n + 7} =" for n in range(10, 25)),
+    *(f"Once upon a time, robot number {n} found" for n in range(15)),
+]
+
+
+@pytest.fixture(scope="module")
+def client(running: Running) -> Iterator[Client]:
+    client = Client(running.url, verbose=False)
+    yield client
+    client.close()
+
+
+def engine_text(running: Running, prompt: str, max_tokens: int) -> str:
+    """What the engine itself answers in one piece, without us."""
+
+    async def final() -> str:
+        llm = running.engine._llm
+        assert llm is not None
+        params = SamplingParams(max_tokens=max_tokens, temperature=0, output_kind=RequestOutputKind.FINAL_ONLY)
+        rendered = (await llm._llm.renderer.render_cmpl_async([{"prompt": prompt}]))[0]
+        async for output in llm._llm.generate(rendered, params, f"final-{prompt}"):
+            text = output.outputs[0].text
+        return text
+
+    return running.run(final())
+
+
+@pytest.mark.parametrize("prompt", PROMPTS, ids=range(len(PROMPTS)))
+def test_streamed_text_equals_the_engines_own(running: Running, client: Client, prompt: str) -> None:
+    frames = list(client.submit(prompt, max_tokens=60, temperature=0, api_name="/complete"))
+    assert frames[-1] == engine_text(running, prompt, 60)
+    assert all(later.startswith(earlier) for earlier, later in zip(frames, frames[1:], strict=False))
+
+
+def test_fifty_prompts_were_compared() -> None:
+    assert len(PROMPTS) == 50
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another(client: Client) -> None:
+    def text(seed: int) -> str:
+        return str(client.predict("Once upon a time", seed=seed, max_tokens=40, temperature=1.0, api_name="/complete"))
+
+    assert text(1) == text(1) != text(2)
+
+
+def test_chat_answers_after_a_history_with_the_settings_given(client: Client) -> None:
+    history = [{"role": "user", "content": "My name is Ada."}, {"role": "assistant", "content": "Hello, Ada."}]
+    answer = client.predict("What is my name?", history, "Be brief.", max_tokens=5, temperature=0, api_name="/chat")
+    again = client.predict("What is my name?", history, "Be brief.", max_tokens=5.0, temperature=0, api_name="/chat")
+    assert isinstance(answer, str) and answer == again
+
+
+def test_a_stop_string_ends_the_answer_before_it(client: Client) -> None:
+    whole = str(client.predict("1 2 3 4", max_tokens=40, temperature=0, api_name="/complete"))
+    stop = whole[len(whole) // 2 : len(whole) // 2 + 3]
+    cut = client.predict("1 2 3 4", max_tokens=40, temperature=0, stop=[stop], api_name="/complete")
+    assert cut == whole[: whole.index(stop)]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"max_tokens": 2.5}, "max_tokens is 2.5; allowed is a whole number"),
+        ({"temperature": "hot"}, "temperature is 'hot'; allowed is a number from 0 to 2."),
+        ({"history": [{"role": "robot", "content": "x"}]}, "Message 1 of the history"),
+        ({"message": 5}, "message is a int; it must be a string."),
+        ({"message": "word " * 9000}, "the model's context holds"),
+    ],
+)
+def test_a_bad_value_is_one_clear_sentence(client: Client, given: dict[str, object], sentence: str) -> None:
+    with pytest.raises(AppError, match=sentence):
+        client.predict(**{"message": "Hi", **given}, api_name="/chat")
+
+
+def test_cancelling_a_job_frees_the_engine(running: Running, client: Client) -> None:
+    job = client.submit("Once upon a time", max_tokens=1900, temperature=1.5, api_name="/complete")
+    wait_until(lambda: running.engine.running == 1, what="the start")
+    job.cancel()
+    wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="the release")
+
+
+def health(running: Running) -> tuple[int, dict[str, object]]:
+    with urllib.request.urlopen(f"{running.url}/health", timeout=5) as answer:
+        return answer.status, json.load(answer)
+
+
+def test_health_shows_the_engines_own_counts(running: Running, client: Client) -> None:
+    idle = {"status": "ready", "model": "streamspace-tiny", "running": 0, "waiting": 0}
+    wait_until(lambda: health(running) == (200, idle), what="an idle engine")
+    jobs = [client.submit(f"Number {n}", max_tokens=1900, temperature=1.5, api_name="/complete") for n in range(3)]
+    wait_until(lambda: health(running)[1]["running"] == 3, what="three running requests")
+    for job in jobs:
+        job.cancel()
+    wait_until(lambda: health(running) == (200, idle), what="an idle engine again")
+
+
+def test_a_dead_engine_is_unhealthy_with_the_reason(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(running.engine._llm), "is_dead", property(lambda llm: True))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        health(running)
+    assert refused.value.code == 503
+    assert json.load(refused.value)["status"] == "failed"

@@ -1,0 +1,55 @@
+"""The holder's state on the ways that do not end in a running engine."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from streamspace import hardware
+from streamspace.config import load_config
+from streamspace.engine import Engine
+from streamspace.messages import Status
+
+
+def final_status(engine: Engine) -> Status:
+    async def load() -> Status:
+        engine.start()
+        while engine.status.stage in ("downloading", "loading"):
+            await asyncio.sleep(0.02)
+        status = engine.status
+        await engine.stop()
+        return status
+
+    return asyncio.run(asyncio.wait_for(load(), 120))
+
+
+def test_a_model_that_cannot_be_had_is_a_failure_with_its_sentence() -> None:
+    status = final_status(Engine(load_config(["--model", "./no/such/model"], {})))
+    assert status.stage == "failed" and "./no/such/model" in status.detail
+
+
+def test_hardware_that_cannot_serve_is_a_failure_with_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "problem", lambda *_: "The driver is too old.")
+    assert final_status(Engine(load_config((), {}))) == Status("failed", "The driver is too old.")
+
+
+def test_a_broken_model_fails_without_a_path_or_a_trace_on_the_page(tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"x")
+    status = final_status(Engine(load_config(["--model", str(folder)], {})))
+    assert status.stage == "failed" and "broken" in status.detail
+    assert str(tmp_path) not in status.detail and "\n" not in status.detail
+
+
+def test_stopping_while_it_loads_ends_the_loading() -> None:
+    engine = Engine(load_config((), {}))
+
+    async def stop_early() -> None:
+        engine.start()
+        await asyncio.sleep(0.5)
+        await engine.stop()
+
+    asyncio.run(asyncio.wait_for(stop_early(), 15))
+    assert engine.status.stage == "failed" and "shutting down" in engine.status.detail

@@ -1,0 +1,131 @@
+"""Pacing, keep-alives and closing, on an event loop whose clock is scripted: no test here waits."""
+
+import asyncio
+import selectors
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from streamspace.frames import BEAT_S, FRAME_S, LONG_FRAME_S, MOST_FRAME_S, Pacer, frames
+
+
+class ScriptedLoop(asyncio.SelectorEventLoop):
+    """Time passes only when everybody sleeps, and then at once."""
+
+    def __init__(self) -> None:
+        super().__init__(selectors.SelectSelector())
+        self.now = 0.0
+        select = self._selector.select  # type: ignore[attr-defined]
+
+        def skip(timeout: float | None) -> Any:
+            self.now += timeout or 0
+            return select(0)
+
+        self._selector.select = skip  # type: ignore[attr-defined]
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def loop() -> Iterator[ScriptedLoop]:
+    loop = ScriptedLoop()
+    yield loop
+    loop.close()
+
+
+class Source:
+    """Yields one item after each of `gaps_s` seconds; notes how it ended."""
+
+    def __init__(self, *gaps_s: float, error: Exception | None = None) -> None:
+        self.gaps_s, self.error, self.ended = gaps_s, error, ""
+
+    async def items(self) -> AsyncGenerator[int, None]:
+        try:
+            for number, gap_s in enumerate(self.gaps_s):
+                await asyncio.sleep(gap_s)
+                yield number
+            if self.error:
+                raise self.error
+            self.ended = "whole"
+        except (asyncio.CancelledError, GeneratorExit):
+            self.ended = "aborted"
+            raise
+
+
+async def timed(source: Source, interval_s: float = FRAME_S) -> list[tuple[float, int | None]]:
+    loop = asyncio.get_running_loop()
+    async with aclosing(frames(source.items(), lambda: interval_s)) as items:
+        return [(round(loop.time(), 3), item) async for item in items]
+
+
+def run(loop: ScriptedLoop, work: Coroutine[Any, Any, Any]) -> Any:
+    return loop.run_until_complete(work)
+
+
+def test_the_first_item_comes_at_once_and_then_one_an_interval(loop: ScriptedLoop) -> None:
+    assert run(loop, timed(Source(0.2, 0, 0), 0.05)) == [(0.2, 0), (0.25, 1), (0.3, 2)]
+
+
+def test_silence_is_broken_by_keep_alives_before_and_after_the_first_item(loop: ScriptedLoop) -> None:
+    seen = run(loop, timed(Source(1.2 * BEAT_S, 2.5 * BEAT_S)))
+    assert [item for _, item in seen] == [None, 0, None, None, 1]
+
+
+def test_an_error_comes_after_all_that_came_before_it(loop: ScriptedLoop) -> None:
+    seen: list[int | None] = []
+
+    async def read() -> None:
+        async for item in frames(Source(0, 0, error=ValueError("gone")).items(), lambda: 0.05):
+            seen.append(item)
+
+    with pytest.raises(ValueError, match="gone"):
+        run(loop, read())
+    assert seen == [0, 1]
+
+
+@pytest.mark.parametrize("num_items", [0, 1, 2])
+def test_closing_early_closes_the_source_before_it_returns(loop: ScriptedLoop, num_items: int) -> None:
+    source = Source(0, 0, 100 * BEAT_S)
+
+    async def leave() -> str:
+        items = frames(source.items(), lambda: 0.05)
+        for _ in range(num_items + (num_items == 2)):  # in the last case, also a keep-alive of the long silence
+            await anext(items)
+        await items.aclose()
+        return source.ended
+
+    assert run(loop, leave()) == ("aborted" if num_items else "")  # a source that never began has nothing to abort
+
+
+def test_cancelling_while_it_waits_aborts_the_source(loop: ScriptedLoop) -> None:
+    source = Source(100.0)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(timed(source))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(loop, cancel())
+    assert source.ended == "aborted"
+
+
+def test_the_interval_grows_with_the_streams_and_the_text_and_ends_somewhere() -> None:
+    pacer = Pacer()
+    assert pacer.interval_s(0) == FRAME_S
+    assert pacer.interval_s(10_000) == LONG_FRAME_S
+    pacer.num_streams = 100
+    assert FRAME_S < pacer.interval_s(0) < MOST_FRAME_S
+    pacer.num_streams = 10_000
+    assert pacer.interval_s(0) == MOST_FRAME_S
+
+
+def test_streams_are_counted_only_while_they_run() -> None:
+    pacer = Pacer()
+    with pytest.raises(RuntimeError), pacer.stream():
+        assert pacer.num_streams == 1
+        raise RuntimeError
+    assert pacer.num_streams == 0

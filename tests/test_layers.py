@@ -1,0 +1,132 @@
+"""The one-way imports of the package and its three borders: each outside library is known in one place only."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Each module may import those to its left; ui is a folder, whose files may also import each other.
+ORDER = (
+    "errors process hardware config messages prompt reply frames download llm engine chat ui server __main__"
+).split()
+# torch because it is as slow to import as vLLM, which only the loading thread may pay for.
+BORDERS = {"huggingface_hub": "download", "torch": "llm", "vllm": "llm", "gradio": "ui"}
+# chat gets the engine handed in, behind a Protocol, so that it and all above it can be tried without vLLM.
+FORBIDDEN = {("chat", "llm"), ("chat", "engine")}
+
+
+def imports(tree: ast.AST, package: list[str]) -> Iterator[str]:
+    """Yield the dotted name of everything imported, inside functions too; `package` is where the file lies."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                yield from (alias.name for alias in node.names)
+            case ast.ImportFrom():
+                above = package[: len(package) - node.level + 1] if node.level else []
+                source = [*above, *filter(None, [node.module])]
+                # Each name with its source: it may be a module (`from streamspace import engine`).
+                yield from (".".join([*source, alias.name]) for alias in node.names)
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield name
+
+
+def problems(root: Path) -> list[str]:
+    """Say what is wrong in the tree: a sentence for each import against the order or across a border."""
+    package = root / "src" / "streamspace"
+    files = [*sorted(package.rglob("*.py")), *root.glob("app.py")]
+    return [sentence for file in files for sentence in problems_of(file, package)]
+
+
+def problems_of(file: Path, package: Path) -> Iterator[str]:
+    inside = file.is_relative_to(package)
+    path = file.relative_to(package.parent if inside else file.parent).with_suffix("").parts
+    module = path[1] if inside else "app"
+    if module == "__init__":  # of the package itself: everyone imports it, so it may import none of ours
+        rank = 0
+    elif inside and module not in ORDER:
+        yield f"{module} has no place in ORDER"
+        return
+    else:
+        rank = ORDER.index(module) if inside else len(ORDER)
+
+    for name in imports(ast.parse(file.read_bytes()), list(path[:-1])):
+        head, *rest = name.split(".")
+        if BORDERS.get(head, module) != module:
+            yield f"{module} imports {head}, which belongs to {BORDERS[head]}"
+        if head != "streamspace" or not rest or rest[0] == module:
+            continue
+        if rest[0] not in ORDER:
+            if inside and rest[0] != "__version__":
+                yield f"{module} imports {name}, which has no place in ORDER"
+        elif ORDER.index(rest[0]) >= rank:
+            yield f"{module} imports {rest[0]}, which comes after it"
+        elif (module, rest[0]) in FORBIDDEN:
+            yield f"{module} imports {rest[0]}, which it gets handed in"
+
+
+def test_the_package_keeps_its_order_and_borders() -> None:
+    assert (ROOT / "src" / "streamspace").is_dir()
+    assert problems(ROOT) == []
+
+
+def tree(root: Path, **files: str) -> Path:
+    """Lay a package out under `root`: `ui__chat` stands for ui/chat.py, `app` for the app.py beside src/."""
+    for name, text in {"errors": "", "ui____init__": "", **files}.items():
+        folder = root if name == "app" else root / "src" / "streamspace"
+        file = folder / (name.replace("__", "/", 1) if name.startswith("ui__") else name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_suffix(".py").write_text(text)
+    return root
+
+
+def test_a_good_tree_has_no_problems(tmp_path: Path) -> None:
+    good = tree(
+        tmp_path,
+        __init__="",
+        config="import argparse\nfrom streamspace import errors\nfrom streamspace.errors import ConfigError",
+        download="def fetch():\n    from huggingface_hub import snapshot_download",
+        llm="import torch\nimport streamspace.config\nfrom vllm.v1.engine.async_llm import AsyncLLM",
+        engine="def load():\n    from streamspace import llm",
+        chat="from . import errors\nfrom .config import Config",
+        ui____init__="import gradio as gr\nfrom streamspace.ui.chat import tab\nfrom .completion import other",
+        ui__chat="from gradio.themes import Base\nfrom ..chat import stream\nfrom . import completion",
+        ui__completion="",
+        __main__="from streamspace.engine import holder",
+        app="from streamspace.ui import build",
+    )
+    assert problems(good) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "sentence"),
+    [
+        ("config", "from streamspace.engine import flags", "config imports engine, which comes after it"),
+        ("config", "import streamspace.engine", "config imports engine, which comes after it"),
+        ("config", "from streamspace import engine", "config imports engine, which comes after it"),
+        ("config", "from . import engine", "config imports engine, which comes after it"),
+        ("config", "from .engine import flags", "config imports engine, which comes after it"),
+        ("config", "def late():\n    from .engine import flags", "config imports engine, which comes after it"),
+        ("errors", "def late():\n    import vllm", "errors imports vllm, which belongs to llm"),
+        ("chat", "from vllm.outputs import RequestOutput", "chat imports vllm, which belongs to llm"),
+        ("chat", "import importlib\nimportlib.import_module('vllm')", "chat imports vllm, which belongs to llm"),
+        ("chat", "__import__('gradio')", "chat imports gradio, which belongs to ui"),
+        ("chat", "from streamspace.engine import holder", "chat imports engine, which it gets handed in"),
+        ("engine", "import huggingface_hub", "engine imports huggingface_hub, which belongs to download"),
+        ("engine", "from streamspace.ui.chat import tab", "engine imports ui, which comes after it"),
+        ("engine", "import streamspace.tools", "engine imports streamspace.tools, which has no place in ORDER"),
+        ("engine", "import vllm", "engine imports vllm, which belongs to llm"),
+        ("ui__chat", "from ..server import app", "ui imports server, which comes after it"),
+        ("ui__chat", "import vllm", "ui imports vllm, which belongs to llm"),
+        ("utils", "", "utils has no place in ORDER"),
+        ("__init__", "from .errors import ChatError", "__init__ imports errors, which comes after it"),
+        ("app", "import gradio", "app imports gradio, which belongs to ui"),
+    ],
+)
+def test_a_bad_import_is_named(tmp_path: Path, module: str, text: str, sentence: str) -> None:
+    assert problems(tree(tmp_path, **{module: text})) == [sentence]

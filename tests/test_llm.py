@@ -1,0 +1,142 @@
+"""vLLM's own flags through vLLM's own parser, and what the real engine does with a request."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamspace.config import BUNDLED_MODEL, engine_flags, load_config
+from streamspace.engine import Engine
+from streamspace.errors import ConfigError, EngineNotReady, PromptTooLong
+from streamspace.messages import Message, Prompt, Settings
+from tests.support import Running, wait_until
+
+GREEDY = Settings(max_tokens=40, temperature=0.0, seed=None)
+
+
+def args(*arguments: str, **environ: str) -> Any:
+    from streamspace import llm
+
+    return llm.engine_args(load_config(arguments, environ), BUNDLED_MODEL)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def environment() -> None:
+    Engine(load_config((), {}))._set_environment()
+
+
+def test_the_flags_read_from_vllms_text_are_those_of_its_parser() -> None:
+    from streamspace import llm
+
+    long = {name for name in llm._flag_parser()._option_string_actions if name.startswith("--")}
+    switched_off = {name for name in long if name.startswith("--no-")}
+    assert set(engine_flags()) == long - switched_off - {"--help", "--model", "--revision", "--hf-token"} | {"--config"}
+
+
+def test_the_engine_gets_the_folder_and_shows_the_models_name() -> None:
+    assert args().model == str(BUNDLED_MODEL)
+    assert args().served_model_name == ["streamspace-tiny"]
+
+
+def test_the_defaults_of_a_cpu_give_way_to_the_operator() -> None:
+    assert args().enforce_eager and "UniProc" in args().distributed_executor_backend
+    assert not args(ENFORCE_EAGER="false").enforce_eager
+    assert not args("--no-enforce-eager").enforce_eager
+    assert args("--kv-cache-memory-bytes", "2000").kv_cache_memory_bytes == 2000
+
+
+def test_several_workers_get_vllms_own_executor() -> None:
+    assert args("--tensor-parallel-size", "2").distributed_executor_backend is None
+
+
+def test_variables_become_flags_and_the_command_line_wins() -> None:
+    assert args(MAX_MODEL_LEN="1k", DTYPE="float32").max_model_len == 1000
+    assert args("--max-model-len", "512", MAX_MODEL_LEN="1k").max_model_len == 512
+    assert args(SERVED_MODEL_NAME="one two").served_model_name == ["one", "two"]
+    assert args(OVERRIDE_GENERATION_CONFIG='{"temperature": 0.1}').override_generation_config == {"temperature": 0.1}
+
+
+def test_a_yaml_file_works_by_flag_and_by_variable(tmp_path: Path) -> None:
+    file = tmp_path / "engine.yaml"
+    file.write_text("max-model-len: 256\nenable-prefix-caching: false\n")
+    for given in (args("--config", str(file)), args(CONFIG=str(file))):
+        assert (given.max_model_len, given.enable_prefix_caching) == (256, False)
+    assert args("--config", str(file), "--max-model-len", "128").max_model_len == 128
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "words"),
+    [
+        (("--dtype", "banana"), {}, ("--dtype", "'banana'", "bfloat16")),
+        (("--max-model-len", "long"), {}, ("--max-model-len", "'long'")),
+        ((), {"MAX_MODEL_LEN": "long"}, ("--max-model-len", "'long'")),
+        ((), {"ENFORCE_EAGER": "perhaps"}, ("ENFORCE_EAGER", "'perhaps'", "1, true, yes or on")),
+        (("--config", "missing.yaml"), {}, ("missing.yaml",)),
+        (("--kv-transfer-config", "{broken"), {}, ("--kv-transfer-config", "{broken")),
+    ],
+)
+def test_a_bad_value_is_one_sentence_with_its_name(
+    arguments: tuple[str, ...], environ: dict[str, str], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        args(*arguments, **environ)
+    assert all(word in str(refused.value) for word in words) and "\n" not in str(refused.value)
+
+
+def test_the_operators_environment_stays() -> None:
+    assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
+    assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
+
+
+async def counts_after(running: Running, leave_after: int) -> int:
+    """Start an endless answer, take some deltas, leave; returns how many were running meanwhile."""
+    prompt = await running.engine.render_text("Once upon a time")
+    deltas = running.engine.generate(prompt, Settings(max_tokens=2000, temperature=1.0, min_p=0.0))
+    for _ in range(leave_after):
+        await anext(deltas)
+    for _ in range(200):
+        if running.engine.running:
+            break
+        await asyncio.sleep(0.01)
+    seen = running.engine.running
+    await deltas.aclose()
+    return seen
+
+
+def test_closing_the_generator_frees_the_request_in_the_engine(running: Running) -> None:
+    assert running.run(counts_after(running, 2)) == 1
+    wait_until(lambda: running.engine.running == 0, 5, "the abort")
+
+
+def test_many_answers_at_once_keep_apart(running: Running) -> None:
+    async def answer(text: str) -> str:
+        prompt = await running.engine.render_chat([Message("user", text)])
+        return "".join([delta.text async for delta in running.engine.generate(prompt, GREEDY)])
+
+    async def all_of_them() -> tuple[list[str], list[str]]:
+        texts = [f"What is {n} + {n}?" for n in range(10, 26)]
+        return await asyncio.gather(*map(answer, texts)), [await answer(text) for text in texts]
+
+    at_once, alone = running.run(all_of_them())
+    assert sum(a == b for a, b in zip(at_once, alone, strict=True)) >= 15  # bf16 sums may differ in another batch
+
+
+def test_a_prompt_as_long_as_the_context_is_refused(running: Running) -> None:
+    limit = running.engine.max_model_len
+    assert limit is not None
+
+    async def generate() -> None:
+        async for _ in running.engine.generate(Prompt((1,) * limit), GREEDY):
+            pass
+
+    with pytest.raises(PromptTooLong, match=str(limit)):
+        running.run(generate())
+    with pytest.raises(PromptTooLong, match=str(limit)):
+        running.run(running.engine.render_text("word " * 3 * limit))
+
+
+def test_an_engine_that_was_not_started_says_so() -> None:
+    with pytest.raises(EngineNotReady, match="Starting"):
+        asyncio.run(Engine(load_config((), {})).render_text("x"))

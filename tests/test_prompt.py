@@ -1,0 +1,68 @@
+"""Conversations as the engine gets them."""
+
+from typing import Any
+
+import pytest
+
+from streamspace.errors import BadRequest
+from streamspace.messages import Message
+from streamspace.prompt import clean, conversation, parse_history, without_oldest
+
+U1, A1, U2, A2, U3 = (Message("assistant" if i % 2 else "user", f"m{i}") for i in range(5))
+SYSTEM = Message("system", "Be brief.")
+
+
+def test_the_system_prompt_comes_first_and_a_blank_one_is_none() -> None:
+    assert conversation("Be brief.", [U1]) == (SYSTEM, U1)
+    assert conversation(" \n", [U1]) == (U1,)
+
+
+def test_half_characters_become_replacement_characters_and_all_else_stays() -> None:
+    text = "tab\t  two spaces\nمرحبا 你好 👩‍👩‍👧 <b>"
+    assert clean(text) == text
+    assert clean("a\ud83d!") == "a\ufffd!"
+    assert clean("\udc4d") == "\ufffd"
+    assert clean("\ud83d\udc4d") == "👍"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((SYSTEM, U1, A1, U2, A2, U3), (SYSTEM, U2, A2, U3)),
+        ((U1, A1, U2), (U2,)),
+        ((U1, U2, A2, U3), (U2, A2, U3)),
+        ((SYSTEM, A1, U2), (SYSTEM, U2)),
+        ((SYSTEM, U1), None),
+        ((U1,), None),
+    ],
+)
+def test_the_oldest_turn_goes_and_the_system_prompt_and_last_message_stay(before: Any, after: Any) -> None:
+    assert without_oldest(before) == after
+
+
+def test_no_input_is_changed() -> None:
+    messages = [SYSTEM, U1, A1, U2]
+    without_oldest(messages)
+    conversation("x", messages)
+    assert messages == [SYSTEM, U1, A1, U2]
+
+
+def test_a_history_from_json_becomes_messages() -> None:
+    history = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    assert parse_history(history) == (Message("user", "Hi"), Message("assistant", "Hello"))
+
+
+@pytest.mark.parametrize(
+    ("history", "sentence"),
+    [
+        ("text", "history is a str"),
+        ([{"role": "user", "content": "Hi"}, "text"], "Message 2 of the history"),
+        ([{"role": "robot", "content": "Hi"}], "Message 1 of the history"),
+        ([{"role": "user"}], "Message 1 of the history"),
+        ([{"role": ["user"], "content": "Hi"}], "Message 1 of the history"),
+        ([["Hi", "Hello"]], "Message 1 of the history"),
+    ],
+)
+def test_another_form_is_refused_with_the_place(history: Any, sentence: str) -> None:
+    with pytest.raises(BadRequest, match=sentence):
+        parse_history(history)

@@ -1,0 +1,75 @@
+"""Texts as they are shown."""
+
+import random
+
+import pytest
+
+from streamspace.messages import Reply, Settings, Status
+from streamspace.reply import from_markdown, note, progress, to_markdown
+
+
+@pytest.mark.parametrize(
+    ("text", "markdown"),
+    [
+        ("<b>bold</b>", "&lt;b>bold&lt;/b>"),
+        ("<!-- note --> <?php", "&lt;!-- note --> &lt;?php"),
+        ("&lt; &amp; &#60; AT&T", "&amp;lt; &amp;amp; &amp;#60; AT&T"),
+        ("1 < 2 && 3 > 2", "1 < 2 && 3 > 2"),
+        ("`<i>` and ``a ` <b>``", "`<i>` and ``a ` <b>``"),
+        ("```html\n<div>\n\t&lt;\n```\n<div>", "```html\n<div>\n\t&lt;\n```\n&lt;div>"),
+        ("~~~\n<div>\n~~~", "~~~\n<div>\n~~~"),
+        ("```\nstill open <div>", "```\nstill open <div>"),
+        ("a lone ` and <b>\n\nthen `<i>`", "a lone ` and &lt;b>\n\nthen `<i>`"),
+    ],
+)
+def test_html_is_shown_as_written_and_code_is_left_alone(text: str, markdown: str) -> None:
+    assert to_markdown(text) == markdown
+
+
+def test_what_is_shown_can_be_taken_back_whatever_it_was() -> None:
+    pieces = [
+        "<",
+        ">",
+        "&",
+        "lt;",
+        "amp;",
+        "&lt;",
+        "&amp;",
+        "`",
+        "```",
+        "~~~",
+        "\n",
+        "\n\n",
+        " ",
+        "b",
+        "/",
+        "#1;",
+        "\t",
+    ]
+    chance = random.Random(7)
+    for _ in range(20_000):
+        text = "".join(chance.choices(pieces, k=chance.randrange(12)))
+        assert from_markdown(to_markdown(text)) == text
+
+
+def test_the_note_says_what_the_answer_does_not() -> None:
+    settings = Settings(max_tokens=9)
+    assert note(Reply(), settings) == "Waiting for the first token …"
+    assert note(Reply("text"), settings) == ""
+    assert note(Reply("text", "stop"), settings) == ""
+    assert "max_tokens is 9" in note(Reply("text", "length"), settings)
+    assert "oldest 4 messages were left out" in note(Reply("text", "stop", num_left_out=4), settings)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (Status("downloading", "Downloading org/m", 1_500_000, 3_000_000), "Downloading org/m: 1.5 MB of 3.0 MB (50%)"),
+        (Status("downloading", "Downloading org/m", 10**9, 3 * 10**9), "Downloading org/m: 1.00 GB of 3.00 GB (33%)"),
+        (Status("loading", "Warming up", 3, 4), "Warming up (step 4 of 4) …"),
+        (Status("ready", "Ready", 4, 4), "Ready"),
+        (Status("failed", "No disk space."), "No disk space."),
+    ],
+)
+def test_progress_has_words_and_numbers(status: Status, words: str) -> None:
+    assert progress(status) == words
