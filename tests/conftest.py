@@ -1,6 +1,6 @@
 """One real engine and one real browser for the whole run.
 
-`running` serves the whole application in this process, so that a test can drive the page and look at the engine at once.
+`running` serves the whole application in this process, so that a test can drive the page and watch the engine.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """`/chat`, `/complete` and `/health` of the running application, through the clients that people use."""
 
+import itertools
 import json
 import urllib.error
 import urllib.request
@@ -65,7 +66,7 @@ def engine_text(running: Running, prompt: str, max_tokens: int) -> str:
 def test_streamed_text_equals_the_engines_own(running: Running, client: Client, prompt: str) -> None:
     frames = list(client.submit(prompt, max_tokens=60, temperature=0, api_name="/complete"))
     assert frames[-1] == engine_text(running, prompt, 60)
-    assert all(later.startswith(earlier) for earlier, later in zip(frames, frames[1:], strict=False))
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(frames))
 
 
 def test_fifty_prompts_were_compared() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamspace.config import BUNDLED_MODEL, engine_flags, load_config
-from streamspace.engine import Engine
+from streamspace.engine import Engine, set_environment
 from streamspace.errors import ConfigError, EngineNotReady, PromptTooLong
 from streamspace.messages import Message, Prompt, Settings
 from tests.support import Running, wait_until
@@ -24,7 +24,7 @@ def args(*arguments: str, **environ: str) -> Any:
 
 @pytest.fixture(autouse=True, scope="module")
 def environment() -> None:
-    Engine(load_config((), {}))._set_environment()
+    set_environment()
 
 
 def test_the_flags_read_from_vllms_text_are_those_of_its_parser() -> None:

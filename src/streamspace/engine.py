@@ -5,6 +5,7 @@ The AsyncLLM inside is built by `streamspace.llm`, which is imported in the load
 """
 
 import asyncio
+import atexit
 import logging
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +46,6 @@ class Engine:
         self._llm: LLM | None = None
         self._stopping = threading.Event()
         self._loader: threading.Thread | None = None
-        self._rpc_folder: str | None = None
 
     @property
     def status(self) -> Status:
@@ -82,7 +83,7 @@ class Engine:
             ConfigError: a value is not allowed.
         """
         if self.config.engine_arguments or self.config.engine_environ:
-            self._set_environment()
+            set_environment()
             from streamspace import llm
 
             llm.engine_args(self.config, Path(self.config.model))
@@ -104,8 +105,6 @@ class Engine:
             await asyncio.to_thread(llm.shutdown)
         elif self._loader is not None:
             await asyncio.to_thread(self._stop_loading)
-        if self._rpc_folder is not None:
-            shutil.rmtree(self._rpc_folder, ignore_errors=True)
 
     async def render_chat(self, messages: Sequence[Message]) -> Prompt:
         """Put a conversation through the model's chat template; raises as `LLM.render_chat` and EngineNotReady."""
@@ -138,7 +137,7 @@ class Engine:
         try:
             folder = self._fetch()
             self._tell(Status("loading", "Starting vLLM", 1, NUM_STEPS))
-            self._set_environment()
+            set_environment()
             from streamspace import llm
 
             if problem := hardware.problem(os.environ, llm.CUDA_VERSION, hardware.driver_cuda_version()):
@@ -174,28 +173,30 @@ class Engine:
             cancelled=self._stopping,
         )
 
-    def _set_environment(self) -> None:
-        """What vLLM reads from the environment when it is imported; the operator's own values stay."""
-        if self._rpc_folder is None:
-            self._rpc_folder = tempfile.mkdtemp(prefix="streamspace-")  # each engine leaves socket files there
-        wanted = {
-            "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, which a fork would tear
-            "VLLM_RPC_BASE_PATH": self._rpc_folder,
-            "VLLM_HOST_IP": "127.0.0.1",  # else it asks the network for its own address
-            "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; what goes wrong is at WARNING or above
-        }
-        if shutil.which("nvcc") is None:
-            wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # it is compiled when first used, and needs nvcc for that
-        for name, value in wanted.items():
-            os.environ.setdefault(name, value)
-
     def _stop_loading(self) -> None:
         """End a build under way: without its process, vLLM's constructor raises, and the thread ends."""
         assert self._loader is not None
         for child in multiprocessing.active_children():
             child.terminate()
         self._loader.join(BUILD_STOP_S)
+
+
+@cache
+def set_environment() -> None:
+    """Set what vLLM reads from the environment when it is imported, once a process; the operator's own values stay."""
+    sockets = tempfile.mkdtemp(prefix="streamspace-")  # each engine leaves some there, elsewhere in the system's folder
+    atexit.register(shutil.rmtree, sockets, ignore_errors=True)
+    wanted = {
+        "VLLM_RPC_BASE_PATH": sockets,
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, which a fork would tear
+        "VLLM_HOST_IP": "127.0.0.1",  # else it asks the network for its own address
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; what goes wrong is at WARNING or above
+    }
+    if shutil.which("nvcc") is None:
+        wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # it is compiled when first used, and needs nvcc for that
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
 
 
 def _reason(error: Exception, config: Config) -> str:

@@ -4,7 +4,6 @@ import ctypes
 from collections.abc import Mapping
 from pathlib import Path
 
-
 DEVICES = Path("/dev")
 
 
