@@ -70,25 +70,26 @@ class ChatTab:
 
     def _wire(self) -> None:
         chatbot, box = self._chatbot, self._box
-        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        quick = {**quiet, "queue": False}  # cheaper, but nobody sees its errors: for what cannot refuse
         begin = [
-            gr.on([box.submit, self._send.click], self._accept, [box, chatbot], [box, chatbot], **quick),
-            chatbot.example_select(self._accept_example, chatbot, chatbot, **quick),
-            chatbot.retry(self._rewind, chatbot, chatbot, **quick),
-            chatbot.edit(self._edit, chatbot, chatbot, **quick),
+            gr.on([box.submit, self._send.click], self._accept, [box, chatbot], [box, chatbot], **quiet),
+            chatbot.example_select(self._accept_example, chatbot, chatbot, **quiet),
+            chatbot.retry(self._rewind, chatbot, chatbot, **quiet),
+            chatbot.edit(self._edit, chatbot, chatbot, **quiet),
         ]
         answers = [
             begun.success(
                 self._answer, [chatbot, self._system_prompt, *self._panel.components], [chatbot, self._note],
-                postprocess=False, show_progress="hidden", api_visibility="private", js=BUSY,
+                postprocess=False, js=BUSY, **quiet,
             )
             for begun in begin
         ]  # fmt: skip
         for answer in answers:
             answer.then(None, js=IDLE, **quick)
-            answer.failure(self._give_back, [chatbot, box], [chatbot, box], **quick)
-        self._stop.click(self._clear_note, None, self._note, cancels=answers, **quick)
-        chatbot.clear(self._clear_note, None, self._note, cancels=answers, **quick)
+            answer.failure(self._give_back, [chatbot, box], [chatbot, box], js=IDLE, **quick)
+        self._stop.click(self._clear_note, None, self._note, cancels=answers, js=IDLE, **quick)
+        chatbot.clear(self._clear_note, None, self._note, cancels=answers, js=IDLE, **quick)
         chatbot.undo(self._undo, chatbot, [chatbot, box, self._note], **quick)
 
     @property
@@ -100,9 +101,9 @@ class ChatTab:
         """The components that wait for the engine."""
         return [self._send, *self._panel.components]
 
-    def settle(self) -> list[Any]:
-        """Updates for `settled`: Send works, and the settings suit the model."""
-        return [gr.Button(interactive=self._is_ready), *self._panel.suit(self._engine.defaults)]
+    def settle(self, *values: Any) -> list[Any]:
+        """Values of `settled` → updates for them: Send works, and the settings suit the model."""
+        return [gr.Button(interactive=self._is_ready), *self._panel.suit(self._engine.defaults, values[1:])]
 
     async def _accept(self, text: str, history: History, request: gr.Request) -> tuple[str, History]:
         """Put the typed message into the conversation; on any refusal it stays in the box."""

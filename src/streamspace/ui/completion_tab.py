@@ -39,14 +39,20 @@ class CompletionTab:
                     self._runs.append(self._button(f"Run {number}", size="sm"))
                 with gr.Column(scale=3, min_width=280):
                     self._outputs.append(
-                        gr.Textbox(label=f"Continuation {number}", lines=4, max_lines=16, buttons=["copy"])
+                        gr.Textbox(
+                            label=f"Continuation {number}",
+                            lines=4,
+                            max_lines=16,
+                            buttons=["copy"],
+                            elem_id=f"continuation-{number}",
+                        )
                     )
                     self._notes.append(gr.HTML("", elem_classes="note"))
         with gr.Row():
             self._in_sequence = self._button("Run all in sequence")
             self._at_once = self._button("Run all at once", variant="primary")
             self._stop = gr.Button("Stop", variant="stop")
-        with gr.Accordion("Settings", open=False):
+        with gr.Accordion("Settings", open=False, elem_id="completion-settings"):
             self._panel = SettingsPanel(self._engine, Settings())
 
     def _button(self, label: str, **look: Any) -> gr.Button:
@@ -71,11 +77,11 @@ class CompletionTab:
         """The components that wait for the engine."""
         return [*self._runs, self._in_sequence, self._at_once, *self._panel.components]
 
-    def settle(self) -> list[Any]:
-        """Updates for `settled`: the buttons work, and max_tokens ends where the context does."""
-        buttons = len(self.settled) - len(self._panel.components)
+    def settle(self, *values: Any) -> list[Any]:
+        """Values of `settled` → updates for them: the buttons work, and max_tokens ends where the context does."""
+        num_buttons = len(values) - len(self._panel.components)
         ready = self._engine.status.stage == "ready"
-        return [gr.Button(interactive=ready)] * buttons + self._panel.suit(Settings())
+        return [gr.Button(interactive=ready)] * num_buttons + self._panel.suit(Settings(), values[num_buttons:])
 
     def _handler(self, stream: Stream, num_prompts: int) -> Handler:
         """A handler for that many prompts, then the settings → that many texts, then their notes."""

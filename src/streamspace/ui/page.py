@@ -51,7 +51,7 @@ def build_demo(engine: Engine) -> gr.Blocks:
 
         loaded = demo.load(follow, None, status, show_progress="hidden", api_visibility="private")
         for tab in (chat, completion):
-            loaded.then(tab.settle, None, tab.settled, show_progress="hidden", api_visibility="private")
+            loaded.then(tab.settle, tab.settled, tab.settled, show_progress="hidden", api_visibility="private")
     demo.max_threads = MOST_EVENTS
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
     return demo

@@ -16,7 +16,7 @@ class SettingsPanel:
 
     def __init__(self, engine: Engine, start: Settings) -> None:
         self._engine = engine
-        start = check_settings({}, start, engine.config.max_tokens)
+        start = self._start = check_settings({}, start, engine.config.max_tokens)
         self.components: list[Any] = [
             gr.Slider(1, engine.config.max_tokens, start.max_tokens, step=1, label="max_tokens",
                       info="Most tokens that the answer may have"),
@@ -37,15 +37,21 @@ class SettingsPanel:
         given["stop"] = [line.replace("\\n", "\n") for line in (given["stop"] or "").split("\n")]
         return check_settings(given, Settings(seed=None), self._engine.config.max_tokens)
 
-    def suit(self, settings: Settings) -> list[Any]:
-        """Updates that set the components to `settings`, max_tokens within what operator and context allow."""
+    def suit(self, settings: Settings, values: Sequence[Any]) -> list[Any]:
+        """Updates that set what the visitor has not changed to `settings`; max_tokens ends where the context does."""
         most = min(self._engine.config.max_tokens, self._engine.max_model_len or self._engine.config.max_tokens)
-        values = vars(check_settings({}, settings, most))
-        return [
-            gr.Slider(maximum=most, value=values["max_tokens"]),
-            *(gr.update(value=values[name]) for name in NAMES[1:-1]),
-            gr.update(value="\n".join(values["stop"])),
+        start, suited = _shown(self._start), _shown(check_settings({}, settings, most))
+        updates = [
+            gr.update(value=new) if now == old else gr.update()
+            for now, old, new in zip(values, start, suited, strict=True)
         ]
+        updates[0] = gr.update(maximum=most, value=suited[0] if values[0] == start[0] else min(values[0], most))
+        return updates
+
+
+def _shown(settings: Settings) -> list[Any]:
+    """The values of the components for these settings."""
+    return [*(getattr(settings, name) for name in NAMES[:-1]), "\n".join(settings.stop)]
 
 
 def _slider(name: str, start: Settings, step: float, info: str) -> gr.Slider:

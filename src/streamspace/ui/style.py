@@ -5,8 +5,8 @@ import gradio as gr
 THEME = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="md")
 
 # While an answer is under way, Stop stands in Send's place. In the browser, so that it costs the server no event.
-BUSY = "(...inputs) => { document.body.classList.add('busy'); return inputs; }"
-IDLE = "() => { document.body.classList.remove('busy'); }"
+BUSY = "(...inputs) => { document.querySelector('#compose').classList.add('busy'); return inputs; }"
+IDLE = "(...inputs) => { document.querySelector('#compose').classList.remove('busy'); return inputs; }"
 
 CSS = """
 .gradio-container { max-width: 1000px !important; margin: 0 auto !important; }
@@ -20,7 +20,8 @@ CSS = """
 #status .failed p { color: var(--body-text-color); }
 #status progress { flex: 1 1 12rem; height: 0.5rem; accent-color: var(--color-accent); }
 .note { min-height: 1.25rem; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
+[data-testid="status-tracker"] { display: none; } /* a refusal is a message; its red tag would cover the chat */
 #compose { align-items: flex-end; flex-wrap: nowrap; }
-#stop, .busy #send { display: none; }
-.busy #stop { display: flex; }
+#stop, #compose.busy #send { display: none; }
+#compose.busy #stop { display: flex; }
 """

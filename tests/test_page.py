@@ -1,0 +1,358 @@
+"""The page in a real browser on the real engine; where a text or a fault must be exact, on a scripted one."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import Locator, Page, expect
+
+from streamspace.config import BUNDLED_MODEL, load_config
+from streamspace.errors import EngineStopped
+from streamspace.messages import Delta, Settings, Status
+from streamspace.server import build_app
+from streamspace.ui import build_demo
+from tests.fake import FakeEngine, deltas
+from tests.support import Running, free_port, wait_until
+
+pytestmark = pytest.mark.browser
+NewPage = Callable[..., Page]
+LONG = {"max_tokens": "2000", "temperature": "1.5"}  # an answer that does not end before the test does
+
+expect.set_options(timeout=15_000)
+
+
+class FakePageEngine(FakeEngine):
+    """The scripted engine as the page and the server need one."""
+
+    def __init__(self, script: Sequence[Delta | Exception | float] = (), status: Status | None = None) -> None:
+        super().__init__(script, max_model_len=1000)
+        self.config = load_config((), {"MODEL_ID": str(BUNDLED_MODEL)})
+        self.status = status or Status("ready", "Ready")
+        self.defaults = Settings()
+        self.running = self.waiting = 0
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+@contextmanager
+def served(engine: Any) -> Iterator[str]:
+    """The application on a scripted engine; yields its address."""
+    port = free_port()
+    config = uvicorn.Config(build_app(engine, build_demo(engine)), port=port, log_level="warning")
+    config.timeout_graceful_shutdown = 1
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="scripted")
+    thread.start()
+    wait_until(lambda: server.started, what="the server's start")
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+def set_up(page: Page, **settings: str) -> None:
+    """Open the settings of the chat and fill them in by their labels."""
+    expect(page.locator("#send")).to_be_enabled()
+    page.get_by_role("button", name="Settings").first.click()
+    for name, value in settings.items():
+        fill_setting(page.locator("#settings"), name, value)
+
+
+def fill_setting(settings: Locator, name: str, value: str) -> None:
+    """Fill the number or the text of the control with this label."""
+    control = settings.locator(".block", has=settings.page.get_by_text(name, exact=True)).last
+    control.locator("input[type=number], textarea").first.fill(value)
+    control.locator("input[type=number], textarea").first.press("Tab")
+
+
+def send(page: Page, text: str) -> None:
+    expect(page.locator("#send")).to_be_enabled()
+    page.locator("#message textarea").fill(text)
+    page.keyboard.press("Enter")
+
+
+def bot(page: Page) -> Any:
+    return page.locator("#chat [data-testid=bot]").last
+
+
+def questions(page: Page) -> Any:
+    return page.locator("#chat [data-testid=user]")
+
+
+def wait_for_end(page: Page) -> None:
+    """The answer has ended when Send is back."""
+    expect(page.locator("#send")).to_be_visible()
+    expect(page.locator("#compose.busy")).to_have_count(0)
+
+
+def box(page: Page) -> Any:
+    return page.locator("#message textarea")
+
+
+def idle(running: Running) -> bool:
+    return running.engine.running + running.engine.waiting == 0
+
+
+def test_a_question_is_answered_and_the_next_one_too(running: Running, new_page: NewPage) -> None:
+    page = new_page(running.url)
+    expect(page.locator("#status")).to_contain_text("Ready: the context holds 2048 tokens")
+    send(page, "What is the KV cache?")
+    expect(box(page)).to_have_value("")
+    expect(bot(page)).to_have_text(re.compile(r"\w"))
+    wait_for_end(page)
+    send(page, "你好")
+    expect(questions(page)).to_have_count(2)
+    wait_for_end(page)
+    expect(page.locator("#chat [data-testid=bot]")).to_have_count(2)
+    assert idle(running)
+
+
+def test_stop_keeps_the_text_frees_the_engine_and_the_chat_goes_on(running: Running, new_page: NewPage) -> None:
+    page = new_page(running.url)
+    set_up(page, **LONG)
+    send(page, "Tell me a long story.")
+    expect(bot(page)).to_have_text(re.compile(r"\w"))
+    page.get_by_role("button", name="Stop").click()
+    wait_until(lambda: idle(running), 5, "the release")
+    wait_for_end(page)
+    text = bot(page).inner_text()
+    assert text.strip()
+    send(page, "Go on.")
+    expect(questions(page)).to_have_count(2)
+    page.get_by_role("button", name="Stop").click()
+    wait_until(lambda: idle(running), 5, "the release")
+
+
+@pytest.mark.parametrize("leave", ["close", "reload"])
+def test_leaving_in_mid_answer_frees_the_engine(running: Running, new_page: NewPage, leave: str) -> None:
+    page = new_page(running.url)
+    set_up(page, **LONG)
+    send(page, "Tell me a long story.")
+    wait_until(lambda: running.engine.running == 1, what="the answer")
+    expect(bot(page)).to_have_text(re.compile(r"\w"))
+    page.close() if leave == "close" else page.reload()
+    wait_until(lambda: idle(running), 5, "the release")
+
+
+def test_two_visitors_are_answered_at_once(running: Running, new_page: NewPage) -> None:
+    pages = [new_page(running.url), new_page(running.url)]
+    for page in pages:
+        set_up(page, **LONG)
+        send(page, "Tell me a long story.")
+    wait_until(lambda: running.engine.running == 2, what="two answers at once")
+    for page in pages:
+        expect(bot(page)).to_have_text(re.compile(r"\w"))
+        page.get_by_role("button", name="Stop").click()
+    wait_until(lambda: idle(running), 5, "the release")
+
+
+def test_an_example_is_a_question(running: Running, new_page: NewPage) -> None:
+    page = new_page(running.url)
+    expect(page.locator("#send")).to_be_enabled()
+    page.get_by_text("What is the KV cache?").click()
+    expect(questions(page)).to_have_text("What is the KV cache?")
+    expect(bot(page)).to_have_text(re.compile(r"\w"))
+    wait_for_end(page)
+
+
+def test_retry_undo_edit_and_clear(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("an |answer"))
+    with served(engine) as url:
+        page = new_page(url)
+        for number, text in enumerate(("first", "second"), 1):
+            send(page, text)
+            expect(page.locator("#chat [data-testid=bot]")).to_have_count(number)
+            wait_for_end(page)
+
+        page.get_by_label("Retry").last.click()
+        wait_until(lambda: engine.num_started == 3, what="another answer")
+        assert [message.text for message in engine.conversations[-1]] == ["first", "an answer", "second"]
+        wait_for_end(page)
+
+        page.get_by_label("Undo").last.click()
+        expect(box(page)).to_have_value("second")
+        expect(questions(page)).to_have_count(1)
+
+        page.get_by_label("Edit").first.click()
+        page.locator("#chat textarea").fill("changed <b>")
+        page.get_by_label("Submit").click()
+        wait_until(lambda: engine.num_started == 4, what="an answer to the edited question")
+        assert [message.text for message in engine.conversations[-1]] == ["changed <b>"]
+        expect(questions(page)).to_have_text("changed <b>")
+        wait_for_end(page)
+        expect(box(page)).to_have_value("second")
+
+        page.get_by_label("Clear").click()
+        expect(questions(page)).to_have_count(0)
+
+
+CODE = "Look:\n\n```python\ndef f(x):\n\tif x < 3:\n\t    return '<b>&amp;</b>'\n\n\n    # four\n```\n\nDone."
+
+
+def test_code_html_and_characters_reach_the_eye_and_the_clipboard_undamaged(new_page: NewPage) -> None:
+    text = f"A <b>tag</b>, <script>document.title='run'</script>, &lt; and 👩‍👩‍👧 你好 مرحبا.\n\n{CODE}"
+    with served(FakePageEngine(deltas("|".join(re.findall("(?s).{1,7}", text))))) as url:
+        page = new_page(url, permissions=["clipboard-read", "clipboard-write"])
+        send(page, "<img src=x onerror=\"document.title='run'\"> & </textarea>")
+        expect(bot(page)).to_contain_text("Done.")
+        wait_for_end(page)
+        first = "A <b>tag</b>, <script>document.title='run'</script>, &lt; and 👩‍👩‍👧 你好 مرحبا."
+        expect(bot(page).locator("p").first).to_have_text(first)
+        code = bot(page).locator("pre code").first.inner_text()
+        # The Markdown renderer of Gradio draws a leading tab as four spaces; what is copied has the tab.
+        assert code.rstrip("\n") == CODE.split("```")[1].removeprefix("python\n").rstrip("\n").replace("\t", " " * 4)
+        expect(questions(page)).to_have_text("<img src=x onerror=\"document.title='run'\"> & </textarea>")
+        assert page.title() == "streamspace-tiny · StreamSpace"
+        page.get_by_label("Copy message").last.click()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert CODE in copied
+
+
+def test_history_goes_back_to_the_engine_as_it_came_from_it(new_page: NewPage) -> None:
+    text = f"  <b>x</b> &amp; `<i>`\n\n{CODE}\n"
+    engine = FakePageEngine(deltas(text))
+    with served(engine) as url:
+        page = new_page(url)
+        send(page, "one <b>")
+        expect(bot(page)).to_contain_text("Done.")
+        wait_for_end(page)
+        send(page, "two")
+        wait_until(lambda: engine.num_started == 2, what="the second answer")
+        assert [message.text for message in engine.conversations[-1]] == ["one <b>", text, "two"]
+
+
+def test_a_message_that_is_too_long_is_refused_and_comes_back(running: Running, new_page: NewPage) -> None:
+    page = new_page(running.url)
+    long = "word " * 3000
+    send(page, long)
+    expect(page.get_by_text("the model's context holds 2048").first).to_be_visible()
+    expect(box(page)).to_have_value(long)
+    expect(questions(page)).to_have_count(0)
+    wait_for_end(page)
+
+
+def test_a_bad_setting_is_refused_by_name_and_the_message_comes_back(running: Running, new_page: NewPage) -> None:
+    page = new_page(running.url)
+    set_up(page, stop="\n".join(f"s{n}" for n in range(20)))
+    send(page, "Hello")
+    expect(page.get_by_text("stop has 20 strings; allowed are 16.").first).to_be_visible()
+    expect(box(page)).to_have_value("Hello")
+
+
+def test_an_empty_message_is_not_sent(running: Running, new_page: NewPage) -> None:
+    page = new_page(running.url)
+    send(page, "   ")
+    expect(page.get_by_text("type something first").first).to_be_visible()
+    expect(questions(page)).to_have_count(0)
+
+
+def test_the_settings_reach_the_engine(running: Running, new_page: NewPage) -> None:
+    page = new_page(running.url)
+    set_up(page, max_tokens="3")
+    send(page, "Tell me a long story.")
+    expect(page.locator("#note")).to_contain_text("max_tokens is 3")
+    wait_for_end(page)
+
+
+def test_an_engine_that_stops_keeps_the_text_and_says_so(new_page: NewPage) -> None:
+    with served(FakePageEngine([Delta("so far"), 0.2, EngineStopped()])) as url:
+        page = new_page(url)
+        send(page, "Hello")
+        expect(page.get_by_text("The engine stopped before the answer was complete").first).to_be_visible()
+        expect(bot(page)).to_have_text("so far")
+        wait_for_end(page)
+
+
+def test_a_failure_to_load_is_shown_with_its_reason_and_nothing_can_be_sent(new_page: NewPage) -> None:
+    engine = FakePageEngine(status=Status("failed", "The driver is <too> old."))
+    with served(engine) as url:
+        page = new_page(url)
+        expect(page.locator("#status .failed")).to_have_text("The driver is <too> old.")
+        box(page).fill("Hello")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("The model is not ready").first).to_be_visible()
+        expect(box(page)).to_have_value("Hello")
+        expect(page.locator("#send")).to_be_disabled()
+
+
+def test_the_load_is_a_bar_with_words_and_numbers_until_the_model_is_ready(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("hi"), Status("downloading", "Downloading org/m", 10**6, 4 * 10**6))
+    with served(engine) as url:
+        page = new_page(url)
+        expect(page.locator("#status")).to_contain_text("Downloading org/m: 1.0 MB of 4.0 MB (25%)")
+        expect(page.locator("#status progress")).to_have_attribute("value", "0.250")
+        expect(page.locator("#send")).to_be_disabled()
+        box(page).fill("typed while it loads")
+        engine.status = Status("loading", "Warming up", 3, 4)
+        expect(page.locator("#status")).to_contain_text("Warming up (step 4 of 4)")
+        engine.status = Status("ready", "Ready")
+        expect(page.locator("#status progress")).to_have_count(0)
+        expect(page.locator("#send")).to_be_enabled()
+        expect(box(page)).to_have_value("typed while it loads")
+        page.locator("#send").click()
+        expect(bot(page)).to_have_text("hi")
+
+
+def open_completion(running: Running, new_page: NewPage) -> Page:
+    page = new_page(running.url)
+    page.get_by_role("tab", name="Completion").click()
+    expect(page.get_by_role("button", name="Run all at once")).to_be_enabled()
+    return page
+
+
+def continuation(page: Page, number: int) -> Any:
+    return page.locator(f"#continuation-{number} textarea")
+
+
+FILLED = re.compile(r"\S")
+
+
+def test_the_three_example_prompts_run_alone_in_sequence_and_at_once(running: Running, new_page: NewPage) -> None:
+    page = open_completion(running, new_page)
+    page.get_by_role("button", name="Run 2").click()
+    expect(continuation(page, 2)).to_have_value(FILLED)
+    expect(continuation(page, 1)).to_have_value("")
+    wait_until(lambda: idle(running), what="the end")
+    texts = []
+    for button in ("Run all in sequence", "Run all at once"):
+        page.get_by_role("button", name=button).click()
+        wait_until(lambda: running.engine.running > 0, what="the start")
+        for number in (1, 2, 3):
+            expect(continuation(page, number)).to_have_value(FILLED)
+        wait_until(lambda: idle(running), what="the end")
+        page.wait_for_timeout(300)
+        texts.append([continuation(page, number).input_value() for number in (1, 2, 3)])
+    assert all(len(text) > 50 for text in texts[0] + texts[1])
+
+
+def test_the_completion_defaults_are_those_of_the_example(running: Running, new_page: NewPage) -> None:
+    page = open_completion(running, new_page)
+    page.get_by_role("button", name="Settings").last.click()
+    values = {"max_tokens": "100", "temperature": "0.8", "top_p": "0.95", "seed": "42"}
+    for name, value in values.items():
+        control = page.locator(".block", has=page.get_by_text(name, exact=True)).last
+        expect(control.locator("input[type=number]")).to_have_value(value)
+
+
+def test_stop_ends_all_completions(running: Running, new_page: NewPage) -> None:
+    page = open_completion(running, new_page)
+    page.get_by_role("button", name="Settings").last.click()
+    fill_setting(page.locator("#completion-settings"), "max_tokens", "2000")
+    page.get_by_role("button", name="Run all at once").click()
+    wait_until(lambda: running.engine.running == 3, what="three at once")
+    page.get_by_role("button", name="Stop").last.click()
+    wait_until(lambda: idle(running), 5, "the release")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_everything_without_scrolling_sideways(running: Running, new_page: NewPage, scheme: str) -> None:
+    page = new_page(running.url, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    for tab in ("Chat", "Completion"):
+        page.get_by_role("tab", name=tab).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
