@@ -12,12 +12,15 @@ if __name__ == "__mp_main__":
 else:
     with explained():
         from streamspace.config import load_config
+
+        config = load_config(sys.argv[1:] if __name__ == "__main__" else ())  # refuses before anything loads
+
         from streamspace.engine import Engine
         from streamspace.server import serve
         from streamspace.ui import build_demo
 
         log_to_terminal()
-        engine = Engine(load_config(sys.argv[1:] if __name__ == "__main__" else ()))
+        engine = Engine(config)
         engine.check_flags()
         demo = build_demo(engine)
 

@@ -24,7 +24,7 @@ def args(*arguments: str, **environ: str) -> Any:
 
 @pytest.fixture(autouse=True, scope="module")
 def environment() -> None:
-    set_environment()
+    set_environment(load_config((), {}))
 
 
 def test_the_flags_read_from_vllms_text_are_those_of_its_parser() -> None:

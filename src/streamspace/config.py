@@ -78,6 +78,12 @@ class Config:
         return "--trust-remote-code" in self.engine_arguments or environ.lower() in TRUE
 
     @property
+    def wants_compilation(self) -> bool:
+        """Whether the operator turned vLLM's `--enforce-eager` off, which is our default where there is no GPU."""
+        environ = dict(self.engine_environ).get("--enforce-eager", "1")
+        return "--no-enforce-eager" in self.engine_arguments or environ.lower() in FALSE
+
+    @property
     def is_bundled(self) -> bool:
         """Whether the model is the one that comes with the project."""
         return Path(self.model) == BUNDLED_MODEL

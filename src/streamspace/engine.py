@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamspace import hardware
+from streamspace import forkserver, hardware
 from streamspace.config import Config
 from streamspace.download import Progress, fetch_model
 from streamspace.errors import EngineNotReady, StreamSpaceError
@@ -83,13 +83,15 @@ class Engine:
             ConfigError: a value is not allowed.
         """
         if self.config.engine_arguments or self.config.engine_environ:
-            set_environment()
+            set_environment(self.config)
             from streamspace import llm
 
             llm.engine_args(self.config, Path(self.config.model))
 
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` tells how it goes, failures included."""
+        set_environment(self.config)
+        forkserver.start()
         loop = asyncio.get_running_loop()
         # A daemon: an import of vLLM cannot be interrupted, and the process must be able to leave in the middle of it.
         self._loader = threading.Thread(target=self._load, args=(loop,), name="engine-loader", daemon=True)
@@ -137,7 +139,6 @@ class Engine:
         try:
             folder = self._fetch()
             self._tell(Status("loading", "Starting vLLM", 1, NUM_STEPS))
-            set_environment()
             from streamspace import llm
 
             if problem := hardware.problem(os.environ, llm.CUDA_VERSION, hardware.driver_cuda_version()):
@@ -182,8 +183,8 @@ class Engine:
 
 
 @cache
-def set_environment() -> None:
-    """Set what vLLM reads from the environment when it is imported, once a process; the operator's own values stay."""
+def set_environment(config: Config) -> None:
+    """Set what vLLM and PyTorch read from the environment when they are imported; the operator's own values stay."""
     sockets = tempfile.mkdtemp(prefix="streamspace-")  # each engine leaves some there, elsewhere in the system's folder
     atexit.register(shutil.rmtree, sockets, ignore_errors=True)
     wanted = {
@@ -195,6 +196,8 @@ def set_environment() -> None:
     }
     if shutil.which("nvcc") is None:
         wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # it is compiled when first used, and needs nvcc for that
+    if not hardware.has_gpu(os.environ) and not config.wants_compilation:
+        wanted["TORCH_COMPILE_DISABLE"] = "1"  # one function of vLLM's sampler: 4 s, and a C++ compiler, for nothing
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
 

@@ -23,11 +23,13 @@ from vllm.platforms import current_platform
 from vllm.renderers import ChatParams
 from vllm.sampling_params import RequestOutputKind
 from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.engine import utils as engine_utils
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 from vllm.v1.metrics.loggers import StatLoggerBase
 from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
 
+from streamspace import forkserver
 from streamspace.config import FALSE, TRUE, Config
 from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
 from streamspace.messages import Delta, Message, Prompt, Settings
@@ -158,6 +160,8 @@ class LLM:
             counts.append(Counts(vllm_config, engine_index))
             return counts[-1]
 
+        if not args.numa_bind:  # which works by starting another program
+            engine_utils.get_mp_context = lambda: forkserver.context
         return cls(AsyncLLM.from_engine_args(args, stat_loggers=[logger]), counts)
 
     @property

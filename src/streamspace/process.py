@@ -1,6 +1,7 @@
 """This process and its children: a clean way out, and none that outlives it. Standard library only."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -11,8 +12,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 from streamspace.errors import StreamSpaceError
-
-PARENT_POLL_S = 1.0
 
 
 @contextmanager
@@ -39,13 +38,13 @@ def log_to_terminal() -> None:
 def exit_with_parent() -> None:
     """Kill this process once its parent is gone: an orphaned engine would keep its GPU memory for ever.
 
-    Not prctl's PR_SET_PDEATHSIG, which fires when the parent's *thread* ends that spawned it.
+    Not prctl's PR_SET_PDEATHSIG, which fires when the parent's *thread* ends that started this process.
     """
-    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_POLL_S)
+        while (parent := multiprocessing.parent_process()) is None:  # multiprocessing is still setting up
+            time.sleep(0.1)
+        parent.join()
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="exit-with-parent", daemon=True).start()

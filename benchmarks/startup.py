@@ -1,0 +1,133 @@
+"""How long until a visitor is answered: a bare AsyncLLM script against `python app.py`, in turns, in one run.
+
+python benchmarks/startup.py [--rounds 3] [--model FOLDER]
+
+Both use the same model and flags, and both end with a sampled token: the script with its first one, the app with the
+warm-up that is part of becoming ready. Every round is a fresh process, timed from its start. One round before is not
+counted: it warms the disk.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+
+async def bare(model: str) -> None:
+    """vLLM's own way: arguments, engine, sampling, stream, shutdown. Prints a line at the first token."""
+    from streamspace.config import load_config
+    from streamspace.engine import set_environment
+
+    config = load_config(["--model", model])
+    set_environment(config)
+
+    from streamspace import llm
+
+    args = llm.engine_args(config, Path(model))
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    engine = AsyncLLM.from_engine_args(args)
+    try:
+        params = SamplingParams(max_tokens=2, temperature=0.8, output_kind=RequestOutputKind.DELTA)
+        async for _ in engine.generate("The future of artificial intelligence is", params, "first"):
+            print("first token", flush=True)
+    finally:
+        engine.shutdown()
+
+
+def time_bare(model: str) -> float:
+    """Seconds from the start of the bare script to its first token."""
+    began = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, __file__, "--bare", "--model", model], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("first token"):
+                took = time.monotonic() - began
+        if process.wait() != 0:
+            raise SystemExit("The bare script failed; its reason stands above.")
+    return took
+
+
+def time_app(model: str) -> tuple[float, float]:
+    """Seconds from the start of `python app.py` until the page answers, and until the model is ready."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, str(ROOT / "app.py"), "--model", model, "--port", str(port)]) as process:
+        page_s = None
+        while process.poll() is None:
+            status = _status(port)
+            if status and page_s is None:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/").read()
+                page_s = time.monotonic() - began
+            if status == "ready":
+                ready_s = time.monotonic() - began
+                process.send_signal(signal.SIGTERM)
+                break
+            time.sleep(0.05)
+        process.wait()
+    assert page_s is not None
+    return page_s, ready_s
+
+
+def _status(port: int) -> str | None:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            return str(json.load(answer)["status"])
+    except urllib.error.HTTPError as error:
+        return str(json.load(error)["status"])
+    except OSError:
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    bare_s: float
+    page_s: float
+    ready_s: float
+
+
+def main() -> None:
+    """Measure and print both sides and their ratio."""
+    from streamspace.config import BUNDLED_MODEL
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default=str(BUNDLED_MODEL))
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.bare:
+        asyncio.run(bare(given.model))
+        return
+    time_bare(given.model)
+    rounds = []
+    for number in range(given.rounds):
+        rounds.append(Round(time_bare(given.model), *time_app(given.model)))
+        print(f"round {number + 1}: {rounds[-1]}", flush=True)
+    bare_s, page_s, ready_s = (statistics.median(getattr(r, f.name) for r in rounds) for f in dataclasses.fields(Round))
+    print(f"\nmedian of {given.rounds} rounds on {os.cpu_count()} cores, model {Path(given.model).name}")
+    print(f"bare AsyncLLM, first token   {bare_s:6.1f} s")
+    print(f"app.py, page answers         {page_s:6.1f} s")
+    print(f"app.py, model ready          {ready_s:6.1f} s")
+    print(f"ready / bare                 {ready_s / bare_s:6.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""The programs as a person starts and ends them: `python app.py` and `python -m streamspace`."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from streamspace.config import BUNDLED_MODEL
+from tests.hub import Hub, folder_files
+from tests.support import free_port, wait_until
+
+ROOT = Path(__file__).parents[1]
+ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("VLLM_", "GRADIO_", "HF_"))}
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a program of ours; whatever of it is left at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env={**ENVIRON, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", **environ},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+        process.communicate()
+
+
+def health(port: int) -> tuple[int, dict[str, Any]]:
+    """Status and body of /health; (0, {}) while nothing answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+    except OSError:
+        return 0, {}
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def has_engine(process: subprocess.Popen[str]) -> bool:
+    """Whether vLLM's process is there: forked from the one that is our child."""
+    return any(child.ppid() != process.pid for child in family(process))
+
+
+def assert_gone(processes: list[psutil.Process], seconds: float) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    assert not alive
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "sentence"),
+    [
+        (["--port", "high"], {}, "streamspace: --port is 'high'; allowed is a whole number from 1 to 65535."),
+        (["--modle", "x"], {}, "streamspace: Unknown option --modle: did you mean --model?"),
+        ([], {"MAX_TOKENS": "many"}, "streamspace: MAX_TOKENS is 'many'; allowed is a whole number from 1 to 1000000."),
+        (["--dtype", "banana"], {}, "streamspace: --dtype: invalid choice: 'banana'"),
+        ([], {"MAX_MODEL_LEN": "long"}, "streamspace: --max-model-len"),
+    ],
+)
+def test_a_bad_option_is_one_sentence_and_exit_code_2(
+    start: Start, arguments: list[str], environ: dict[str, str], sentence: str
+) -> None:
+    process = start("app.py", *arguments, VLLM_LOGGING_LEVEL="ERROR", **environ)
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 2
+    assert sentence in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+def test_a_port_in_use_is_one_sentence(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        process = start("app.py", "--port", str(port))
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"port {port}" in errors and "choose another with --port" in errors and "Traceback" not in errors
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_it_loads_ends_it_within_ten_seconds(start: Start, number: signal.Signals, code: int) -> None:
+    port = free_port()
+    process = start("app.py", "--port", str(port))
+    wait_until(lambda: has_engine(process), 60, "the engine's process")
+    children, began = family(process), time.monotonic()
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == code and time.monotonic() - began < 10
+    assert ("Interrupted by user" in errors) == (number == signal.SIGINT)
+    assert "Traceback" not in errors
+    assert_gone(children, 2)
+
+
+def test_a_signal_before_the_engines_process_leaves_nothing_either(start: Start) -> None:
+    process = start("app.py", "--port", str(free_port()))
+    wait_until(lambda: family(process), 30, "the first process of its own")
+    children = family(process)
+    process.terminate()
+    assert process.wait(20) == 143
+    assert_gone(children, 2)
+
+
+def test_sigterm_in_mid_answer_ends_everything_within_ten_seconds(start: Start) -> None:
+    port = free_port()
+    process = start("app.py", "--port", str(port))
+    wait_until(lambda: health(port)[0] == 200, 120, "the model")
+    body = json.dumps({"data": ["Once upon a time", 2000, 1.5, 1, 0, 0, 1, None, None]}).encode()
+    url = f"http://127.0.0.1:{port}/gradio_api/call/complete"
+    event = json.load(urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})))
+    with urllib.request.urlopen(f"{url}/{event['event_id']}") as stream:
+        assert stream.readline().startswith(b"event: generating")
+        children, began = family(process), time.monotonic()
+        process.terminate()
+        process.wait(20)
+    assert process.returncode == 143 and time.monotonic() - began < 10
+    assert_gone(children, 2)
+
+
+def test_the_engine_does_not_outlive_a_killed_app(start: Start) -> None:
+    process = start("app.py", "--port", str(free_port()))
+    wait_until(lambda: has_engine(process), 60, "the engine's process")
+    children = family(process)
+    process.kill()
+    assert_gone(children, 10)
+
+
+@pytest.mark.browser
+def test_a_model_of_the_hub_is_downloaded_with_progress_and_answers(
+    start: Start, new_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    with Hub({"org/tiny": folder_files(BUNDLED_MODEL)}, throttle_bytes_per_s=2_500_000) as hub:
+        port = free_port()
+        environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "MODEL_ID": "org/tiny"}
+        process = start("app.py", "--port", str(port), **environ)
+        wait_until(lambda: health(port)[0], 60, "the page")
+        page = new_page(f"http://127.0.0.1:{port}")
+        expect(page.locator("#status")).to_contain_text("Downloading org/tiny: ")
+        expect(page.locator("#status")).to_contain_text(" of 9.4 MB (")
+        expect(page.get_by_role("link", name="org/tiny")).to_have_attribute("href", "https://huggingface.co/org/tiny")
+        wait_until(lambda: health(port)[0] == 200, 120, "the model")
+        page.locator("#message textarea").fill("Hello")
+        expect(page.locator("#send")).to_be_enabled()
+        page.keyboard.press("Enter")
+        expect(page.locator("#chat [data-testid=bot]")).to_be_visible()
+    process.terminate()
+    process.wait(20)
+
+
+def test_a_model_that_the_hub_has_not_is_said_on_the_page_and_in_the_log(start: Start, tmp_path: Path) -> None:
+    with Hub({}) as hub:
+        port = free_port()
+        environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        process = start("app.py", "--port", str(port), "--model", "org/missing", **environ)
+        wait_until(lambda: health(port)[1].get("status") == "failed", 60, "the failure")
+        code, body = health(port)
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+    assert code == 503 and "org/missing" in body["detail"]
+    assert body["detail"] in errors and "Traceback" not in errors
+
+
+def test_share_without_a_tunnel_is_one_sentence_and_the_local_page_goes_on(start: Start) -> None:
+    port, closed = free_port(), free_port()
+    process = start("app.py", "--port", str(port), "--share", GRADIO_SHARE_SERVER_ADDRESS=f"127.0.0.1:{closed}")
+    wait_until(lambda: health(port)[0], 60, "the page")
+    time.sleep(3)
+    assert health(port)[0] == 503
+    process.terminate()
+    _, errors = process.communicate(timeout=20)
+    assert "No public link could be had" in errors and "Traceback" not in errors
+
+
+def test_the_terminal_streams_the_prompts_and_leaves_nothing(start: Start) -> None:
+    process = start("-m", "streamspace", "Hello there", "你好")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    prompts = [line.removeprefix("Prompt: ") for line in output.splitlines() if line.startswith("Prompt: ")]
+    assert prompts == ["Hello there", "你好"]
+    assert all(len(answer) > 20 for answer in output.split("Answer: ")[1:])
+
+
+def test_ctrl_c_ends_the_terminal_with_a_word(start: Start) -> None:
+    process = start("-m", "streamspace")
+    wait_until(lambda: has_engine(process), 60, "the engine's process")
+    children = family(process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Interrupted by user" in errors and "Traceback" not in errors
+    assert_gone(children, 2)
