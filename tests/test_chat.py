@@ -76,7 +76,7 @@ def test_an_error_comes_after_the_text_before_it() -> None:
 
 
 def long_conversation() -> list[Message]:
-    turns = [Message(role, "word " * 10) for _ in range(6) for role in ("user", "assistant")]  # type: ignore[arg-type]
+    turns = [Message(role, "word " * 10) for _ in range(6) for role in ("user", "assistant")]
     return [Message("system", "short"), *turns, Message("user", "last question")]
 
 

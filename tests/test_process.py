@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from streamspace.config import BUNDLED_MODEL
-from tests.hub import Hub, folder_files
+from tests.hub import Fault, Hub, folder_files
 from tests.support import free_port, wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -175,6 +175,19 @@ def test_a_model_of_the_hub_is_downloaded_with_progress_and_answers(
         expect(page.locator("#chat [data-testid=bot]")).to_be_visible()
     process.terminate()
     process.wait(20)
+
+
+def test_a_signal_in_a_stalled_download_ends_it_within_ten_seconds(start: Start, tmp_path: Path) -> None:
+    stall = Fault("GET", ".*/resolve/.*safetensors", after_bytes=1_000_000, then="hang")
+    with Hub({"org/tiny": folder_files(BUNDLED_MODEL)}, always=[stall]) as hub:
+        port = free_port()
+        environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "MODEL_ID": "org/tiny"}
+        process = start("app.py", "--port", str(port), **environ)
+        wait_until(lambda: health(port)[1].get("status") == "downloading", 60, "the download")
+        time.sleep(1)
+        began = time.monotonic()
+        process.terminate()
+        assert process.wait(20) == 143 and time.monotonic() - began < 10
 
 
 def test_a_model_that_the_hub_has_not_is_said_on_the_page_and_in_the_log(start: Start, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import signal
 from typing import Any
 
 # The module-level instance that multiprocessing itself works with; only what is missing from its public face is used.
-_server: Any = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
+_server: Any = multiprocessing.forkserver._forkserver
 
 
 class _Process(multiprocessing.context.ForkServerProcess):

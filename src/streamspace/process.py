@@ -13,6 +13,8 @@ from types import FrameType
 
 from streamspace.errors import StreamSpaceError
 
+EXIT_S = 3.0  # for the interpreter's own end, once all of ours is cleaned up
+
 
 @contextmanager
 def explained() -> Iterator[None]:
@@ -21,12 +23,20 @@ def explained() -> Iterator[None]:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
+        return
     except StreamSpaceError as error:
         print(f"streamspace: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        code = 2
     except KeyboardInterrupt:
         print("Interrupted by user", file=sys.stderr)
-        raise SystemExit(130) from None
+        code = 130
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 0
+    # The interpreter waits for threads that it did not make daemons, those of a stalled download for 10 s and more.
+    limit = threading.Timer(EXIT_S, os._exit, [code])
+    limit.daemon = True
+    limit.start()
+    raise SystemExit(code)
 
 
 def log_to_terminal() -> None:

@@ -47,13 +47,13 @@ class ChatTab:
             height="60vh",
             buttons=["copy", "copy_all"],
             examples=[{"text": example} for example in EXAMPLES],
-            placeholder="Ask something, or begin with an example.",
+            placeholder="Begin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
             allow_tags=False,
         )
         self._note = gr.HTML("", elem_classes="note", elem_id="note")
         with gr.Row(elem_id="compose"):
             self._box = gr.Textbox(
-                label="Message", placeholder="Ask something (Shift+Enter begins a new line)", elem_id="message",
+                label="Message", placeholder="Ask something", elem_id="message",
                 lines=1, max_lines=8, scale=8, autofocus=True, show_label=False, container=False,
             )  # fmt: skip
             self._send = gr.Button(

@@ -19,7 +19,7 @@ CSS = """
 #status .failed p::before { color: #dc2626; }
 #status .failed p { color: var(--body-text-color); }
 #status progress { flex: 1 1 12rem; height: 0.5rem; accent-color: var(--color-accent); }
-.note { min-height: 1.25rem; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
+.note { min-height: 1.25rem; margin: -0.5rem 0; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 [data-testid="status-tracker"] { display: none; } /* a refusal is a message; its red tag would cover the chat */
 #compose { align-items: flex-end; flex-wrap: nowrap; }
 #stop, #compose.busy #send { display: none; }
