@@ -29,8 +29,14 @@ def test_a_model_that_cannot_be_had_is_a_failure_with_its_sentence() -> None:
 
 
 def test_hardware_that_cannot_serve_is_a_failure_with_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "problem", lambda *_: "The driver is too old.")
+    monkeypatch.setattr(hardware, "problem", lambda environ, built_for, driver: "The driver is too old.")
     assert final_status(Engine(load_config((), {}))) == Status("failed", "The driver is too old.")
+
+
+def test_zerogpu_is_told_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    status = final_status(Engine(load_config(["--model", "org/never-asked-for"], {})))
+    assert status.stage == "failed" and "ZeroGPU" in status.detail
 
 
 def test_a_broken_model_fails_without_a_path_or_a_trace_on_the_page(tmp_path: Path) -> None:

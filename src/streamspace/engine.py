@@ -91,7 +91,6 @@ class Engine:
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` tells how it goes, failures included."""
         set_environment(self.config)
-        forkserver.start()
         loop = asyncio.get_running_loop()
         # A daemon: an import of vLLM cannot be interrupted, and the process must be able to leave in the middle of it.
         self._loader = threading.Thread(target=self._load, args=(loop,), name="engine-loader", daemon=True)
@@ -137,6 +136,10 @@ class Engine:
     def _load(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs in the loading thread: files → vLLM → weights → warm-up → ready."""
         try:
+            if problem := hardware.problem(os.environ, None, None):
+                self._tell(Status("failed", problem))
+                return
+            forkserver.start()
             folder = self._fetch()
             self._tell(Status("loading", "Starting vLLM", 1, NUM_STEPS))
             from streamspace import llm

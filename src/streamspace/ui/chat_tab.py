@@ -90,7 +90,7 @@ class ChatTab:
             answer.failure(self._give_back, [chatbot, box], [chatbot, box], js=IDLE, **quick)
         self._stop.click(self._clear_note, None, self._note, cancels=answers, js=IDLE, **quick)
         chatbot.clear(self._clear_note, None, self._note, cancels=answers, js=IDLE, **quick)
-        chatbot.undo(self._undo, chatbot, [chatbot, box, self._note], **quick)
+        chatbot.undo(self._undo, [chatbot, box], [chatbot, box, self._note], **quick)
 
     @property
     def _is_ready(self) -> bool:
@@ -129,10 +129,11 @@ class ChatTab:
         index = event.index if isinstance(event.index, int) else event.index[0]
         return [*history[:index], shown("user", from_markdown(event.value))]
 
-    async def _undo(self, history: History) -> tuple[History, str, str]:
-        """Take the last question back into the box, and its answer away."""
+    async def _undo(self, history: History, box: str) -> tuple[History, str, str]:
+        """Take the last question back into the box, before what stands there, and its answer away."""
         index = _last_question(history)
-        return history[:index], told(history[index:])[0].text if history else "", ""
+        question = told(history[index : index + 1])
+        return history[:index], "\n".join([*(message.text for message in question), *([box] if box else [])]), ""
 
     async def _give_back(self, history: History, box: str) -> tuple[History, str]:
         """After a refusal: an unanswered question goes back into the box, unless something new stands there."""
