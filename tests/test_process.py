@@ -40,6 +40,7 @@ def start() -> Iterator[Start]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                start_new_session=True,  # a process group of its own, as a terminal gives it one
             )
         )
         return started[-1]
@@ -114,7 +115,7 @@ def test_a_signal_while_it_loads_ends_it_within_ten_seconds(start: Start, number
     process = start("app.py", "--port", str(port))
     wait_until(lambda: has_engine(process), 60, "the engine's process")
     children, began = family(process), time.monotonic()
-    process.send_signal(number)
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.terminate()
     _, errors = process.communicate(timeout=20)
     assert process.returncode == code and time.monotonic() - began < 10
     assert ("Interrupted by user" in errors) == (number == signal.SIGINT)
@@ -124,10 +125,11 @@ def test_a_signal_while_it_loads_ends_it_within_ten_seconds(start: Start, number
 
 def test_a_signal_before_the_engines_process_leaves_nothing_either(start: Start) -> None:
     process = start("app.py", "--port", str(free_port()))
-    wait_until(lambda: family(process), 30, "the first process of its own")
+    wait_until(lambda: len(family(process)) > 1, 30, "the first processes of its own")
     children = family(process)
-    process.terminate()
-    assert process.wait(20) == 143
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Traceback" not in errors
     assert_gone(children, 2)
 
 
@@ -223,11 +225,21 @@ def test_the_terminal_streams_the_prompts_and_leaves_nothing(start: Start) -> No
     assert all(len(answer) > 20 for answer in output.split("Answer: ")[1:])
 
 
+def test_ctrl_c_in_a_terminal_reaches_every_process_and_only_the_app_speaks(start: Start) -> None:
+    port = free_port()
+    process = start("app.py", "--port", str(port))
+    wait_until(lambda: health(port)[0] == 200, 120, "the model")
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "Interrupted by user"
+
+
 def test_ctrl_c_ends_the_terminal_with_a_word(start: Start) -> None:
     process = start("-m", "streamspace")
     wait_until(lambda: has_engine(process), 60, "the engine's process")
     children = family(process)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130 and "Interrupted by user" in errors and "Traceback" not in errors
     assert_gone(children, 2)

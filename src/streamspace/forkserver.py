@@ -7,6 +7,7 @@ Forking this process is safe where forking the app would not be: it has one thre
 import atexit
 import multiprocessing.context
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import signal
 from typing import Any
@@ -37,6 +38,7 @@ context = _Context()
 def start() -> None:
     """Start the server unless it runs; returns at once, while it imports. It ends with this process."""
     context.set_forkserver_preload(["vllm.v1.engine.core"])
+    multiprocessing.resource_tracker.ensure_running()  # here, because it would unblock SIGINT below
     # Ctrl-C reaches every process of a terminal, but what happens then is this one's to decide. The mask is inherited.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

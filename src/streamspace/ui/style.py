@@ -9,7 +9,7 @@ BUSY = "(...inputs) => { document.querySelector('#compose').classList.add('busy'
 IDLE = "(...inputs) => { document.querySelector('#compose').classList.remove('busy'); return inputs; }"
 
 CSS = """
-.gradio-container { max-width: 1000px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: 1000px !important; margin: 0 auto !important; }
 #heading h1 { margin-bottom: 0; }
 #status, #status .html-container, .note, .note .html-container { padding: 0; }
 #status .state { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 0.75rem; min-height: 1.75rem; }
