@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.engine import Engine
+from streamspace.messages import Settings
 from streamspace.server import build_app
 from streamspace.ui import build_demo
 from tests.support import Running, free_port, wait_until
@@ -45,7 +46,22 @@ def running() -> Iterator[Running]:
         loop.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def endless(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers end at max_tokens alone, so that there is time to leave in the middle of one."""
+    from streamspace import llm
+
+    sampling_params = llm.sampling_params
+
+    def without_end(settings: Settings) -> Any:
+        params = sampling_params(settings)
+        params.ignore_eos = True
+        return params
+
+    monkeypatch.setattr(llm, "sampling_params", without_end)
+
+
+@pytest.fixture(scope="module")  # not longer: while it is there, this thread's asyncio.run refuses to work
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)

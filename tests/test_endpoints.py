@@ -109,8 +109,9 @@ def test_a_bad_value_is_one_clear_sentence(client: Client, given: dict[str, obje
         client.predict(**{"message": "Hi", **given}, api_name="/chat")
 
 
+@pytest.mark.usefixtures("endless")
 def test_cancelling_a_job_frees_the_engine(running: Running, client: Client) -> None:
-    job = client.submit("Once upon a time", max_tokens=1900, temperature=1.5, api_name="/complete")
+    job = client.submit("Once upon a time", max_tokens=1900, api_name="/complete")
     wait_until(lambda: running.engine.running == 1, what="the start")
     job.cancel()
     wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="the release")
@@ -121,10 +122,11 @@ def health(running: Running) -> tuple[int, dict[str, object]]:
         return answer.status, json.load(answer)
 
 
+@pytest.mark.usefixtures("endless")
 def test_health_shows_the_engines_own_counts(running: Running, client: Client) -> None:
     idle = {"status": "ready", "model": "streamspace-tiny", "running": 0, "waiting": 0}
     wait_until(lambda: health(running) == (200, idle), what="an idle engine")
-    jobs = [client.submit(f"Number {n}", max_tokens=1900, temperature=1.5, api_name="/complete") for n in range(3)]
+    jobs = [client.submit(f"Number {n}", max_tokens=1900, api_name="/complete") for n in range(3)]
     wait_until(lambda: health(running)[1]["running"] == 3, what="three running requests")
     for job in jobs:
         job.cancel()

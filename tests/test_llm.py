@@ -93,7 +93,7 @@ def test_the_operators_environment_stays() -> None:
 async def counts_after(running: Running, leave_after: int) -> int:
     """Start an endless answer, take some deltas, leave; returns how many were running meanwhile."""
     prompt = await running.engine.render_text("Once upon a time")
-    deltas = running.engine.generate(prompt, Settings(max_tokens=2000, temperature=1.0, min_p=0.0))
+    deltas = running.engine.generate(prompt, Settings(max_tokens=1900))
     for _ in range(leave_after):
         await anext(deltas)
     for _ in range(200):
@@ -105,6 +105,7 @@ async def counts_after(running: Running, leave_after: int) -> int:
     return seen
 
 
+@pytest.mark.usefixtures("endless")
 def test_closing_the_generator_frees_the_request_in_the_engine(running: Running) -> None:
     assert running.run(counts_after(running, 2)) == 1
     wait_until(lambda: running.engine.running == 0, 5, "the abort")
