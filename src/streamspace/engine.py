@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ class Engine:
         self._llm: LLM | None = None
         self._stopping = threading.Event()
         self._loader: threading.Thread | None = None
+        self._others: set[BaseProcess] = set()  # processes that are not this engine's
 
     @property
     def status(self) -> Status:
@@ -91,6 +93,7 @@ class Engine:
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` tells how it goes, failures included."""
         set_environment(self.config)
+        self._others = set(multiprocessing.active_children())
         loop = asyncio.get_running_loop()
         # A daemon: an import of vLLM cannot be interrupted, and the process must be able to leave in the middle of it.
         self._loader = threading.Thread(target=self._load, args=(loop,), name="engine-loader", daemon=True)
@@ -180,7 +183,7 @@ class Engine:
     def _stop_loading(self) -> None:
         """End a build under way: without its process, vLLM's constructor raises, and the thread ends."""
         assert self._loader is not None
-        for child in multiprocessing.active_children():
+        for child in set(multiprocessing.active_children()) - self._others:
             child.terminate()
         self._loader.join(BUILD_STOP_S)
 
