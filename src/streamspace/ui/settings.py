@@ -41,12 +41,14 @@ class SettingsPanel:
         """Updates that set what the visitor has not changed to `settings`; max_tokens ends where the context does."""
         most = min(self._engine.config.max_tokens, self._engine.max_model_len or self._engine.config.max_tokens)
         start, suited = _shown(self._start), _shown(check_settings({}, settings, most))
-        updates = [
-            gr.update(value=new) if now == old else gr.update()
-            for now, old, new in zip(values, start, suited, strict=True)
+        # A value that stays is not sent: it would overwrite what the visitor types while it is on its way.
+        changes = [
+            {"value": new} if now == old != new else {} for now, old, new in zip(values, start, suited, strict=True)
         ]
-        updates[0] = gr.update(maximum=most, value=suited[0] if values[0] == start[0] else min(values[0], most))
-        return updates
+        changes[0]["maximum"] = most
+        if (values[0] or 0) > most:
+            changes[0]["value"] = most
+        return [gr.update(**change) for change in changes]
 
 
 def _shown(settings: Settings) -> list[Any]:
