@@ -78,11 +78,11 @@ def send(page: Page, text: str) -> None:
 
 
 def bot(page: Page) -> Any:
-    return page.locator("#chat [data-testid=bot]").last
+    return page.locator("#conversation [data-testid=bot]").last
 
 
 def questions(page: Page) -> Any:
-    return page.locator("#chat [data-testid=user]")
+    return page.locator("#conversation [data-testid=user]")
 
 
 def wait_for_end(page: Page) -> None:
@@ -109,7 +109,7 @@ def test_a_question_is_answered_and_the_next_one_too(running: Running, new_page:
     send(page, "你好")
     expect(questions(page)).to_have_count(2)
     wait_for_end(page)
-    expect(page.locator("#chat [data-testid=bot]")).to_have_count(2)
+    expect(page.locator("#conversation [data-testid=bot]")).to_have_count(2)
     assert idle(running)
 
 
@@ -171,7 +171,7 @@ def test_retry_undo_edit_and_clear(new_page: NewPage) -> None:
         page = new_page(url)
         for number, text in enumerate(("first", "second"), 1):
             send(page, text)
-            expect(page.locator("#chat [data-testid=bot]")).to_have_count(number)
+            expect(page.locator("#conversation [data-testid=bot]")).to_have_count(number)
             wait_for_end(page)
 
         page.get_by_label("Retry").last.click()

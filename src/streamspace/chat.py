@@ -33,6 +33,7 @@ async def stream_chat(
 ) -> AsyncGenerator[Reply, None]:
     """Yield the answer to a conversation so far, once a frame; the last one has a finish reason.
 
+    The first one, still without text, says that the conversation fits and goes to the engine.
     Where the context is too small, the oldest turns are left out, and every Reply says how many messages that were.
     Closing this aborts the request in the engine.
 
@@ -41,6 +42,7 @@ async def stream_chat(
         EngineStopped, RequestFailed: at any time; the text that came stands.
     """
     prompt, num_left_out = await fit(engine, messages, settings.max_tokens)
+    yield Reply(num_left_out=num_left_out)
     async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
         async for reply in replies:
             yield replace(reply, num_left_out=num_left_out)

@@ -22,6 +22,8 @@ def to_markdown(text: str) -> str:
 
     Outside code, `<` that would open a tag and `&` that would begin an entity become entities themselves.
     """
+    if "<" not in text and "&" not in text:
+        return text
     return _outside_code(text, lambda part: _TAG.sub("&lt;", _ENTITY.sub("&amp;", part)))
 
 

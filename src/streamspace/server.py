@@ -12,14 +12,14 @@ from fastapi import FastAPI, Response
 from streamspace.config import Config
 from streamspace.engine import Engine
 from streamspace.errors import ConfigError
-from streamspace.ui import Blocks, mount, open_share_link
+from streamspace.ui import StreamingBlocks, mount, open_share_link
 
 log = logging.getLogger(__name__)
 
 GRACE_S = 2  # that open connections get when the server stops
 
 
-def build_app(engine: Engine, demo: Blocks) -> FastAPI:
+def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
     """The whole application; its lifespan starts the engine, without waiting for it, and stops it."""
 
     @asynccontextmanager
@@ -45,7 +45,7 @@ def build_app(engine: Engine, demo: Blocks) -> FastAPI:
     return mount(app, demo)
 
 
-def serve(engine: Engine, demo: Blocks) -> None:
+def serve(engine: Engine, demo: StreamingBlocks) -> None:
     """Serve until SIGINT or SIGTERM; then abort what runs, stop the engine, and let the signal take its course. Blocks.
 
     Raises:
@@ -71,7 +71,7 @@ def _listen(config: Config) -> socket.socket:
         ) from None
 
 
-def _share(config: Config, demo: Blocks) -> None:
+def _share(config: Config, demo: StreamingBlocks) -> None:
     """Open the temporary link, in a thread of its own: without a network it takes up to a minute to fail."""
     if config.space_id:
         log.warning(

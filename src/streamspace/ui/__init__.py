@@ -11,8 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
 if importlib.util.find_spec("matplotlib") is None:
     sys.modules.setdefault("matplotlib", None)  # type: ignore[arg-type]  # Gradio tries to import it for every frame
 
-from gradio import Blocks
-
 from streamspace.ui.page import build_demo, mount, open_share_link
+from streamspace.ui.streams import StreamingBlocks
 
-__all__ = ["Blocks", "build_demo", "mount", "open_share_link"]
+__all__ = ["StreamingBlocks", "build_demo", "mount", "open_share_link"]

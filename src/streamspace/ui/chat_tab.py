@@ -1,6 +1,8 @@
 """The chat: a conversation with Send, Stop, Retry, Undo, Edit, Clear and Copy, and the settings it is sampled with.
 
-The conversation lives in the Chatbot's own value, in the visitor's browser; the server keeps nothing of it.
+The conversation lives in the browser, and the server keeps nothing of it. It has two parts that look like one: what is
+settled, and below it the turn that is under way. So a frame costs server and browser the same after a hundred messages
+as after none; the browser joins the two when the turn ends.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -18,7 +20,8 @@ from streamspace.prompt import conversation
 from streamspace.reply import from_markdown, note, to_markdown
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
-from streamspace.ui.style import BUSY, IDLE
+from streamspace.ui.streams import KEEP, RAW, StreamingBlocks
+from streamspace.ui.style import BUSY, IDLE, SETTLE
 
 EXAMPLES = (
     "What is the KV cache?",
@@ -30,26 +33,35 @@ History = list[dict[str, Any]]  # the Chatbot's value, its text as Markdown
 
 
 class ChatTab:
-    """Made inside a Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
+    """Made inside Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
 
-    def __init__(self, engine: Engine, pacer: Pacer) -> None:
+    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks) -> None:
         self._engine = engine
         self._pacer = pacer
-        self._answering: set[str] = set()  # tabs whose answer is under way
         self._lay_out()
-        self._wire()
+        self._wire(demo)
 
     def _lay_out(self) -> None:
-        self._chatbot = gr.Chatbot(
-            label="Conversation",
-            show_label=False,
-            elem_id="chat",
-            height="60vh",
-            buttons=["copy", "copy_all"],
-            examples=[{"text": example} for example in EXAMPLES],
-            placeholder="Begin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
-            allow_tags=False,
-        )
+        # The outer column scrolls and keeps its end in view; see CSS.
+        with gr.Column(elem_id="conversation"), gr.Column():
+            self._settled = gr.Chatbot(
+                label="Conversation",
+                show_label=False,
+                elem_id="chat",
+                height=None,
+                buttons=["copy", "copy_all"],
+                examples=[{"text": example} for example in EXAMPLES],
+                placeholder="Begin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
+                allow_tags=False,
+            )
+            self._live = gr.Chatbot(
+                label="Answer under way",
+                show_label=False,
+                elem_id="live",
+                height=None,
+                buttons=["copy"],
+                allow_tags=False,
+            )
         self._note = gr.HTML("", elem_classes="note", elem_id="note")
         with gr.Row(elem_id="compose"):
             self._box = gr.Textbox(
@@ -68,29 +80,23 @@ class ChatTab:
             with gr.Group():
                 self._panel = SettingsPanel(self._engine, self._engine.defaults)
 
-    def _wire(self) -> None:
-        chatbot, box = self._chatbot, self._box
+    def _wire(self, demo: StreamingBlocks) -> None:
+        settled, live, box = self._settled, self._live, self._box
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         quick = {**quiet, "queue": False}  # cheaper, but nobody sees its errors: for what cannot refuse
-        begin = [
-            gr.on([box.submit, self._send.click], self._accept, [box, chatbot], [box, chatbot], **quiet),
-            chatbot.example_select(self._accept_example, chatbot, chatbot, **quiet),
-            chatbot.retry(self._rewind, chatbot, chatbot, **quiet),
-            chatbot.edit(self._edit, chatbot, chatbot, **quiet),
-        ]
-        answers = [
-            begun.success(
-                self._answer, [chatbot, self._system_prompt, *self._panel.components], [chatbot, self._note],
-                postprocess=False, js=BUSY, **quiet,
-            )
-            for begun in begin
-        ]  # fmt: skip
-        for answer in answers:
-            answer.then(None, js=IDLE, **quick)
-            answer.failure(self._give_back, [chatbot, box], [chatbot, box], js=IDLE, **quick)
-        self._stop.click(self._clear_note, None, self._note, cancels=answers, js=IDLE, **quick)
-        chatbot.clear(self._clear_note, None, self._note, cancels=answers, js=IDLE, **quick)
-        chatbot.undo(self._undo, [chatbot, box], [chatbot, box, self._note], **quick)
+        answer = gr.on(
+            [box.submit, self._send.click, settled.example_select, settled.retry, settled.edit],
+            self._answer,
+            [box, settled, self._system_prompt, *self._panel.components],
+            [box, settled, live, self._note],
+            js=BUSY, **RAW, **quiet,
+        )  # fmt: skip
+        demo.handlers.add(self._answer)
+        answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
+        answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=IDLE, **quick)
+        self._stop.click(self._clear_note, None, self._note, cancels=answer, **quick)
+        settled.clear(self._clear, None, [settled, live, self._note], cancels=answer, **quick)
+        settled.undo(self._undo, [settled, box], [settled, box, self._note], **quick)
 
     @property
     def _is_ready(self) -> bool:
@@ -103,31 +109,29 @@ class ChatTab:
 
     def settle(self, *values: Any) -> list[Any]:
         """Values of `settled` → updates for them: Send works, and the settings suit the model."""
-        return [gr.Button(interactive=self._is_ready), *self._panel.suit(self._engine.defaults, values[1:])]
+        return [gr.update(interactive=self._is_ready), *self._panel.suit(self._engine.defaults, values[1:])]
 
-    async def _accept(self, text: str, history: History, request: gr.Request) -> tuple[str, History]:
-        """Put the typed message into the conversation; on any refusal it stays in the box."""
+    async def _answer(
+        self, event: gr.EventData, box: str, history: History, system_prompt: str, *values: Any
+    ) -> AsyncGenerator[list[Any], None]:
+        """Stream the answer to a question: a typed one, an example, an edited one, or the last one again.
+
+        Nothing on the page changes before the question is accepted, so that a refusal loses nothing.
+        """
         with shown_to_the_visitor():
-            if not text.strip():
-                raise BadRequest("The message is empty: type something first.")
-            self._refuse_if_busy(request)
-        return "", [*history, shown("user", text)]
-
-    async def _accept_example(self, event: gr.SelectData, history: History, request: gr.Request) -> History:
-        return (await self._accept(event.value["text"], history, request))[1]
-
-    async def _rewind(self, history: History, request: gr.Request) -> History:
-        """Drop the last answer, so that its question is answered again."""
-        with shown_to_the_visitor():
-            self._refuse_if_busy(request)
-        return history[: _last_question(history) + 1]
-
-    async def _edit(self, event: gr.EditData, history: History, request: gr.Request) -> History:
-        """Replace a question and drop all that came after it."""
-        with shown_to_the_visitor():
-            self._refuse_if_busy(request)
-        index = event.index if isinstance(event.index, int) else event.index[0]
-        return [*history[:index], shown("user", from_markdown(event.value))]
+            if not self._is_ready:
+                raise EngineNotReady(self._engine.status.detail)
+            settings = self._panel.check(values)
+            before, question = _asked(box, history, event)
+            asked = [shown("user", question)]
+            messages = conversation(system_prompt, (*told(before), Message("user", question)))
+            is_typed = len(before) == len(history) and not event._data
+            async with aclosing(stream_chat(self._engine, messages, settings, self._pacer)) as replies:
+                shown_values = ["" if is_typed else KEEP, KEEP if len(before) == len(history) else before]
+                async for reply in replies:
+                    answer = [shown("assistant", reply.text)] if reply.text or reply.finish_reason else []
+                    yield [*shown_values, [*asked, *answer], note(reply, settings)]
+                    shown_values = [KEEP, KEEP]
 
     async def _undo(self, history: History, box: str) -> tuple[History, str, str]:
         """Take the last question back into the box, before what stands there, and its answer away."""
@@ -135,36 +139,17 @@ class ChatTab:
         question = told(history[index : index + 1])
         return history[:index], "\n".join([*(message.text for message in question), *([box] if box else [])]), ""
 
-    async def _give_back(self, history: History, box: str) -> tuple[History, str]:
-        """After a refusal: an unanswered question goes back into the box, unless something new stands there."""
-        if history and history[-1]["role"] == "user" and not box:
-            return history[:-1], told(history)[-1].text
-        return history, box
+    async def _give_back(self, settled: History, live: History, box: str) -> tuple[History, History, str]:
+        """After a failure: an answer that began is kept; without one, its question goes back into an empty box."""
+        if len(live) == 1 and not box:
+            return settled, [], told(live)[0].text
+        return [*settled, *live], [], box
+
+    async def _clear(self) -> tuple[History, History, str]:
+        return [], [], ""
 
     async def _clear_note(self) -> str:
         return ""
-
-    def _refuse_if_busy(self, request: gr.Request) -> None:
-        if not self._is_ready:
-            raise EngineNotReady(self._engine.status.detail)
-        if request.session_hash in self._answering:
-            raise BadRequest("An answer is under way: wait for its end, or press Stop first.")
-
-    async def _answer(
-        self, request: gr.Request, history: History, system_prompt: str, *values: Any
-    ) -> AsyncGenerator[tuple[History, str], None]:
-        """Stream the answer to the last question into the conversation."""
-        tab = str(request.session_hash)
-        self._answering.add(tab)
-        try:
-            with shown_to_the_visitor():
-                settings = self._panel.check(values)
-                messages = conversation(system_prompt, told(history))
-                async with aclosing(stream_chat(self._engine, messages, settings, self._pacer)) as replies:
-                    async for reply in replies:
-                        yield [*history, shown("assistant", reply.text)], note(reply, settings)
-        finally:
-            self._answering.discard(tab)
 
 
 def shown(role: Role, text: str) -> dict[str, Any]:
@@ -174,11 +159,33 @@ def shown(role: Role, text: str) -> dict[str, Any]:
 
 
 def told(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
-    """The Chatbot's value as messages for the engine."""
-    return tuple(
-        Message(message["role"], "".join(from_markdown(part.get("text", "")) for part in message["content"]))
-        for message in history
-    )
+    """The Chatbot's value as messages for the engine.
+
+    Raises:
+        BadRequest: it is none; it comes from the browser as it is.
+    """
+    try:
+        return tuple(
+            Message(message["role"], "".join(from_markdown(part.get("text", "")) for part in message["content"]))
+            for message in history
+        )
+    except (TypeError, KeyError, AttributeError):
+        raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
+
+
+def _asked(box: str, history: History, event: gr.EventData) -> tuple[History, str]:
+    """The conversation before the question, and the question, by what the visitor did."""
+    match event._data:
+        case {"previous_value": _, "index": index, "value": str(value)}:  # edited
+            return history[: index if isinstance(index, int) else index[0]], from_markdown(value)
+        case {"value": {"text": str(text)}}:  # an example
+            return history, text
+        case {"index": _}:  # retry
+            index = _last_question(history)
+            return history[:index], "".join(message.text for message in told(history[index : index + 1]))
+    if not box.strip():
+        raise BadRequest("The message is empty: type something first.")
+    return history, box
 
 
 def _last_question(history: History) -> int:

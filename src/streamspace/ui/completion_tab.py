@@ -13,6 +13,7 @@ from streamspace.messages import EXAMPLE_PROMPTS, Reply, Settings
 from streamspace.reply import note
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
+from streamspace.ui.streams import RAW, StreamingBlocks
 
 Stream = Callable[[Engine, Sequence[str], Settings, Pacer], AsyncGenerator[tuple[Reply, ...], None]]
 Handler = Callable[..., AsyncGenerator[list[str], None]]
@@ -21,11 +22,11 @@ Handler = Callable[..., AsyncGenerator[list[str], None]]
 class CompletionTab:
     """Made inside a Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
 
-    def __init__(self, engine: Engine, pacer: Pacer) -> None:
+    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks) -> None:
         self._engine = engine
         self._pacer = pacer
         self._lay_out()
-        self._wire()
+        self._wire(demo)
 
     def _lay_out(self) -> None:
         gr.Markdown(
@@ -58,18 +59,20 @@ class CompletionTab:
     def _button(self, label: str, **look: Any) -> gr.Button:
         return gr.Button(label, interactive=self._engine.status.stage == "ready", **look)
 
-    def _wire(self) -> None:
+    def _wire(self, demo: StreamingBlocks) -> None:
         panel = self._panel.components
-        stream: dict[str, Any] = {"postprocess": False, "show_progress": "hidden", "api_visibility": "private"}
+        stream: dict[str, Any] = {**RAW, "show_progress": "hidden", "api_visibility": "private"}
         rows = zip(self._runs, self._prompts, self._outputs, self._notes, strict=True)
+        alone = self._handler(stream_in_sequence, 1)
         runs: list[dict[str, Any]] = [
-            run.click(self._handler(stream_in_sequence, 1), [prompt, *panel], [output, note_], **stream)
-            for run, prompt, output, note_ in rows
+            run.click(alone, [prompt, *panel], [output, note_], **stream) for run, prompt, output, note_ in rows
         ]
+        demo.handlers.add(alone)
         everything = [*self._outputs, *self._notes]
         for button, kind in ((self._in_sequence, stream_in_sequence), (self._at_once, stream_at_once)):
             handler = self._handler(kind, len(self._prompts))
             runs.append(button.click(handler, [*self._prompts, *panel], everything, **stream))
+            demo.handlers.add(handler)
         self._stop.click(None, None, None, cancels=runs, queue=False, api_visibility="private")
 
     @property
@@ -81,7 +84,7 @@ class CompletionTab:
         """Values of `settled` → updates for them: the buttons work, and max_tokens ends where the context does."""
         num_buttons = len(values) - len(self._panel.components)
         ready = self._engine.status.stage == "ready"
-        return [gr.Button(interactive=ready)] * num_buttons + self._panel.suit(Settings(), values[num_buttons:])
+        return [gr.update(interactive=ready)] * num_buttons + self._panel.suit(Settings(), values[num_buttons:])
 
     def _handler(self, stream: Stream, num_prompts: int) -> Handler:
         """A handler for that many prompts, then the settings → that many texts, then their notes."""

@@ -13,10 +13,15 @@ from streamspace.frames import Pacer
 from streamspace.messages import Message, Settings, check_settings
 from streamspace.prompt import check_text, conversation, parse_history
 from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.streams import Handler
 
 
-def add_endpoints(engine: Engine, pacer: Pacer) -> None:
-    """Add both to the Blocks under construction. Parameters have vLLM's names; each yields the text so far."""
+def add_endpoints(engine: Engine, pacer: Pacer) -> set[Handler]:
+    """Add both to the Blocks under construction. Parameters have vLLM's names; each yields the text so far.
+
+    Returns:
+        Their handlers.
+    """
 
     def checked(given: dict[str, Any], fallback: Settings) -> Settings:
         if engine.status.stage != "ready":
@@ -72,6 +77,7 @@ def add_endpoints(engine: Engine, pacer: Pacer) -> None:
     for endpoint in (chat, complete):
         endpoint.__annotations__["return"] = str  # Gradio documents what one yield is, not the generator
         gr.api(endpoint, api_name=endpoint.__name__)
+    return {chat, complete}
 
 
 def _sampling(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import html
 import logging
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
@@ -17,47 +18,56 @@ from streamspace.reply import progress
 from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.completion_tab import CompletionTab
 from streamspace.ui.endpoints import add_endpoints
+from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
 
 log = logging.getLogger(__name__)
 
 MOST_EVENTS = 512  # that run at once; Gradio's own default of 40 would cap the streams too
 MOST_QUEUED = 512
+QUEUE_POLL_S = 0.05
 POLL_S = 0.3  # how often a page that waits for the model looks at its state
 
 
-def build_demo(engine: Engine) -> gr.Blocks:
+def build_demo(engine: Engine) -> StreamingBlocks:
     """The page on this engine; it may be built, and shown, long before the engine is ready."""
     config, pacer = engine.config, Pacer()
-    demo = gr.Blocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
+    demo = StreamingBlocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
     with demo:
         gr.Markdown(_heading(config), elem_id="heading")
         status = gr.HTML(status_html(engine.status), elem_id="status")
         with gr.Tabs():
             with gr.Tab("Chat"):
-                chat = ChatTab(engine, pacer)
+                chat = ChatTab(engine, pacer, demo)
             with gr.Tab("Completion"):
-                completion = CompletionTab(engine, pacer)
-        add_endpoints(engine, pacer)
+                completion = CompletionTab(engine, pacer, demo)
+        demo.handlers |= add_endpoints(engine, pacer)
 
         async def follow() -> AsyncGenerator[str, None]:
-            """Show the load as it goes, one yield a change, until the model is ready or has failed."""
-            shown: Status | None = None
-            while shown is None or shown.stage in ("downloading", "loading", "restarting"):
-                if engine.status != shown:
-                    shown = engine.status
-                    yield status_html(shown)
+            """Show the load as it goes, until the model is ready or has failed; Streams drops what did not change."""
+            while engine.status.stage in ("downloading", "loading", "restarting"):
+                yield status_html(engine.status)
                 await asyncio.sleep(POLL_S)
+            yield status_html(engine.status)
 
-        loaded = demo.load(follow, None, status, show_progress="hidden", api_visibility="private")
-        for tab in (chat, completion):
-            loaded.then(tab.settle, tab.settled, tab.settled, show_progress="hidden", api_visibility="private")
+        async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
+            """Let the controls that wait for the engine work, once it is ready."""
+            num_chat = len(chat.settled)
+            yield [*chat.settle(*values[:num_chat]), *completion.settle(*values[num_chat:])]
+
+        settled = [*chat.settled, *completion.settled]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        loaded = demo.load(follow, None, status, **RAW, **quiet)
+        loaded.then(settle, settled, settled, **RAW, **quiet)
+        demo.handlers |= {follow, settle}
     demo.max_threads = MOST_EVENTS
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
+    # How often Gradio looks for something to do; what must be quick does not go through its queue.
+    demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = QUEUE_POLL_S
     return demo
 
 
-def mount(app: FastAPI, demo: gr.Blocks) -> FastAPI:
+def mount(app: FastAPI, demo: StreamingBlocks) -> FastAPI:
     """Serve the page at / of `app`, and nothing that a public page should not have."""
     mounted: FastAPI = gr.mount_gradio_app(
         app,
@@ -72,6 +82,7 @@ def mount(app: FastAPI, demo: gr.Blocks) -> FastAPI:
         enable_monitoring=False,
         footer_links=["api"],
     )
+    Streams(demo).install(mounted)
     return mounted
 
 

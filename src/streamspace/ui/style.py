@@ -7,6 +7,8 @@ THEME = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size
 # While an answer is under way, Stop stands in Send's place. In the browser, so that it costs the server no event.
 BUSY = "(...inputs) => { document.querySelector('#compose').classList.add('busy'); return inputs; }"
 IDLE = "(...inputs) => { document.querySelector('#compose').classList.remove('busy'); return inputs; }"
+# The turn that was under way joins the settled conversation.
+SETTLE = f"(settled, live) => ({IDLE})([...(settled ?? []), ...(live ?? [])], [])"
 
 CSS = """
 .gradio-container { width: 100%; max-width: 1000px !important; margin: 0 auto !important; }
@@ -21,6 +23,16 @@ CSS = """
 #status progress { flex: 1 1 12rem; height: 0.5rem; accent-color: var(--color-accent); }
 .note { min-height: 1.25rem; margin: -0.5rem 0; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 [data-testid="status-tracker"] { display: none; } /* a refusal is a message; its red tag would cover the chat */
+/* Two Chatbots that look like one. The end of a reversed column is where it begins, and there it stays while it grows,
+   unless the reader scrolls away. */
+#conversation { flex-direction: column-reverse; flex-wrap: nowrap; height: 60vh; overflow-y: auto;
+  border: var(--block-border-width) solid var(--border-color-primary); border-radius: var(--block-radius);
+  background: var(--block-background-fill); }
+#conversation > .column { flex: 1 0 auto; gap: 0; }
+#conversation .block { flex: 0 0 auto; border: none !important; background: none; overflow: visible !important; }
+#conversation:not(:has(.message)) #chat { flex: 1 0 auto; }
+#conversation:has(#live .message) #chat:not(:has(.message)), #live:not(:has(.message)) { display: none; }
+#conversation:has(#live .message) #chat .message-buttons, #live .icon-button-wrapper.top-panel { visibility: hidden; }
 #compose { align-items: flex-end; flex-wrap: nowrap; }
 #stop, #compose.busy #send { display: none; }
 #compose.busy #stop { display: flex; }

@@ -1,0 +1,52 @@
+"""A model folder with the shape of Qwen3-0.6B and no weights, for vLLM's --load-format dummy: speed needs no sense.
+
+python -m benchmarks.shape FOLDER
+
+The dimensions are those of Qwen/Qwen3-0.6B's config.json. The tokenizer is the bundled model's, filled up to the same
+number of entries with made-up words, so that whatever random weights draw becomes text of the usual length.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+BUNDLED = Path(__file__).parents[1] / "models" / "streamspace-tiny"
+SHAPE = {
+    "vocab_size": 151_936,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 40_960,
+}
+ONSETS, VOWELS = "b c d f g h j k l m n p r s t v w z".split(), "aeiou"
+
+
+def words(count: int) -> list[str]:
+    """That many different made-up words of three to five letters, each with the space before it."""
+    syllables = [onset + vowel for onset in ONSETS for vowel in VOWELS]
+    made = (f"Ġ{a}{b}{c}" for c in ["", *"nrslt", *syllables] for a in syllables for b in syllables)
+    return [word for _, word in zip(range(count), made, strict=False)]
+
+
+def make(folder: Path) -> None:
+    """Write the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = json.loads((BUNDLED / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **SHAPE}, indent=1))
+    tokenizer = json.loads((BUNDLED / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    missing = SHAPE["vocab_size"] - len(vocabulary)
+    for word in (word for word in words(2 * missing) if word not in vocabulary):
+        if len(vocabulary) == SHAPE["vocab_size"]:
+            break
+        vocabulary[word] = len(vocabulary)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False))
+    for name in ("tokenizer_config.json", "chat_template.jinja"):
+        (folder / name).write_text((BUNDLED / name).read_text())
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

@@ -1,0 +1,199 @@
+"""The sides of the streaming benchmark on one AsyncLLM, in one process, on one event loop; driven over stdin.
+
+- raw: a loop over `AsyncLLM.generate`, without any server
+- page: this project's page
+- per_token: a page as nearly every Gradio demo has it, one yield a token into one Chatbot
+- openai: vLLM's own OpenAI server
+
+Each gets conversations and puts them through the model's chat template. Answers have exactly the length that is asked
+for: `ignore_eos`.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+import uvicorn
+
+from benchmarks.visitors import Seen
+from streamspace.config import load_config
+from streamspace.engine import Engine
+from streamspace.messages import Message, Settings
+from streamspace.process import exit_with_parent, explained, log_to_terminal
+
+History = list[dict[str, str]]
+MOST_EVENTS = 1024
+
+
+def ignore_eos() -> None:
+    """Let answers end at max_tokens alone."""
+    from streamspace import llm
+
+    sampling_params = llm.sampling_params
+
+    def without_end(settings: Settings) -> Any:
+        params = sampling_params(settings)
+        params.ignore_eos = True
+        return params
+
+    llm.sampling_params = without_end
+
+
+def messages_of(history: History) -> list[Message]:
+    """A conversation as the OpenAI API has it → ours."""
+    return [Message(turn["role"], turn["content"]) for turn in history]  # type: ignore[arg-type]
+
+
+async def run_raw(engine: Engine, visits: Sequence[dict[str, Any]]) -> list[Seen]:
+    """Every visit as one loop over AsyncLLM.generate; only the first and the last text are timed."""
+    from streamspace import llm
+
+    ours = engine._llm
+    assert ours is not None
+    begin_s = time.monotonic() + 0.1
+
+    async def visit(number: int, at_s: float, history: History, num_tokens: int) -> Seen:
+        seen, text = Seen(), ""
+        await asyncio.sleep(begin_s + at_s - time.monotonic())
+        seen.asked_s = time.monotonic()
+        prompt = await ours.render_chat(messages_of(history))
+        params = llm.sampling_params(Settings(max_tokens=num_tokens, top_p=1.0, seed=None))
+        tokens: Any = {"type": "token", "prompt_token_ids": list(prompt.token_ids)}
+        async with aclosing(ours._llm.generate(tokens, params, f"raw-{number}-{seen.asked_s}")) as outputs:
+            async for output in outputs:
+                text += output.outputs[0].text
+                if text and not seen.frames_s:
+                    seen.frames_s.append(time.monotonic())
+        seen.frames_s.append(time.monotonic())
+        seen.num_chars = len(text)
+        return seen
+
+    return await asyncio.gather(*(visit(number, **one) for number, one in enumerate(visits)))
+
+
+def per_token_page(engine: Engine) -> Any:
+    """One yield a token, one Chatbot, Gradio's defaults but for the number of visitors at once."""
+    import gradio as gr
+
+    async def respond(text: str, history: History, num_tokens: float) -> AsyncGenerator[Any, None]:
+        history = [*history, {"role": "user", "content": text}]
+        plain = [{"role": turn["role"], "content": _plain(turn["content"])} for turn in history]
+        prompt = await engine.render_chat(messages_of(plain))
+        answer = ""
+        async for delta in engine.generate(prompt, Settings(max_tokens=int(num_tokens), top_p=1.0, seed=None)):
+            answer += delta.text
+            yield "", [*history, {"role": "assistant", "content": answer}]
+
+    with gr.Blocks() as demo:
+        chatbot, box, num_tokens = (
+            gr.Chatbot(elem_id="chat"),
+            gr.Textbox(elem_id="message"),
+            gr.Number(label="max_tokens"),
+        )
+        box.submit(respond, [box, chatbot, num_tokens], [box, chatbot])
+    demo.max_threads = MOST_EVENTS
+    demo.queue(default_concurrency_limit=None)
+    return demo
+
+
+def _plain(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+async def openai_app(engine: Engine) -> Any:
+    """vLLM's own application on our engine; its parts moved after 0.26."""
+    try:
+        from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+        from vllm.entrypoints.launchers.app import build_app
+        from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    except ImportError:
+        from vllm.entrypoints.openai.api_server import build_app, init_app_state
+        from vllm.entrypoints.openai.cli_args import make_arg_parser
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    assert engine._llm is not None
+    llm = engine._llm._llm
+    arguments = ["--model", llm.model_config.model, "--served-model-name", "model", "--disable-log-stats"]
+    args = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
+    tasks = await llm.get_supported_tasks()
+    app = build_app(args, tasks, llm.model_config)
+    await init_app_state(llm, app.state, args, tasks)
+    return app
+
+
+async def serve(arguments: Sequence[str]) -> None:
+    """Serve all sides until stdin closes. Every line of it is a command, every line printed its answer."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from streamspace.server import build_app
+    from streamspace.ui import build_demo
+
+    engine = Engine(load_config(arguments))
+    servers: dict[str, uvicorn.Server] = {}
+    ports: dict[str, int] = {}
+
+    async def start(name: str, app: Any) -> None:
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
+        task = asyncio.create_task(server._serve())
+        while not server.started and not task.done():
+            await asyncio.sleep(0.02)
+        servers[name], ports[name] = server, server.servers[0].sockets[0].getsockname()[1]
+
+    ours = build_app(engine, build_demo(engine))
+    await start("page", ours)
+    try:
+        while engine.status.stage in ("downloading", "loading"):
+            await asyncio.sleep(0.1)
+        if engine.status.stage != "ready":
+            raise SystemExit(engine.status.detail)
+        ignore_eos()
+        await start("per_token", gr.mount_gradio_app(FastAPI(), per_token_page(engine), path="/"))
+        await start("openai", await openai_app(engine))
+        _say({"urls": {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}, "versions": _versions()})
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            command = json.loads(line)
+            if "raw" in command:
+                _say([asdict(seen) for seen in await run_raw(engine, command["raw"])])
+            else:
+                _say({"cpu_s": time.process_time(), "running": engine.running, "waiting": engine.waiting})
+    finally:
+        await engine.stop()
+        for server in servers.values():
+            server.should_exit = True
+
+
+def _versions() -> dict[str, str]:
+    import gradio
+    import torch
+    import vllm
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    python = sys.version.split()[0]
+    return {
+        "device": device,
+        "python": python,
+        "vllm": vllm.__version__,
+        "torch": torch.__version__,
+        "gradio": gradio.__version__,
+    }
+
+
+def _say(answer: Any) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__mp_main__":
+    exit_with_parent()
+elif __name__ == "__main__":
+    with explained():
+        log_to_terminal()
+        import uvloop
+
+        uvloop.run(serve(sys.argv[1:]))

@@ -1,0 +1,281 @@
+"""Streaming at engine speed: the bare engine, this page, a page with one yield a token, vLLM's OpenAI server.
+
+python -m benchmarks.streaming cpu                       the bundled model on a CPU, about 6 minutes
+python -m benchmarks.streaming gpu --model FOLDER ...    any model on a GPU, about 8 minutes; vLLM's flags pass through
+
+One run, one engine, one machine; visitors are real HTTP clients in processes of their own (benchmarks/visitors.py), the
+sides are in benchmarks/sides.py. Prints a table, and writes all of it as JSON and as a plot (--out FOLDER).
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.visitors import Seen, Visit, Visitors, visitors
+
+ROOT = Path(__file__).parents[1]
+SIDES = ("raw", "page", "per_token", "openai")
+FAST = ("raw", "page", "openai")  # one yield a token would take minutes
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One load, put on each of its sides in turn, `rounds` times."""
+
+    users: int
+    turns: int  # earlier ones in each chat
+    tokens: int  # of each answer
+    arrival: str = "burst"  # or "poisson": over about `SPREAD_S` seconds
+    sides: Sequence[str] = SIDES
+    rounds: int = 1
+
+
+SPREAD_S = 4.0
+PLANS = {
+    "cpu": (
+        Cell(1, 20, 256, rounds=3),
+        Cell(16, 20, 256, rounds=3),
+        Cell(64, 20, 256, rounds=3),
+        Cell(16, 0, 256),
+        Cell(64, 0, 256),
+        Cell(16, 20, 256, "poisson", FAST),
+    ),
+    "gpu": (
+        Cell(1, 20, 1024, sides=FAST, rounds=3),
+        Cell(64, 20, 1024, sides=FAST, rounds=3),
+        Cell(256, 20, 1024, sides=FAST, rounds=3),
+        Cell(512, 20, 1024, sides=FAST),
+        Cell(1, 20, 256),
+        Cell(64, 20, 256),
+        Cell(256, 20, 256),
+        Cell(1, 0, 256),
+        Cell(64, 0, 256),
+        Cell(256, 0, 256),
+        Cell(64, 20, 256, "poisson", FAST, rounds=3),
+        Cell(256, 20, 256, "poisson", FAST),
+    ),
+}
+
+
+class Server:
+    """The process with all sides."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        started = self._answer()
+        self.urls: dict[str, str] = started["urls"]
+        self.versions: dict[str, str] = started["versions"]
+        self._configs: dict[str, Any] = {}
+
+    def ask(self, command: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        while line := self._process.stdout.readline():
+            if line.startswith(("{", "[")):  # whatever else vLLM may print
+                return json.loads(line)
+        raise SystemExit("The server ended; its reason stands above.")
+
+    def config(self, side: str) -> Any:
+        """What Gradio tells a browser of the page."""
+        if side not in self._configs:
+            self._configs[side] = json.load(urllib.request.urlopen(f"{self.urls[side]}/config"))
+        return self._configs[side]
+
+
+@contextmanager
+def server(arguments: Sequence[str]) -> Iterator[Server]:
+    """All sides, from a load of the model to the end of the block."""
+    command = [sys.executable, "-m", "benchmarks.sides", *arguments]
+    path = os.pathsep.join([str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    try:
+        yield Server(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(30)
+
+
+def history(salt: str, turns: int) -> list[dict[str, str]]:
+    """A chat that no other visit shares, so that no prefix cache helps; about 45 tokens a turn."""
+    told = []
+    for number in range(turns):
+        told.append({"role": "user", "content": f"{salt}, question {number}: what is the sea like today?"})
+        told.append({"role": "assistant", "content": "The sea is calm, and the wind comes from the west."})
+    return [*told, {"role": "user", "content": f"{salt}: tell me a story about a robot and the sea."}]
+
+
+def payload(side: str, config: Any, chat: list[dict[str, str]], tokens: int) -> dict[str, Any]:
+    """What a client of this side sends for this chat."""
+    if side == "raw":
+        return {"history": chat, "num_tokens": tokens}
+    if side == "openai":
+        wanted = {"max_tokens": tokens, "temperature": 0.8, "top_p": 1.0, "ignore_eos": True, "stream": True}
+        return {"model": "model", "messages": chat, **wanted}
+    by_id = {component["id"]: component["props"] for component in config["components"]}
+    event = next(d for d in config["dependencies"] if d["api_name"] in ("_answer", "respond"))
+    shown = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in chat[:-1]]
+    given = {
+        "chat": shown,
+        "message": chat[-1]["content"],
+        "max_tokens": tokens,
+        "temperature": 0.8,
+        "top_p": 1.0,
+        "seed": None,
+    }
+    names = [by_id[i].get("elem_id") or by_id[i].get("label") for i in event["inputs"]]
+    data = [given.get(name, by_id[i].get("value")) for name, i in zip(names, event["inputs"], strict=True)]
+    outputs = [by_id[i].get("elem_id") for i in event["outputs"]]
+    output = outputs.index("live" if "live" in outputs else "chat")
+    load = [
+        [d["id"], [by_id[i].get("value") for i in d["inputs"]]]
+        for d in config["dependencies"]
+        if d["backend_fn"] and d["api_name"] in ("follow", "settle")
+    ]
+    return {"fn_index": event["id"], "data": data, "output": output, "load": load}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One side under one load. Times in milliseconds, percentiles over all answers."""
+
+    cell: dict[str, Any]
+    side: str
+    tokens_per_s: float  # delivered, from the first question to the last text
+    ttft_p50: float
+    ttft_p99: float
+    gap_p50: float  # between two frames of an answer
+    gap_p99: float
+    frames: float  # an answer
+    bytes: float  # an answer, down
+    cpu_s_per_1000: float  # CPU seconds of the server's process (without the engine's) for 1,000 tokens
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that this share of all does not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def measure(cell: Cell, side: str, salt: str, running: Server, pool: Visitors) -> Result:
+    """Put one load on one side."""
+    draw = random.Random(salt)
+    gap_s = SPREAD_S / cell.users if cell.arrival == "poisson" else 0.0
+    at_s, visits = 0.0, []
+    config = running.config(side) if side in ("page", "per_token") else None
+    for number in range(cell.users):
+        chat = history(f"{salt}-{number}", cell.turns)
+        visits.append(Visit(at_s, payload(side, config, chat, cell.tokens)))
+        at_s += draw.expovariate(1 / gap_s) if gap_s else 0.0
+    before = running.ask({})["cpu_s"]
+    if side == "raw":
+        given = [{"at_s": visit.at_s, **visit.payload} for visit in visits]
+        seen = [Seen(**one) for one in running.ask({"raw": given})]
+    else:
+        seen = pool.run("openai" if side == "openai" else "gradio", running.urls[side], visits)
+    cpu_s = running.ask({})["cpu_s"] - before
+    return result(cell, side, seen, cpu_s)
+
+
+def result(cell: Cell, side: str, seen: Sequence[Seen], cpu_s: float) -> Result:
+    """What the visitors saw, in numbers."""
+    num_tokens = cell.users * cell.tokens
+    took_s = max(one.frames_s[-1] for one in seen) - min(one.asked_s for one in seen)
+    ttft = [1e3 * (one.frames_s[0] - one.asked_s) for one in seen]
+    gaps = [1e3 * (b - a) for one in seen for a, b in zip(one.frames_s, one.frames_s[1:], strict=False)]
+    gaps = [] if side == "raw" else gaps
+    return Result(
+        cell={name: value for name, value in asdict(cell).items() if name not in ("sides", "rounds")},
+        side=side,
+        tokens_per_s=num_tokens / took_s,
+        ttft_p50=percentile(ttft, 0.5), ttft_p99=percentile(ttft, 0.99),
+        gap_p50=percentile(gaps, 0.5), gap_p99=percentile(gaps, 0.99),
+        frames=statistics.mean(len(one.frames_s) for one in seen) if side != "raw" else cell.tokens,
+        bytes=statistics.mean(one.num_bytes for one in seen),
+        cpu_s_per_1000=1000 * cpu_s / num_tokens,
+    )  # fmt: skip
+
+
+def median(rounds: Sequence[Result]) -> Result:
+    """The medians of several rounds of one side."""
+    numbers = {
+        name: statistics.median(getattr(one, name) for one in rounds)
+        for name, value in asdict(rounds[0]).items()
+        if isinstance(value, float | int)
+    }
+    return Result(cell=rounds[0].cell, side=rounds[0].side, **numbers)
+
+
+def table(results: Sequence[Result]) -> str:
+    """All results as text, a line each, with their ratios to the bare engine and to vLLM's server."""
+    columns = (
+        "users turns tokens arrival side       tokens/s  /raw  /openai | TTFT p50    p99 | frame gap p50    p99 |"
+        " frames  kB/answer  CPU s/1000"
+    )
+    lines = [columns]
+    for one in results:
+        cell = one.cell
+        peers = {other.side: other.tokens_per_s for other in results if other.cell == cell}
+        to_raw, to_openai = (one.tokens_per_s / peers[side] if side in peers else 0 for side in ("raw", "openai"))
+        lines.append(
+            f"{cell['users']:5} {cell['turns']:5} {cell['tokens']:6} {cell['arrival']:7} {one.side:10}"
+            f"{one.tokens_per_s:9,.0f} {to_raw:5.2f} {to_openai:8.2f} |"
+            f"{one.ttft_p50:9.0f} {one.ttft_p99:6.0f} |{one.gap_p50:14.0f} {one.gap_p99:6.0f} |"
+            f"{one.frames:7.0f} {one.bytes / 1e3:10.1f} {one.cpu_s_per_1000:11.3f}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print and write one plan."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("plan", choices=PLANS)
+    parser.add_argument("--processes", type=int, help="for the visitors; 1 for cpu, 6 for gpu")
+    parser.add_argument("--users", type=int, nargs="+", help="only cells with these numbers of users")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, help="only these sides")
+    parser.add_argument("--tokens", type=int, nargs="+", help="only cells with answers of these lengths")
+    parser.add_argument("--rounds", type=int, help="instead of what the plan says")
+    parser.add_argument("--out", type=Path, default=Path("."), help="folder for streaming-PLAN.json")
+    given, engine_arguments = parser.parse_known_args()
+    cells = [cell for cell in PLANS[given.plan] if given.users is None or cell.users in given.users]
+    cells = [cell for cell in cells if given.tokens is None or cell.tokens in given.tokens]
+    num_processes = given.processes or (1 if given.plan == "cpu" else 6)
+    results: list[Result] = []
+    written = given.out / f"streaming-{given.plan}.json"
+    with server(engine_arguments) as running, visitors(num_processes) as pool:
+        print(f"{time.strftime('%Y-%m-%d')} {running.versions}", flush=True)
+        for side in SIDES:  # not counted: the first of everything is slow
+            measure(Cell(min(16, max(cell.users for cell in cells)), 1, 16), side, f"warm-{side}", running, pool)
+        for number, cell in enumerate(cells):
+            sides = [side for side in cell.sides if given.sides is None or side in given.sides]
+            rounds = [
+                [measure(cell, side, f"{number}-{turn}-{side}", running, pool) for side in sides]
+                for turn in range(given.rounds or cell.rounds)
+            ]
+            results += [median(of_one_side) for of_one_side in zip(*rounds, strict=True)]
+            print(table(results[-len(sides) :]), flush=True)
+            document = {"versions": running.versions, "date": time.strftime("%Y-%m-%d"), "command": sys.argv[1:]}
+            written.write_text(json.dumps({**document, "results": [asdict(one) for one in results]}, indent=1))
+    print(f"\n{table(results)}\nwritten: {written.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""Streaming events of a Gradio page, served in Gradio's own protocol by a shorter way than Gradio's.
+
+Gradio drives a streaming handler by one pass through its whole pipeline for every frame and hands the result to a queue
+without end, from which another task sends it. Here the two routes of that protocol that streams use are plain ASGI: a
+handler that is named in `StreamingBlocks.handlers` gets the browser's values as they came, yields values as they go
+out, and between it and the socket stand one diff and one short queue. Everything else, other events of the same visitor
+among them, goes to Gradio, whose clients notice no difference. benchmarks/streaming.py measures what it saves.
+
+A reader that is slow gets fewer, larger frames. One that goes away, or never comes, ends the handler at once.
+
+This works with the insides of Gradio's queue, a reason more why requirements.txt pins its version.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import parse_qs
+
+import gradio as gr
+import orjson
+from fastapi import FastAPI
+from gradio.block_function import BlockFunction
+from gradio.helpers import special_args
+from gradio.route_utils import API_PREFIX, CustomCORSMiddleware
+from gradio.server_messages import ProcessCompletedMessage
+from gradio.utils import diff, error_payload, set_task_name
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 4  # messages for one reader that may wait to be sent: beyond, frames are merged
+READER_S = 10.0  # how long a handler runs for a visitor who has not begun to read
+HEARTBEAT_S = 15.0  # the longest silence on a connection, as Gradio has it: proxies cut dead ones
+RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}  # options of an event whose handler is served here
+KEEP: dict[str, Any] = {"__type__": "update"}  # the value of an output that stays in the browser as it is
+
+Handler = Callable[..., AsyncGenerator[Any, None]]
+
+
+class StreamingBlocks(gr.Blocks):
+    """Blocks with `handlers`, async generators that are served by `Streams`.
+
+    Such a handler gets raw values and yields raw ones (give its event the options RAW), all outputs in one list, or
+    the value alone if there is one output. It may ask for a gr.EventData by annotation, and
+    must yield every half a second or so: that is when a reader's absence is noticed.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.handlers: set[Handler] = set()
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A message ready to go out; `ends` is the id of the event that it ends."""
+
+    data: bytes
+    ends: str | None = None
+
+
+class Streams:
+    """The two routes. `install` puts them before Gradio's."""
+
+    def __init__(self, demo: StreamingBlocks) -> None:
+        self._demo = demo
+        self._queue = demo._queue
+        self._messages: dict[str, asyncio.Queue[Any]] = cast(Any, self._queue.pending_messages_per_session)
+        self._runs: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by session
+        self._readers: set[str] = set()  # sessions that read
+
+    def install(self, app: FastAPI) -> None:
+        """Add the routes to the application that the page was mounted on at /."""
+        for path, route, method in (("join", self._join, "POST"), ("data", self._data, "GET")):
+            # An ASGI object, not a function, so that Starlette leaves the request alone.
+            guarded = CustomCORSMiddleware(route)  # Gradio's own rule for other origins
+            app.router.routes.insert(0, Route(f"{API_PREFIX}/queue/{path}", guarded, methods=[method]))
+
+    async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /queue/join: start the event, answer with its id."""
+        body = await _read(receive)
+        event = self._parse(body)
+        if event is None:
+            await self._demo.app(scope, _replay(body, receive), send)
+            return
+        fn, session, inputs = event
+        event_id = uuid.uuid4().hex
+        self._messages.setdefault(session, asyncio.Queue())
+        self._queue.pending_event_ids_session.setdefault(session, set()).add(event_id)
+        run = asyncio.create_task(self._run(session, event_id, fn, inputs))
+        set_task_name(run, session, fn._id, event_id, False)  # by which Gradio's /cancel finds it
+        self._runs[session].add(run)
+        run.add_done_callback(lambda run: self._forget(session, run))
+        await _respond(send, orjson.dumps({"event_id": event_id}), b"application/json")
+
+    def _parse(self, body: bytes) -> tuple[BlockFunction, str, list[Any]] | None:
+        """The event that is asked for; None if it is not one of ours, or not what Gradio's clients send."""
+        if self._demo.app.auth is not None or self._demo.app.auth_dependency is not None:
+            return None  # who may ask is for Gradio to know
+        try:
+            asked = orjson.loads(body)
+            fn, session, inputs = self._demo.fns[asked["fn_index"]], asked["session_hash"], asked["data"]
+            if fn.fn not in self._demo.handlers or not isinstance(session, str) or len(inputs) != len(fn.inputs):
+                return None
+            event_data = gr.EventData(None, asked.get("event_data"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return fn, session, special_args(cast(Handler, fn.fn), inputs, None, event_data)[0]
+
+    async def _run(self, session: str, event_id: str, fn: BlockFunction, inputs: list[Any]) -> None:
+        """Drive one handler to its end, and say how it ended."""
+        messages = self._messages[session]
+        messages.put_nowait(_message("process_starts", event_id, eta=None))
+        try:
+            values = await self._send(session, event_id, cast(Handler, fn.fn)(*inputs), messages)
+            output: dict[str, Any] = {"data": values, "is_generating": False}
+        except Exception as error:
+            if not isinstance(error, gr.Error) or error.print_exception:
+                log.exception("The event %s failed", fn.name)
+            output = {**error_payload(error, self._demo.show_error)}
+        is_whole = "data" in output
+        messages.put_nowait(_message("process_completed", event_id, output=output, success=is_whole, ends=event_id))
+
+    async def _send(
+        self, session: str, event_id: str, frames: AsyncGenerator[Any, None], messages: asyncio.Queue[Any]
+    ) -> list[Any]:
+        """Send what changed since the frame before; returns the last one, which goes out whole."""
+        deadline_s = time.monotonic() + READER_S
+        sent: list[Any] | None = None
+        values: list[Any] = []
+
+        def tell() -> None:
+            nonlocal sent
+            changes = values if sent is None else [*map(diff, sent, values)]
+            output = {"data": changes, "is_generating": True}
+            messages.put_nowait(_message("process_generating", event_id, output=output, success=True))
+            sent = values
+
+        try:
+            async with aclosing(frames):
+                async for frame in frames:
+                    values = frame if isinstance(frame, list) else [frame]
+                    if session not in self._readers and time.monotonic() > deadline_s:
+                        break
+                    if values != sent and messages.qsize() < MOST_WAITING:
+                        tell()
+        except Exception:
+            if values != (sent or []):
+                tell()  # what came before the failure stands
+            raise
+        return values
+
+    def _forget(self, session: str, run: asyncio.Task[None]) -> None:
+        self._runs[session].discard(run)
+        if not self._runs[session]:
+            del self._runs[session]
+
+    async def _data(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """GET /queue/data: everything for one session, Gradio's messages too, until none of its events is left."""
+        session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+        messages = self._messages.get(session)
+        if messages is None or self._demo.app.auth is not None or self._demo.app.auth_dependency is not None:
+            await self._demo.app(scope, receive, send)
+            return
+        await send(_start(b"text/event-stream; charset=utf-8"))
+        self._readers.add(session)
+        leaving = asyncio.create_task(self._when_gone(session, receive))
+        try:
+            is_over = False
+            while not is_over and not leaving.done():
+                data, is_over = await self._next(session, messages)
+                await send({"type": "http.response.body", "body": data, "more_body": not is_over})
+        finally:
+            self._readers.discard(session)
+            leaving.cancel()
+
+    async def _next(self, session: str, messages: asyncio.Queue[Any]) -> tuple[bytes, bool]:
+        """All that waits, at least one message; and whether it was the last."""
+        waiting = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEARTBEAT_S):
+                waiting.append(await messages.get())
+        while not messages.empty():
+            waiting.append(messages.get_nowait())
+        if not waiting:
+            return _message("heartbeat", None).data, False
+        ready = [message if isinstance(message, _Sent) else _gradios(message) for message in waiting]
+        left = self._queue.pending_event_ids_session.get(session, set())
+        left -= {message.ends for message in ready}
+        is_over = not left and ready[-1].ends is not None
+        return b"".join(message.data for message in [*ready, *([_CLOSE] if is_over else [])]), is_over
+
+    async def _when_gone(self, session: str, receive: Receive) -> None:
+        """Once the reader has gone, end all that runs for it."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        for run in self._runs.get(session, set()):
+            run.cancel()
+        messages = self._messages.pop(session, None)
+        await self._queue.clean_events(session_hash=session)
+        if messages is not None:
+            messages.put_nowait(_CLOSE)  # wakes whoever writes to nobody
+
+
+def _message(kind: str, event_id: str | None, ends: str | None = None, **content: Any) -> _Sent:
+    return _Sent(b"data: " + orjson.dumps({"msg": kind, "event_id": event_id, **content}, default=str) + b"\n\n", ends)
+
+
+_CLOSE = _message("close_stream", None)
+
+
+def _gradios(message: Any) -> _Sent:
+    """A message that Gradio's own queue made."""
+    data = b"data: " + orjson.dumps(message.model_dump(), default=str) + b"\n\n"
+    return _Sent(data, message.event_id if isinstance(message, ProcessCompletedMessage) else None)
+
+
+async def _read(receive: Receive) -> bytes:
+    parts, more = [], True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body that was read already, then goes on as the original."""
+    given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return given.pop() if given else await receive()
+
+    return again
+
+
+def _start(content_type: bytes) -> Message:
+    headers = [(b"content-type", content_type), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+async def _respond(send: Send, body: bytes, content_type: bytes) -> None:
+    await send(_start(content_type))
+    await send({"type": "http.response.body", "body": body})
