@@ -130,7 +130,7 @@ def _has_room(prompt: Prompt, max_tokens: int, max_model_len: int | None) -> boo
 
 async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
     reply = Reply()
-    paced = frames(engine.generate(prompt, settings), lambda: pacer.interval_s(len(reply.text)))
+    paced = frames(engine.generate(prompt, settings), lambda: pacer.interval_s(len(reply.text)), pacer.woke)
     with pacer.stream():
         async with aclosing(paced) as deltas:
             async for delta in deltas:

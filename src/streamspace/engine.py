@@ -6,6 +6,7 @@ The AsyncLLM inside is built by `streamspace.llm`, which is imported in the load
 
 import asyncio
 import atexit
+import gc
 import logging
 import multiprocessing
 import os
@@ -156,6 +157,7 @@ class Engine:
             self._llm = built
             self._tell(Status("loading", "Warming up", 3, NUM_STEPS))
             asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result()
+            gc.freeze()  # a full collection over all that was imported would stop every stream for a second
             self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
         except StreamSpaceError as error:
             self._tell(Status("failed", str(error)))

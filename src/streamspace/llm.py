@@ -254,7 +254,7 @@ class LLM:
             raise EngineStopped from error
         except EngineGenerateError as error:
             raise RequestFailed from error
-        except VLLMValidationError as error:
+        except (VLLMValidationError, ValueError) as error:  # vLLM 0.26 refuses with the one or with the other
             raise BadRequest(_sentence(error)) from error
         finally:
             self._in_flight.discard(request_id)

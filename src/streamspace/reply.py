@@ -29,6 +29,8 @@ def to_markdown(text: str) -> str:
 
 def from_markdown(markdown: str) -> str:
     """The text that `to_markdown` was given."""
+    if "&" not in markdown:
+        return markdown
     return _outside_code(markdown, lambda part: _AMPERSAND.sub("&", _LESS.sub("<", part)))
 
 
