@@ -1,13 +1,15 @@
 """The holder's state on the ways that do not end in a running engine."""
 
 import asyncio
+import logging
+import os
 from pathlib import Path
 
 import pytest
 
 from streamspace import hardware
 from streamspace.config import load_config
-from streamspace.engine import Engine
+from streamspace.engine import Engine, set_environment
 from streamspace.messages import Status
 
 
@@ -59,3 +61,31 @@ def test_stopping_while_it_loads_ends_the_loading() -> None:
 
     asyncio.run(asyncio.wait_for(stop_early(), 15))
     assert engine.status.stage == "failed" and "shutting down" in engine.status.detail
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_only_a_cpu_gets_libraries_to_preload_and_says_so_once(
+    gpu: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hardware, "has_gpu", lambda environ: gpu)
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"]})
+    with caplog.at_level(logging.INFO, "streamspace"):
+        set_environment.__wrapped__(load_config((), {}))
+    assert [record.message.partition(" preloads ")[0] for record in caplog.records] == (
+        [] if gpu else ["On the CPU, vLLM"]
+    )
+    if gpu:
+        assert not [name for name in os.environ if name.startswith(("LD_", "KMP_", "OMP_", "TORCH_"))]
+
+
+def test_openmp_settings_of_the_operator_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "LD_PRELOAD": "libiomp5.so",
+        "KMP_BLOCKTIME": "200",
+        "OMP_NUM_THREADS": "7",
+        "VLLM_CPU_OMP_THREADS_BIND": "0",
+    }
+    monkeypatch.setattr(hardware, "has_gpu", lambda environ: False)
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], **given})
+    set_environment.__wrapped__(load_config((), {}))
+    assert given.items() <= os.environ.items() and "proclist=[0]" in os.environ["KMP_AFFINITY"]

@@ -1,10 +1,13 @@
 """What the machine offers, and the sentence when vLLM cannot use it."""
 
+import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from streamspace.hardware import has_gpu, problem
+from streamspace.hardware import cpu_environment, has_gpu, intel_openmp, problem, tcmalloc
 
 DEVICES_WITH_GPU = ["nvidia0", "nvidiactl", "null"]
 
@@ -43,3 +46,89 @@ def test_a_driver_that_is_new_enough_is_no_problem(gpu: Path, driver: tuple[int,
 def test_a_gpu_without_a_driver_is_a_problem_and_a_cpu_build_is_none(gpu: Path) -> None:
     assert "no driver" in str(problem({}, "13.0", None))
     assert problem({}, None, None) is None
+
+
+def on_cpu(
+    machine: str = "x86_64",
+    tcmalloc: str | None = "libtcmalloc_minimal.so.4",
+    openmp: str | None = "/env/lib/libiomp5.so",
+    **environ: str,
+) -> tuple[dict[str, str], str]:
+    return cpu_environment(environ, machine, lambda: tcmalloc, lambda: openmp)
+
+
+def test_what_vllm_asks_for_is_preloaded_and_said() -> None:
+    wanted, sentence = on_cpu()
+    assert wanted["LD_PRELOAD"] == "libtcmalloc_minimal.so.4:/env/lib/libiomp5.so"
+    assert sentence == f"preloads {wanted['LD_PRELOAD']}"
+
+
+def test_a_library_that_is_absent_is_said_with_what_brings_it() -> None:
+    wanted, sentence = on_cpu(tcmalloc=None)
+    assert wanted["LD_PRELOAD"] == "/env/lib/libiomp5.so"
+    assert "without tcmalloc (Debian's package libtcmalloc-minimal4)" in sentence and "Intel" not in sentence
+
+    wanted, sentence = on_cpu(openmp=None)
+    assert wanted == {"LD_PRELOAD": "libtcmalloc_minimal.so.4"}
+    assert (
+        "without Intel's OpenMP (the Python package intel-openmp)" in sentence and "tcmalloc-minimal4" not in sentence
+    )
+
+
+def test_where_nothing_is_found_nothing_is_set() -> None:
+    wanted, sentence = on_cpu(tcmalloc=None, openmp=None)
+    assert wanted == {} and "tcmalloc" in sentence and "Intel's OpenMP" in sentence
+
+
+def test_intels_openmp_is_for_x86_alone() -> None:
+    wanted, sentence = on_cpu("aarch64")
+    assert wanted == {"LD_PRELOAD": "libtcmalloc_minimal.so.4"} and "Intel" not in sentence
+
+
+@pytest.mark.parametrize("folder", ["/my env", "/a:b"])
+def test_a_folder_that_cannot_stand_in_ld_preload_is_left_out(folder: str) -> None:
+    assert on_cpu(openmp=f"{folder}/libiomp5.so")[0] == {"LD_PRELOAD": "libtcmalloc_minimal.so.4"}
+
+
+def test_what_the_operator_preloads_stays_and_nothing_is_added() -> None:
+    wanted, sentence = on_cpu(LD_PRELOAD="libjemalloc.so.2")
+    assert wanted == {"LD_PRELOAD": "libjemalloc.so.2"} and sentence == "preloads libjemalloc.so.2"
+    assert on_cpu(tcmalloc=None, LD_PRELOAD="x.so")[1] == "preloads x.so"
+    assert on_cpu(LD_PRELOAD="") == ({}, "preloads nothing")
+    assert on_cpu(tcmalloc=None, LD_PRELOAD="/opt/libiomp5.so")[0]["KMP_AFFINITY"] == "none"
+
+
+@pytest.mark.parametrize("bind", ["", "auto", "nobind", "0-3|4-7", "nonsense"])
+def test_threads_are_not_bound_without_a_list_of_cpus(bind: str) -> None:
+    wanted, _ = on_cpu(VLLM_CPU_OMP_THREADS_BIND=bind)
+    assert wanted["KMP_AFFINITY"] == "none" and "OMP_NUM_THREADS" not in wanted
+
+
+@pytest.mark.parametrize(("bind", "num_threads"), [("0", "1"), ("0-1", "2"), ("0-2,5,8-9", "6")])
+def test_vllms_list_of_cpus_binds_one_thread_to_each(bind: str, num_threads: str) -> None:
+    wanted, _ = on_cpu(VLLM_CPU_OMP_THREADS_BIND=bind)
+    assert wanted["KMP_AFFINITY"].endswith(f"explicit,proclist=[{bind}]")
+    assert wanted["OMP_NUM_THREADS"] == num_threads
+
+
+@pytest.mark.parametrize("name", ["KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND"])
+def test_threads_that_the_operator_binds_through_openmp_are_left_alone(name: str) -> None:
+    wanted, _ = on_cpu(**{name: "x", "VLLM_CPU_OMP_THREADS_BIND": "0"})
+    assert not {"KMP_AFFINITY", "OMP_NUM_THREADS"} & set(wanted)
+
+
+def test_intels_openmp_is_found_where_pip_put_it() -> None:
+    """vLLM's CPU build for x86 depends on it; elsewhere it need not be there, and nothing may break."""
+    installed = {distribution.metadata["Name"] for distribution in metadata.distributions()}
+    assert ("intel-openmp" in installed) == ((found := intel_openmp()) is not None)
+    assert found is None or Path(found).is_file()
+    assert intel_openmp("no-such-package") is None
+
+
+def test_the_dynamic_linker_knows_tcmalloc_by_the_name_that_is_given() -> None:
+    if (found := tcmalloc()) is None:
+        pytest.skip("tcmalloc is not installed")
+    assert "libtcmalloc" in found  # what vLLM looks for in LD_PRELOAD
+    program = [sys.executable, "-c", "print(open('/proc/self/maps').read())"]
+    run = subprocess.run(program, env={"LD_PRELOAD": found}, capture_output=True, text=True, check=True)
+    assert found in run.stdout and not run.stderr

@@ -5,11 +5,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from streamspace.config import BUNDLED_MODEL, engine_flags, load_config
 from streamspace.engine import Engine, set_environment
 from streamspace.errors import ConfigError, EngineNotReady, PromptTooLong
+from streamspace.hardware import cpu_environment, has_gpu
 from streamspace.messages import Message, Prompt, Settings
 from tests.support import Running, wait_until
 
@@ -88,6 +90,16 @@ def test_a_bad_value_is_one_sentence_with_its_name(
 def test_the_operators_environment_stays() -> None:
     assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
     assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
+
+
+@pytest.mark.skipif(has_gpu(os.environ), reason="only an engine on a CPU preloads anything")
+def test_the_engines_process_has_the_libraries_and_every_cpu(running: Running) -> None:
+    wanted, _ = cpu_environment({})
+    (engine,) = [child for child in psutil.Process().children(recursive=True) if child.ppid() != os.getpid()]
+    loaded = Path(f"/proc/{engine.pid}/maps").read_text()
+    assert all(library in loaded for library in wanted.get("LD_PRELOAD", "").split(":"))
+    # Intel's OpenMP would bind the threads of a forked process by itself.
+    assert engine.cpu_affinity() == psutil.Process().cpu_affinity()
 
 
 async def counts_after(running: Running, leave_after: int) -> int:

@@ -204,8 +204,15 @@ def set_environment(config: Config) -> None:
     }
     if shutil.which("nvcc") is None:
         wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # it is compiled when first used, and needs nvcc for that
-    if not hardware.has_gpu(os.environ) and not config.wants_compilation:
-        wanted["TORCH_COMPILE_DISABLE"] = "1"  # one function of vLLM's sampler: 4 s, and a C++ compiler, for nothing
+    if not hardware.has_gpu(os.environ):
+        # For the process that the engine is forked from, which is yet to start; this one has its libraries.
+        found, sentence = hardware.cpu_environment(os.environ)
+        wanted |= found
+        log.info("On the CPU, vLLM %s", sentence)
+        if not config.wants_compilation:
+            wanted["TORCH_COMPILE_DISABLE"] = (
+                "1"  # one function of vLLM's sampler: 4 s, and a C++ compiler, for nothing
+            )
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
 
