@@ -46,6 +46,8 @@ def make(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False))
     for name in ("tokenizer_config.json", "chat_template.jinja"):
         (folder / name).write_text((BUNDLED / name).read_text())
+    # A safetensors file without tensors: the length of its header, and the header.
+    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
 
 
 if __name__ == "__main__":

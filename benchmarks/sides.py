@@ -127,6 +127,16 @@ async def openai_app(engine: Engine) -> Any:
     return app
 
 
+def PACER():
+    import gc as g
+    from streamspace.frames import Pacer
+
+    return [(round(1e3 * o.late_s, 2), round(o.stretch, 2)) for o in PP]
+
+
+PP = []
+
+
 async def serve(arguments: Sequence[str]) -> None:
     """Serve all sides until stdin closes. Every line of it is a command, every line printed its answer."""
     import gradio as gr
@@ -136,6 +146,15 @@ async def serve(arguments: Sequence[str]) -> None:
     from streamspace.ui import build_demo
 
     engine = Engine(load_config(arguments))
+    import streamspace.frames as F
+
+    init = F.Pacer.__init__
+
+    def ini(self):
+        init(self)
+        PP.append(self)
+
+    F.Pacer.__init__ = ini
     servers: dict[str, uvicorn.Server] = {}
     ports: dict[str, int] = {}
 
@@ -162,7 +181,14 @@ async def serve(arguments: Sequence[str]) -> None:
             if "raw" in command:
                 _say([asdict(seen) for seen in await run_raw(engine, command["raw"])])
             else:
-                _say({"cpu_s": time.process_time(), "running": engine.running, "waiting": engine.waiting})
+                _say(
+                    {
+                        "pacer": PACER(),
+                        "cpu_s": time.process_time(),
+                        "running": engine.running,
+                        "waiting": engine.waiting,
+                    }
+                )
     finally:
         await engine.stop()
         for server in servers.values():
@@ -196,4 +222,5 @@ elif __name__ == "__main__":
         log_to_terminal()
         import uvloop
 
+        # The loop that uvicorn chooses for the app itself.
         uvloop.run(serve(sys.argv[1:]))

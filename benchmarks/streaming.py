@@ -18,7 +18,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +114,11 @@ def server(arguments: Sequence[str]) -> Iterator[Server]:
         process.wait(30)
 
 
-def history(salt: str, turns: int) -> list[dict[str, str]]:
-    """A chat that no other visit shares, so that no prefix cache helps; about 45 tokens a turn."""
+def history(number: int, turns: int, salt: str) -> list[dict[str, str]]:
+    """A visitor's chat, about 45 tokens a turn, and a new question at its end that nobody asked before."""
     told = []
-    for number in range(turns):
-        told.append({"role": "user", "content": f"{salt}, question {number}: what is the sea like today?"})
+    for turn in range(turns):
+        told.append({"role": "user", "content": f"Visitor {number}, question {turn}: what is the sea like today?"})
         told.append({"role": "assistant", "content": "The sea is calm, and the wind comes from the west."})
     return [*told, {"role": "user", "content": f"{salt}: tell me a story about a robot and the sea."}]
 
@@ -182,7 +182,7 @@ def measure(cell: Cell, side: str, salt: str, running: Server, pool: Visitors) -
     at_s, visits = 0.0, []
     config = running.config(side) if side in ("page", "per_token") else None
     for number in range(cell.users):
-        chat = history(f"{salt}-{number}", cell.turns)
+        chat = history(number, cell.turns, salt)
         visits.append(Visit(at_s, payload(side, config, chat, cell.tokens)))
         at_s += draw.expovariate(1 / gap_s) if gap_s else 0.0
     before = running.ask({})["cpu_s"]
@@ -191,7 +191,10 @@ def measure(cell: Cell, side: str, salt: str, running: Server, pool: Visitors) -
         seen = [Seen(**one) for one in running.ask({"raw": given})]
     else:
         seen = pool.run("openai" if side == "openai" else "gradio", running.urls[side], visits)
-    cpu_s = running.ask({})["cpu_s"] - before
+    after = running.ask({})
+    if side == "page":
+        print("pacer", after["pacer"], flush=True)
+    cpu_s = after["cpu_s"] - before
     return result(cell, side, seen, cpu_s)
 
 
@@ -265,6 +268,8 @@ def main() -> None:
         for side in SIDES:  # not counted: the first of everything is slow
             measure(Cell(min(16, max(cell.users for cell in cells)), 1, 16), side, f"warm-{side}", running, pool)
         for number, cell in enumerate(cells):
+            # The earlier turns were answered by this engine, so they lie in its prefix cache, if there is room.
+            measure(replace(cell, tokens=1), "raw", f"{number}-before", running, pool)
             sides = [side for side in cell.sides if given.sides is None or side in given.sides]
             rounds = [
                 [measure(cell, side, f"{number}-{turn}-{side}", running, pool) for side in sides]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamspace.frames import BEAT_S, FRAME_S, LONG_FRAME_S, MOST_FRAME_S, Pacer, frames
+from streamspace.frames import BEAT_S, FRAME_S, LATE_S, MOST_FRAME_S, Pacer, frames
 
 
 class ScriptedLoop(asyncio.SelectorEventLoop):
@@ -17,10 +17,11 @@ class ScriptedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__(selectors.SelectSelector())
         self.now = 0.0
+        self.late_s = 0.0  # what else there is to do whenever somebody wakes
         select = self._selector.select  # type: ignore[attr-defined]
 
         def skip(timeout: float | None) -> Any:
-            self.now += timeout or 0
+            self.now += timeout + self.late_s if timeout else 0
             return select(0)
 
         self._selector.select = skip  # type: ignore[attr-defined]
@@ -57,8 +58,11 @@ class Source:
 
 async def timed(source: Source, interval_s: float = FRAME_S) -> list[tuple[float, int | None]]:
     loop = asyncio.get_running_loop()
-    async with aclosing(frames(source.items(), lambda: interval_s)) as items:
+    async with aclosing(frames(source.items(), lambda: interval_s, ignore)) as items:
         return [(round(loop.time(), 3), item) async for item in items]
+
+
+def ignore(late_s: float) -> None: ...
 
 
 def run(loop: ScriptedLoop, work: Coroutine[Any, Any, Any]) -> Any:
@@ -78,7 +82,7 @@ def test_an_error_comes_after_all_that_came_before_it(loop: ScriptedLoop) -> Non
     seen: list[int | None] = []
 
     async def read() -> None:
-        async for item in frames(Source(0, 0, error=ValueError("gone")).items(), lambda: 0.05):
+        async for item in frames(Source(0, 0, error=ValueError("gone")).items(), lambda: 0.05, ignore):
             seen.append(item)
 
     with pytest.raises(ValueError, match="gone"):
@@ -91,7 +95,7 @@ def test_closing_early_closes_the_source_before_it_returns(loop: ScriptedLoop, n
     source = Source(0, 0, 100 * BEAT_S)
 
     async def leave() -> str:
-        items = frames(source.items(), lambda: 0.05)
+        items = frames(source.items(), lambda: 0.05, ignore)
         for _ in range(num_items + (num_items == 2)):  # in the last case, also a keep-alive of the long silence
             await anext(items)
         await items.aclose()
@@ -116,11 +120,35 @@ def test_cancelling_while_it_waits_aborts_the_source(loop: ScriptedLoop) -> None
 def test_the_interval_grows_with_the_streams_and_the_text_and_ends_somewhere() -> None:
     pacer = Pacer()
     assert pacer.interval_s(0) == FRAME_S
-    assert pacer.interval_s(10_000) == LONG_FRAME_S
+    assert FRAME_S < pacer.interval_s(5_000) < pacer.interval_s(10_000) < MOST_FRAME_S
     pacer.num_streams = 100
     assert FRAME_S < pacer.interval_s(0) < MOST_FRAME_S
     pacer.num_streams = 10_000
-    assert pacer.interval_s(0) == MOST_FRAME_S
+    assert pacer.interval_s(0) == pacer.interval_s(10**9) == MOST_FRAME_S
+
+
+def test_a_smaller_share_for_the_page_means_fewer_frames() -> None:
+    intervals = []
+    for page_share in (0.1, 0.02):
+        pacer = Pacer(page_share)
+        pacer.num_streams = 60
+        intervals.append(pacer.interval_s(0))
+    assert intervals[0] < intervals[1]
+
+
+def test_a_loop_that_lags_gets_fewer_frames_until_it_keeps_up_again(loop: ScriptedLoop) -> None:
+    pacer = Pacer()
+
+    async def read(late_s: float) -> None:
+        loop.late_s = late_s
+        async for _ in frames(Source(*[0.0] * 500).items(), lambda: FRAME_S, pacer.woke):
+            pass
+
+    run(loop, read(2 * LATE_S))
+    assert 2 * FRAME_S < pacer.interval_s(0) <= MOST_FRAME_S
+    run(loop, read(0.0))
+    run(loop, read(0.0))
+    assert pacer.interval_s(0) == FRAME_S
 
 
 def test_streams_are_counted_only_while_they_run() -> None:

@@ -12,23 +12,22 @@ from typing import TypeVar
 T = TypeVar("T")
 
 FRAME_S = 0.05  # between two frames: as smooth as reading needs
-LONG_FRAME_S = 0.1  # beyond LONG_TEXT characters, where a browser takes longer to draw
-LONG_TEXT = 8_000
+CHAR_S = 20e-6  # more for each character before it: a browser draws the whole text again for each frame
 MOST_FRAME_S = 0.5
-FRAME_COST_S = 0.0001  # of the event loop for one frame through the page
-PAGE_SHARE = 0.1  # of one core for all frames together; the rest is the engine's
-LATE_S = 0.005  # a loop that wakes its sleepers later than this, on average, has too much to do
-MOST_STRETCH = 8.0
-BEAT_S = 0.5  # the longest silence: Gradio notices a reader that has gone only when something is yielded
+FRAME_COST_S = 0.0001  # of the event loop, for one frame on its way to the socket (benchmarks/page_cost.py)
+PAGE_SHARE = 0.1  # of one core for the frames of all streams together; the rest is the engine's
+LATE_S = 0.005  # a loop that wakes its sleepers later than this has more to do than it can
+BEAT_S = 0.5  # the longest silence: a reader who has gone is noticed when something is yielded
 
 
 class Pacer:
     """Knows how many streams share the event loop and how late it runs, and so how long each waits between frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, page_share: float = PAGE_SHARE) -> None:
         self.num_streams = 0
-        self.late_s = 0.0  # how late sleepers wake, averaged over the last hundred or so
-        self.stretch = 1.0
+        self.stretch = 1.0  # of the intervals, by a loop that runs late
+        self._page_share = page_share
+        self._late_s = 0.0  # averaged over the last hundred sleeps or so
 
     @contextmanager
     def stream(self) -> Iterator[None]:
@@ -40,15 +39,15 @@ class Pacer:
             self.num_streams -= 1
 
     def interval_s(self, num_chars: int) -> float:
-        """Seconds between two frames of a text of this length, so that the page leaves the engine its time."""
-        least = LONG_FRAME_S if num_chars > LONG_TEXT else FRAME_S
-        return min(MOST_FRAME_S, self.stretch * max(least, self.num_streams * FRAME_COST_S / PAGE_SHARE))
+        """Seconds between two frames of a text of this length, at most MOST_FRAME_S."""
+        least = max(FRAME_S, num_chars * CHAR_S, self.num_streams * FRAME_COST_S / self._page_share)
+        return min(MOST_FRAME_S, self.stretch * least)
 
     def woke(self, late_s: float) -> None:
-        """Take note that a sleeper woke so late: the frames of a loop that lags become fewer, step by step."""
-        self.late_s += (late_s - self.late_s) / 100
-        step = 1.01 if self.late_s > LATE_S else 0.99
-        self.stretch = min(MOST_STRETCH, max(1.0, self.stretch * step))
+        """Take note that a sleeper woke so late. While the loop lags, all intervals grow by 1% a sleep."""
+        self._late_s += (late_s - self._late_s) / 100
+        step = 1.01 if self._late_s > LATE_S else 0.99
+        self.stretch = min(MOST_FRAME_S / FRAME_S, max(1.0, self.stretch * step))
 
 
 async def frames(

@@ -1,0 +1,114 @@
+"""How busy chromium's main thread is while one answer streams into a long chat.
+
+python -m benchmarks.browser [--tokens-per-s 500] [--messages 100] [--seconds 6]
+
+Two pages at the same pace, each on a scripted engine: this project's, and one whose answer streams into the Chatbot
+that holds the chat. Busy is what chromium itself counts as the tasks of the page's main thread, over the wall time.
+"""
+
+import argparse
+import shutil
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.scripted import PROSE, ScriptedEngine, served
+from streamspace.frames import Pacer, frames
+from streamspace.messages import Prompt, Settings
+from streamspace.server import build_app
+from streamspace.ui import build_demo
+from streamspace.ui.chat_tab import shown
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+
+def chat(num_messages: int) -> list[dict[str, Any]]:
+    """That many settled messages, with text in each."""
+    turns = [shown("user", "And what is the sea like?"), shown("assistant", PROSE)]
+    return turns * (num_messages // 2)
+
+
+def our_page(engine: ScriptedEngine, num_messages: int) -> Any:
+    """This project's page; its chat begins with the messages."""
+    demo = build_demo(engine)  # type: ignore[arg-type]
+    by_name = {getattr(block, "elem_id", None): block for block in demo.blocks.values()}
+    by_name["chat"].value = chat(num_messages)
+    return build_app(engine, demo)  # type: ignore[arg-type]
+
+
+def plain_page(engine: ScriptedEngine, num_messages: int) -> Any:
+    """One Chatbot for all, paced as ours is."""
+    pacer = Pacer()
+
+    async def respond(text: str, history: list[Any]) -> AsyncGenerator[Any, None]:
+        history, answer = [*history, shown("user", text)], ""
+        deltas = engine.generate(Prompt((0,)), Settings(max_tokens=2000))
+        async for delta in frames(deltas, lambda: pacer.interval_s(len(answer)), pacer.woke):
+            answer += delta.text if delta else ""
+            yield "", [*history, shown("assistant", answer)]
+
+    with gr.Blocks() as demo:
+        chatbot, box = gr.Chatbot(chat(num_messages), height="60vh"), gr.Textbox(elem_id="message")
+        box.submit(respond, [box, chatbot], [box, chatbot], postprocess=False, show_progress="hidden")
+    return gr.mount_gradio_app(FastAPI(), demo, path="/")
+
+
+def busy_share(page: Page, url: str, seconds: float) -> float:
+    """Ask, wait until text streams, and measure for that long."""
+    page.goto(url)
+    page.wait_for_timeout(2000)
+    page.fill("#message textarea", "Tell me more.")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(1000)
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def now() -> tuple[float, float]:
+        metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
+        return metrics["TaskDuration"], time.monotonic()
+
+    tasks_s, begun_s = now()
+    length = len(page.inner_text("body"))
+    page.wait_for_timeout(1000 * seconds)
+    later_s, ended_s = now()
+    if len(page.inner_text("body")) <= length:
+        raise RuntimeError("No text came in that time.")
+    return (later_s - tasks_s) / (ended_s - begun_s)
+
+
+def main() -> None:
+    """Measure both pages and print the shares."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens-per-s", type=float, default=500)
+    parser.add_argument("--messages", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=2.5)
+    given = parser.parse_args()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        version = browser.version
+        for name, make in (("this page", our_page), ("one Chatbot", plain_page)):
+            engine = ScriptedEngine(given.tokens_per_s)
+            engine.defaults = Settings(max_tokens=2000)
+            with served(make(engine, given.messages)) as url:
+                page = browser.new_page()
+                if name == "this page":
+                    page.goto(url)
+                share = busy_share(page, url, given.seconds)
+                page.close()
+            print(
+                f"{name:12} main thread busy {share:4.0%}, {given.messages} messages, {given.tokens_per_s:g} tokens/s",
+                flush=True,
+            )
+        browser.close()
+        print(f"chromium {version}, software rendering")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What the page alone costs the server: CPU time of a turn and of a frame, by the length of the chat.
+
+python -m benchmarks.page_cost [--visitors 32] [--rounds 3]
+
+The engine is scripted; the visitors are HTTP clients in another process. A turn is what an answer of one token costs,
+from the question to its end; a frame is what each further frame adds.
+"""
+
+import argparse
+import json
+import statistics
+import time
+import urllib.request
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.scripted import ScriptedEngine, served
+from benchmarks.streaming import history, payload
+from benchmarks.visitors import Visit, Visitors, visitors
+from streamspace.server import build_app
+from streamspace.ui import build_demo
+
+APART_S = 0.01  # between two visitors
+SHORT, LONG = 1, 400  # tokens
+
+
+def cpu_s(url: str, config: Any, pool: Visitors, num_visitors: int, turns: int, tokens: int) -> tuple[float, int]:
+    """CPU seconds of this process and frames seen, for that many answers."""
+    visits = [
+        Visit(number * APART_S, payload("page", config, history(number, turns, "?"), tokens))
+        for number in range(num_visitors)
+    ]
+    opened = [replace(visit, payload={**visit.payload, "load": []}) for visit in visits]
+    before = time.process_time()
+    seen = pool.run("gradio", url, opened)
+    return time.process_time() - before, sum(len(one.frames_s) for one in seen)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--visitors", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    engine: Any = ScriptedEngine(100)
+    costs = {}
+    with served(build_app(engine, build_demo(engine))) as url, visitors(1) as pool:
+        config = json.load(urllib.request.urlopen(f"{url}/config"))
+        cpu_s(url, config, pool, given.visitors, 1, SHORT)  # not counted
+        for turns in (0, 50):
+            rounds = []
+            for _ in range(given.rounds):
+                turn_s, _ = cpu_s(url, config, pool, given.visitors, turns, SHORT)
+                whole_s, num_frames = cpu_s(url, config, pool, given.visitors, turns, LONG)
+                rounds.append((turn_s / given.visitors, (whole_s - turn_s) / (num_frames - given.visitors)))
+            costs[turns] = [1e3 * statistics.median(one[part] for one in rounds) for part in (0, 1)]
+            print(f"{2 * turns:3} earlier messages: {costs[turns][0]:.2f} ms a turn, {costs[turns][1]:.3f} ms a frame")
+    print(f"a frame with 100 earlier messages / with none: {costs[50][1] / costs[0][1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""An engine without a model, for what the page alone costs: it answers at a given speed, with text that looks like one.
+
+Like vLLM it merges what nobody fetched yet.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from streamspace.config import BUNDLED_MODEL, load_config
+from streamspace.messages import Delta, Message, Prompt, Settings, Status
+
+PROSE = """The sea is wide, and *nobody* knows it whole. Its waves come from the wind, its tides from the moon:
+
+1. The **first** reason is that water is heavy.
+2. The second one, as `numpy` would put it, is `sum(forces)`.
+
+```python
+def wave(height, period):
+    return height * math.sin(2 * math.pi * time.time() / period)
+```
+
+So a robot that walks along the shore counts them, writes the number down, and begins again in the morning.
+
+"""
+
+
+class ScriptedEngine:
+    """Answers every question with PROSE again and again, up to max_tokens of four characters each."""
+
+    def __init__(self, tokens_per_s: float) -> None:
+        self.config = load_config((), {"MODEL_ID": str(BUNDLED_MODEL)})
+        self.status = Status("ready", "Ready")
+        self.defaults = Settings()
+        self.max_model_len = 1_000_000
+        self.running = self.waiting = 0
+        self._tokens_per_s = tokens_per_s
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def render_chat(self, messages: Sequence[Message]) -> Prompt:
+        return Prompt((0,))
+
+    async def render_text(self, text: str) -> Prompt:
+        return Prompt((0,))
+
+    async def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]:
+        text = (PROSE * (4 * settings.max_tokens // len(PROSE) + 1))[: 4 * settings.max_tokens]
+        begun_s, sent = time.monotonic(), 0
+        while sent < len(text):
+            due = min(len(text), 4 * (1 + int((time.monotonic() - begun_s) * self._tokens_per_s)))
+            if due == sent:
+                await asyncio.sleep(1 / self._tokens_per_s)
+                continue
+            yield Delta(text[sent:due], "length" if due == len(text) else None)
+            sent = due
+
+
+@contextmanager
+def served(app: Any) -> Iterator[str]:
+    """An application in a thread of this process; yields its address."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, name="page")
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
