@@ -149,12 +149,12 @@ class Streams:
                     values = frame if isinstance(frame, list) else [frame]
                     if session not in self._readers and time.monotonic() > deadline_s:
                         break
-                    if values != sent and messages.qsize() < MOST_WAITING:
+                    # The first one is never merged: it may change what later ones keep.
+                    if values != sent and (sent is None or messages.qsize() < MOST_WAITING):
                         tell()
-        except Exception:
+        finally:
             if values != (sent or []):
-                tell()  # what came before the failure stands
-            raise
+                tell()  # also before a failure, for what came stands; some clients show the frames alone
         return values
 
     def _forget(self, session: str, run: asyncio.Task[None]) -> None:
