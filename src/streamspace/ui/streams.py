@@ -148,6 +148,7 @@ class Streams:
                 async for frame in frames:
                     values = frame if isinstance(frame, list) else [frame]
                     if session not in self._readers and time.monotonic() > deadline_s:
+                        await self._leave(session)
                         break
                     # The first one is never merged: it may change what later ones keep.
                     if values != sent and (sent is None or messages.qsize() < MOST_WAITING):
@@ -194,7 +195,9 @@ class Streams:
         ready = [message if isinstance(message, _Sent) else _gradios(message) for message in waiting]
         left = self._queue.pending_event_ids_session.get(session, set())
         left -= {message.ends for message in ready}
-        is_over = not left and ready[-1].ends is not None
+        is_over = not left and any(message.ends for message in ready)
+        if is_over:
+            self._drop(session)
         return b"".join(message.data for message in [*ready, *([_CLOSE] if is_over else [])]), is_over
 
     async def _when_gone(self, session: str, receive: Receive) -> None:
@@ -203,7 +206,16 @@ class Streams:
             pass
         for run in self._runs.get(session, set()):
             run.cancel()
-        messages = self._messages.pop(session, None)
+        await self._leave(session)
+
+    def _drop(self, session: str) -> asyncio.Queue[Any] | None:
+        """Forget the session, and what Gradio would keep of it; returns what waited for its reader."""
+        self._queue.pending_event_ids_session.pop(session, None)
+        return self._messages.pop(session, None)
+
+    async def _leave(self, session: str) -> None:
+        """Drop all that waits for a visitor who is not there; one who comes back begins anew."""
+        messages = self._drop(session)
         await self._queue.clean_events(session_hash=session)
         if messages is not None:
             messages.put_nowait(_CLOSE)  # wakes whoever writes to nobody
