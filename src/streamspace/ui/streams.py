@@ -13,6 +13,7 @@ This works with the insides of Gradio's queue, a reason more why requirements.tx
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 import uuid
@@ -33,6 +34,8 @@ from gradio.server_messages import ProcessCompletedMessage
 from gradio.utils import diff, error_payload, set_task_name
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
+
+from streamspace.prompt import clean
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +88,7 @@ class Streams:
 
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /queue/join: start the event, answer with its id."""
-        body = await _read(receive)
+        body = _whole(await _read(receive))
         event = self._parse(body)
         if event is None:
             await self._demo.app(scope, _replay(body, receive), send)
@@ -241,6 +244,16 @@ async def _read(receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _whole(body: bytes) -> bytes:
+    """The body with U+FFFD for half characters: JSON can spell them, but no answer can hold them."""
+    if b"\\ud" not in body.lower():
+        return body
+    try:
+        return clean(json.dumps(json.loads(body), ensure_ascii=False)).encode()
+    except (ValueError, RecursionError):
+        return body
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
