@@ -110,7 +110,9 @@ class Streams:
         try:
             asked = orjson.loads(body)
             fn, session, inputs = self._demo.fns[asked["fn_index"]], asked["session_hash"], asked["data"]
-            if fn.fn not in self._demo.handlers or not isinstance(session, str) or len(inputs) != len(fn.inputs):
+            if fn.fn not in self._demo.handlers or not isinstance(session, str):
+                return None
+            if not isinstance(inputs, list) or len(inputs) != len(fn.inputs):
                 return None
             event_data = gr.EventData(None, asked.get("event_data"))
         except (ValueError, KeyError, TypeError, AttributeError):
