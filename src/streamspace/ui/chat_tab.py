@@ -122,9 +122,12 @@ class ChatTab:
             if not self._is_ready:
                 raise EngineNotReady(self._engine.status.detail)
             settings = self._panel.check(values)
-            before, question = _asked(box, history, event)
+            try:
+                before, question = _asked(box, history, event)
+                messages = conversation(system_prompt, (*told(before), Message("user", question)))
+            except (AttributeError, IndexError, KeyError, TypeError):  # values come from the browser as they are
+                raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
             asked = [shown("user", question)]
-            messages = conversation(system_prompt, (*told(before), Message("user", question)))
             is_typed = len(before) == len(history) and not event._data
             async with aclosing(stream_chat(self._engine, messages, settings, self._pacer)) as replies:
                 shown_values = ["" if is_typed else KEEP, KEEP if len(before) == len(history) else before]
@@ -159,18 +162,11 @@ def shown(role: Role, text: str) -> dict[str, Any]:
 
 
 def told(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
-    """The Chatbot's value as messages for the engine.
-
-    Raises:
-        BadRequest: it is none; it comes from the browser as it is.
-    """
-    try:
-        return tuple(
-            Message(message["role"], "".join(from_markdown(part.get("text", "")) for part in message["content"]))
-            for message in history
-        )
-    except (TypeError, KeyError, AttributeError):
-        raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
+    """The Chatbot's value as messages for the engine."""
+    return tuple(
+        Message(message["role"], "".join(from_markdown(part.get("text", "")) for part in message["content"]))
+        for message in history
+    )
 
 
 def _asked(box: str, history: History, event: gr.EventData) -> tuple[History, str]:

@@ -10,6 +10,7 @@ from streamspace.chat import stream_at_once, stream_in_sequence
 from streamspace.engine import Engine
 from streamspace.frames import Pacer
 from streamspace.messages import EXAMPLE_PROMPTS, Reply, Settings
+from streamspace.prompt import check_text
 from streamspace.reply import note
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
@@ -91,8 +92,9 @@ class CompletionTab:
 
         async def run(*values: Any) -> AsyncGenerator[list[str], None]:
             with shown_to_the_visitor():
+                prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
                 settings = self._panel.check(values[num_prompts:])
-                async with aclosing(stream(self._engine, values[:num_prompts], settings, self._pacer)) as frames:
+                async with aclosing(stream(self._engine, prompts, settings, self._pacer)) as frames:
                     async for replies in frames:
                         yield [*(reply.text for reply in replies), *(note(reply, settings) for reply in replies)]
 

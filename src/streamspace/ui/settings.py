@@ -34,7 +34,8 @@ class SettingsPanel:
     def check(self, values: Sequence[Any]) -> Settings:
         """The values of the components as Settings; raises BadRequest for one that is not allowed."""
         given = dict(zip(NAMES, values, strict=True))
-        given["stop"] = [line.replace("\\n", "\n") for line in (given["stop"] or "").split("\n")]
+        if isinstance(given["stop"], str):
+            given["stop"] = [line.replace("\\n", "\n") for line in given["stop"].split("\n")]
         return check_settings(given, Settings(seed=None), self._engine.config.max_tokens)
 
     def suit(self, settings: Settings, values: Sequence[Any]) -> list[Any]:
