@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
+from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.errors import PromptTooLong
-from streamspace.messages import Delta, Message, Prompt, Settings
+from streamspace.messages import Delta, Message, Prompt, Settings, Status
 
 
 class FakeEngine:
@@ -16,6 +17,7 @@ class FakeEngine:
         self.conversations: list[tuple[Message, ...]] = []
         self.num_started = 0
         self.num_closed_early = 0
+        self.num_running = 0
 
     async def render_chat(self, messages: Sequence[Message]) -> Prompt:
         self.conversations.append(tuple(messages))
@@ -29,6 +31,7 @@ class FakeEngine:
 
     async def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]:
         self.num_started += 1
+        self.num_running += 1
         finished = False
         try:
             for step in self.script:
@@ -42,6 +45,22 @@ class FakeEngine:
                     await asyncio.sleep(step)
         finally:
             self.num_closed_early += not finished
+            self.num_running -= 1
+
+
+class FakePageEngine(FakeEngine):
+    """The scripted engine as the page and the server need one."""
+
+    def __init__(self, script: Sequence[Delta | Exception | float] = (), status: Status | None = None) -> None:
+        super().__init__(script, max_model_len=1000)
+        self.config = load_config((), {"MODEL_ID": str(BUNDLED_MODEL)})
+        self.status = status or Status("ready", "Ready")
+        self.defaults = Settings()
+        self.running = self.waiting = 0
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 def deltas(text: str, finish_reason: str = "stop") -> list[Delta]:

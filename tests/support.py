@@ -2,14 +2,19 @@
 
 import asyncio
 import socket
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
+import uvicorn
 
 from streamspace.engine import Engine
+from streamspace.server import build_app
+from streamspace.ui import StreamingBlocks, build_demo
 
 T = TypeVar("T")
 
@@ -41,3 +46,20 @@ def free_port() -> int:
     """A port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+@contextmanager
+def served(engine: Any, demo: StreamingBlocks | None = None) -> Iterator[str]:
+    """The application on a scripted engine; yields its address."""
+    port = free_port()
+    config = uvicorn.Config(build_app(engine, demo or build_demo(engine)), port=port, log_level="warning")
+    config.timeout_graceful_shutdown = 1
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="scripted")
+    thread.start()
+    try:
+        wait_until(lambda: server.started, what="the server's start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,59 +1,22 @@
 """The page in a real browser on the real engine; where a text or a fault must be exact, on a scripted one."""
 
-import asyncio
 import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import uvicorn
 from playwright.sync_api import Locator, Page, expect
 
-from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.errors import EngineStopped
-from streamspace.messages import Delta, Settings, Status
-from streamspace.server import build_app
-from streamspace.ui import build_demo
-from tests.fake import FakeEngine, deltas
-from tests.support import Running, free_port, wait_until
+from streamspace.messages import Delta, Status
+from tests.fake import FakePageEngine, deltas
+from tests.support import Running, served, wait_until
 
 pytestmark = pytest.mark.browser
 NewPage = Callable[..., Page]
 LONG = {"max_tokens": "1900"}  # with the fixture `endless`: an answer that does not end before the test does
 
 expect.set_options(timeout=15_000)
-
-
-class FakePageEngine(FakeEngine):
-    """The scripted engine as the page and the server need one."""
-
-    def __init__(self, script: Sequence[Delta | Exception | float] = (), status: Status | None = None) -> None:
-        super().__init__(script, max_model_len=1000)
-        self.config = load_config((), {"MODEL_ID": str(BUNDLED_MODEL)})
-        self.status = status or Status("ready", "Ready")
-        self.defaults = Settings()
-        self.running = self.waiting = 0
-
-    def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-
-@contextmanager
-def served(engine: Any) -> Iterator[str]:
-    """The application on a scripted engine; yields its address."""
-    port = free_port()
-    config = uvicorn.Config(build_app(engine, build_demo(engine)), port=port, log_level="warning")
-    config.timeout_graceful_shutdown = 1
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="scripted")
-    thread.start()
-    wait_until(lambda: server.started, what="the server's start")
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
 
 
 def set_up(page: Page, **settings: str) -> None:

@@ -1,0 +1,569 @@
+"""Streams on the wire: what goes over the two routes of Gradio's protocol, from the page on a scripted engine."""
+
+import http.client
+import json
+import socket
+import struct
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from gradio_client.utils import apply_diff
+
+from streamspace import frames
+from streamspace.errors import EngineStopped
+from streamspace.messages import Delta
+from streamspace.ui import StreamingBlocks, build_demo, streams
+from streamspace.ui.chat_tab import History, shown
+from tests.fake import FakePageEngine, deltas
+from tests.support import served, wait_until
+
+SETTINGS: list[Any] = [100, 0.8, 0.95, 0, 0, 1, 42, ""]
+ASK = "_answer"  # the chat's handler
+LONG = 60.0  # seconds that no test waits for
+Json = dict[str, Any]
+
+
+@dataclass
+class Site:
+    """The page on a scripted engine, in this process."""
+
+    url: str
+    engine: FakePageEngine
+    demo: StreamingBlocks
+
+    def number(self, name: str) -> int:
+        """The fn_index of the first event with this handler."""
+        return next(i for i, fn in self.demo.fns.items() if getattr(fn.fn, "__name__", "") == name)
+
+    def num_waiting(self, session: str) -> int:
+        """Messages that wait for this session's reader."""
+        messages = self.demo._queue.pending_messages_per_session.get(session)
+        return messages.qsize() if messages else 0
+
+    def remembers(self, session: str) -> bool:
+        queue = self.demo._queue
+        return session in queue.pending_messages_per_session or session in queue.pending_event_ids_session
+
+
+class Stream:
+    """A reader of GET /queue/data."""
+
+    def __init__(self, site: Site, session: str, receive_bytes: int | None = None) -> None:
+        self.socket = socket.socket()
+        self.socket.settimeout(10)
+        if receive_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        host, port = site.url.removeprefix("http://").split(":")
+        self.socket.connect((host, int(port)))
+        path = f"/gradio_api/queue/data?session_hash={session}"
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        self.response = http.client.HTTPResponse(self.socket)
+
+    def __iter__(self) -> Iterator[Json]:
+        """Every message until the server ends the stream."""
+        self.response.begin()
+        assert self.response.status == 200 and self.response.headers.get_content_type() == "text/event-stream"
+        for line in self.response:
+            if line.strip():
+                yield json.loads(line.removeprefix(b"data: "))
+        self.close()
+
+    def close(self, reset: bool = False) -> None:
+        """Go away by RST, or by FIN."""
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.response.close()  # which holds the socket, too
+        self.socket.close()
+
+
+class Visitor:
+    """A session, as a tab of the browser is one."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.session = uuid.uuid4().hex
+
+    def post(self, path: str, body: bytes, **headers: str) -> tuple[int, http.client.HTTPMessage, str]:
+        connection = http.client.HTTPConnection(self.site.url.removeprefix("http://"), timeout=10)
+        connection.request("POST", f"/gradio_api/{path}", body, {"Content-Type": "application/json", **headers})
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        return response.status, response.headers, text
+
+    def join(self, name: str, data: Any, event_data: Any = None) -> str:
+        """Start an event; returns its id."""
+        asked = {
+            "data": data,
+            "event_data": event_data,
+            "fn_index": self.site.number(name),
+            "session_hash": self.session,
+        }
+        status, _, text = self.post("queue/join", json.dumps(asked).encode())
+        assert status == 200, text
+        return str(json.loads(text)["event_id"])
+
+    def ask(self, text: Any = "Hi", history: Any = (), event_data: Any = None, system_prompt: Any = "Be brief.") -> str:
+        return self.join(ASK, [text, history, system_prompt, *SETTINGS], event_data)
+
+    def complete(self, prompt: str = "Hi") -> str:
+        return self.join("complete", [prompt, 100, 0.8, 0.95, 0, 0, 1, None, []])
+
+    def stream(self, receive_bytes: int | None = None) -> Stream:
+        return Stream(self.site, self.session, receive_bytes)
+
+    def answer(self, text: Any = "Hi", **options: Any) -> list[Json]:
+        """Ask, and read to the end of the stream."""
+        self.ask(text, **options)
+        return list(self.stream())
+
+
+@pytest.fixture(scope="module")
+def the_site() -> Iterator[Site]:
+    engine = FakePageEngine()
+    engine.max_model_len = 100_000
+    demo = build_demo(engine)  # type: ignore[arg-type]  # it has what the page needs of an engine
+    with served(engine, demo) as url:
+        yield Site(url, engine, demo)
+
+
+@pytest.fixture
+def site(the_site: Site) -> Iterator[Site]:
+    """With nothing running, before and after."""
+    the_site.engine.num_started = the_site.engine.num_closed_early = 0
+    yield the_site
+    wait_until(lambda: not the_site.engine.num_running, 2, "the end of all runs")
+
+
+@pytest.fixture
+def visitor(site: Site) -> Visitor:
+    return Visitor(site)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames as fast as they come."""
+    monkeypatch.setattr(frames, "FRAME_S", 0.0)
+    monkeypatch.setattr(frames, "LONG_FRAME_S", 0.0)
+    monkeypatch.setattr(frames, "FRAME_COST_S", 0.0)
+
+
+def kinds(messages: Sequence[Json]) -> list[str]:
+    return [message["msg"] for message in messages]
+
+
+def generating(messages: Sequence[Json]) -> list[Json]:
+    return [message for message in messages if message["msg"] == "process_generating"]
+
+
+def completed(messages: Sequence[Json], event_id: str | None = None) -> Json:
+    (last,) = (
+        message
+        for message in messages
+        if message["msg"] == "process_completed" and event_id in (None, message["event_id"])
+    )
+    return last
+
+
+def added_up(messages: Sequence[Json]) -> list[Any]:
+    """The values after each frame, put together as Gradio's own client does it."""
+    first, *later = [message["output"]["data"] for message in generating(messages)]
+    values = [first]
+    for changes in later:
+        values.append([apply_diff(old, change) for old, change in zip(values[-1], changes, strict=True)])
+    return values
+
+
+def text_of(live: History) -> str:
+    """The answer in the chat's third output."""
+    return str(live[1]["content"][0]["text"]) if len(live) > 1 else ""
+
+
+TEXTS = {
+    "plain": "Once |upon |a time.",
+    "code": "Look:\n\n```|python\nif a <| b:\n\treturn '&lt|;b>'\n``|`\n\nDone.",
+    "html": "A <|b>tag</|b>, &am|p; and <script|>alert(1)</script>",
+    "code that was none": "a `<b|>` and `<|i> &|amp; more",
+    "emoji": "👩|\u200d👩|\u200d👧 🇨|🇳 👍|🏽",
+    "combining": "e|\u0301 a|\u0308 |\u200b|\ufeff مرحبا| שלום",
+    "line ends": "a\r|\nb\r\n|\tc\t\t|\n\n\n|   d  ",
+    "empty deltas": "|a||b|",
+    "nothing": "",
+    "many": "|".join(f"{n} " for n in range(300)),
+}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("merged", [False, True], ids=["each", "merged"])
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_the_frames_add_up_to_the_completed_value(
+    visitor: Visitor, text: str, merged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MOST_WAITING", 2 if merged else 1000)
+    visitor.site.engine.script = deltas(text)
+    messages = visitor.answer()
+    values = added_up(messages)
+    end = completed(messages)
+    assert end["success"] is True
+    assert values[0][0] == "" and {str(value[1]) for value in values} == {str(streams.KEEP)}
+    if not merged:
+        assert len(values) > len([part for part in text.split("|") if part])
+    # What completes is the last frame, whole.
+    assert end["output"]["data"] == values[-1]
+    assert end["output"]["data"][2] == [shown("user", "Hi"), shown("assistant", text.replace("|", ""))]
+    assert kinds(messages)[0] == "process_starts" and kinds(messages)[-2:] == ["process_completed", "close_stream"]
+
+
+def test_every_prefix_is_a_frame_at_an_even_pace(visitor: Visitor) -> None:
+    visitor.site.engine.script = deltas("a|b|c")
+    seen = [text_of(values[2]) for values in added_up(visitor.answer())]
+    assert seen == ["", "a", "ab", "abc"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_slow_reader_gets_fewer_frames_and_the_whole_text(visitor: Visitor) -> None:
+    parts = [f"{n:05}" * 20_000 for n in range(150)]  # more than the sockets between hold
+    visitor.site.engine.script = deltas("|".join(parts))
+    visitor.complete()
+    stream = visitor.stream(receive_bytes=4096)
+    most = 0
+
+    def seen() -> bool:
+        nonlocal most
+        most = max(most, visitor.site.num_waiting(visitor.session))
+        return not visitor.site.engine.num_running
+
+    wait_until(seen, what="the end of the answer")
+    most = max(most, visitor.site.num_waiting(visitor.session))
+    assert streams.MOST_WAITING <= most <= streams.MOST_WAITING + 2  # the last frame, and the end
+    messages = list(stream)
+    assert len(generating(messages)) < len(parts) / 2
+    assert completed(messages)["output"]["data"] == ["".join(parts)]
+    assert added_up(messages)[-1] == ["".join(parts)]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_first_frame_is_never_merged(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It alone empties the box, and takes away what is answered again."""
+    monkeypatch.setattr(streams, "MOST_WAITING", 1)
+    visitor.site.engine.script = [*deltas("a|b|c|d")]
+    visitor.ask()
+    wait_until(lambda: visitor.site.engine.num_started and not visitor.site.engine.num_running, what="the answer")
+    messages = list(visitor.stream())
+    assert generating(messages)[0]["output"]["data"][0] == ""
+    assert text_of(completed(messages)["output"]["data"][2]) == "abcd"
+
+
+def test_what_came_before_a_failure_is_sent_before_it(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_WAITING", 2)  # so that the last text could not be sent when it came
+    visitor.site.engine.script = [Delta("so "), Delta("far"), EngineStopped()]
+    visitor.ask()
+    wait_until(lambda: visitor.site.engine.num_started and not visitor.site.engine.num_running, what="the failure")
+    messages = list(visitor.stream())
+    assert text_of(added_up(messages)[-1][2]) == "so far"
+    end = completed(messages)
+    assert end["success"] is False and "data" not in end["output"]
+    assert end["output"]["error"].startswith("The engine stopped before the answer was complete")
+
+
+def test_an_error_of_ours_that_nobody_foresaw_shows_nothing_of_itself(
+    visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor.site.engine.script = [Delta("so far"), RuntimeError("the secret of /etc/passwd")]
+    messages = visitor.answer()
+    assert text_of(added_up(messages)[-1][2]) == "so far"
+    end = completed(messages)
+    assert end["success"] is False and end["output"] == {"error": None}
+    assert "secret" not in json.dumps(messages) and "Traceback" not in json.dumps(messages)
+    assert "the secret" in caplog.text  # the operator is told
+
+
+def test_a_refusal_changes_nothing_on_the_page(visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
+    messages = visitor.answer("   ", history=[shown("user", "before")])
+    assert kinds(messages) == ["process_starts", "process_completed", "close_stream"]
+    end = completed(messages)
+    assert end["success"] is False and end["output"]["error"] == "The message is empty: type something first."
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
+@pytest.mark.parametrize("begun", [True, False], ids=["in mid-answer", "before the first token"])
+def test_leaving_closes_the_run_within_a_second(visitor: Visitor, reset: bool, begun: bool) -> None:
+    visitor.site.engine.script = [*([Delta("a")] if begun else []), LONG]
+    visitor.ask()
+    stream = visitor.stream()
+    messages = iter(stream)
+    next(message for message in messages if message["msg"] == "process_generating")
+    if begun:
+        next(message for message in messages if '"a"' in json.dumps(message))
+    stream.close(reset)
+    wait_until(lambda: visitor.site.engine.num_closed_early == 1, 1, "the close")
+
+
+def test_a_visitor_who_never_reads_loses_its_run(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "READER_S", 0.1)
+    visitor.site.engine.script = [Delta("a"), LONG]
+    visitor.ask()
+    wait_until(lambda: visitor.site.engine.num_closed_early == 1, 2, "the close")
+
+
+def test_a_reader_who_comes_a_little_later_misses_nothing(visitor: Visitor) -> None:
+    visitor.site.engine.script = deltas("a|b|c")
+    visitor.ask()
+    wait_until(lambda: visitor.site.engine.num_started and not visitor.site.engine.num_running, what="the answer")
+    messages = list(visitor.stream())
+    assert text_of(completed(messages)["output"]["data"][2]) == "abc" and kinds(messages)[0] == "process_starts"
+
+
+@pytest.mark.parametrize("way", ["served", "left", "never read"])
+def test_nothing_is_remembered_of_a_visitor(visitor: Visitor, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor.site.engine.script = deltas("a") if way == "served" else [Delta("a"), LONG]
+    if way == "never read":
+        monkeypatch.setattr(streams, "READER_S", 0.1)
+    visitor.ask()
+    if way != "never read":
+        stream = visitor.stream()
+        messages = iter(stream)
+        next(messages)
+        list(messages) if way == "served" else stream.close(reset=True)
+    wait_until(lambda: not visitor.site.remembers(visitor.session), 2, "forgetting")
+
+
+def test_a_visitor_who_lost_the_connection_can_go_on(visitor: Visitor) -> None:
+    visitor.site.engine.script = [Delta("a"), LONG]
+    visitor.ask()
+    stream = visitor.stream()
+    next(iter(stream))
+    stream.close(reset=True)
+    wait_until(lambda: visitor.site.engine.num_closed_early == 1, 1, "the close")
+    visitor.site.engine.script = deltas("b")
+    messages = visitor.answer()
+    assert text_of(completed(messages)["output"]["data"][2]) == "b" and kinds(messages)[-1] == "close_stream"
+
+
+def test_cancel_ends_the_run_and_the_stream(visitor: Visitor) -> None:
+    visitor.site.engine.script = [Delta("a"), LONG]
+    event_id = visitor.ask()
+    messages = iter(visitor.stream())
+    next(message for message in messages if message["msg"] == "process_generating")
+    wanted = {"session_hash": visitor.session, "fn_index": visitor.site.number(ASK), "event_id": event_id}
+    status, _, _ = visitor.post("cancel", json.dumps(wanted).encode())
+    assert status == 200 and visitor.site.engine.num_closed_early == 1
+    rest = list(messages)
+    assert kinds(rest)[-2:] == ["process_completed", "close_stream"] and completed(rest)["success"] is True
+
+
+def test_two_events_share_one_stream_that_closes_after_both(visitor: Visitor) -> None:
+    visitor.site.engine.script = deltas("a|b|c|d|e")
+    first = visitor.ask()
+    messages = iter(visitor.stream())
+    seen = [next(messages)]
+    visitor.site.engine.script = deltas("f")
+    second = visitor.complete()
+    seen += messages
+    assert [message["event_id"] for message in seen if message["msg"] == "process_completed"] == [second, first]
+    assert text_of(completed(seen, first)["output"]["data"][2]) == "abcde"
+    assert completed(seen, second)["output"]["data"] == ["f"]
+    assert kinds(seen).count("close_stream") == 1
+
+
+@pytest.mark.parametrize("text", ["a|b|c|d|e|f", "a"], ids=["ours ends last", "Gradio's ends last"])
+def test_an_event_of_gradios_own_shares_the_stream(visitor: Visitor, text: str) -> None:
+    history = [shown("user", "question"), shown("assistant", "answer")]
+    visitor.site.engine.script = deltas(text)
+    ours, gradios = visitor.ask(), visitor.join("_undo", [history, ""])
+    messages = list(visitor.stream())
+    assert text_of(completed(messages, ours)["output"]["data"][2]) == text.replace("|", "")
+    assert completed(messages, gradios)["output"]["data"][1:] == ["question", ""]
+    assert kinds(messages).count("close_stream") == 1 and kinds(messages)[-1] == "close_stream"
+
+
+def test_an_event_of_gradios_own_is_served_alone(visitor: Visitor) -> None:
+    visitor.join("_clear", [])
+    assert completed(list(visitor.stream()))["output"]["data"] == [[], [], ""]
+
+
+def test_a_heartbeat_comes_in_a_silence(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.1)
+    visitor.site.engine.script = [0.3, *deltas("a")]
+    messages = visitor.answer()
+    assert "heartbeat" in kinds(messages)
+    assert text_of(completed(messages)["output"]["data"][2]) == "a"
+
+
+def test_a_stream_of_an_unknown_session_is_answered_as_gradio_does_it(visitor: Visitor) -> None:
+    (message,) = visitor.stream()
+    assert message["msg"] == "unexpected_error" and message["session_not_found"] is True
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"), [("https://elsewhere.example", None), ("http://localhost:1234", "http://localhost:1234")]
+)
+def test_another_sites_script_may_not_read_a_local_page(visitor: Visitor, origin: str, allowed: str | None) -> None:
+    asked = {"data": ["", [], "", *SETTINGS], "fn_index": visitor.site.number(ASK), "session_hash": visitor.session}
+    status, headers, _ = visitor.post("queue/join", json.dumps(asked).encode(), Origin=origin)
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == allowed
+    connection = http.client.HTTPConnection(visitor.site.url.removeprefix("http://"), timeout=10)
+    path = f"/gradio_api/queue/data?session_hash={visitor.session}"
+    connection.request("GET", path, headers={"Origin": origin})
+    response = connection.getresponse()
+    assert response.status == 200 and response.headers["Access-Control-Allow-Origin"] == allowed
+    response.read()
+    connection.close()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_frame_costs_the_same_after_fifty_turns_as_after_none(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MOST_WAITING", 1000)
+    visitor.site.engine.script = deltas("|".join("a few words" for _ in range(20)))
+    turns = [shown("user", "question " * 20), shown("assistant", "answer " * 40)]
+    costs = []
+    for history in ([], turns * 50):
+        messages = visitor.answer(history=history)
+        costs.append(sum(len(json.dumps(message)) for message in generating(messages)))
+    assert costs[0] == costs[1]
+
+
+def asked(site: Site, **changes: Any) -> bytes:
+    body = {"data": ["Hi", [], "", *SETTINGS], "fn_index": site.number(ASK), "session_hash": "s", **changes}
+    return json.dumps({name: value for name, value in body.items() if value is not ...}).encode()
+
+
+GARBAGE: dict[str, Any] = {
+    "no JSON": b"{",
+    "nothing": b"",
+    "a number": b"5",
+    "no text": b"\xff\xfe\x00",
+    "deep": b"[" * 100_000,
+    "no data": {"data": ...},
+    "a word of the right length": {"data": "x" * 11},
+    "an object of the right length": {"data": {f"{n}": n for n in range(11)}},
+    "unknown fn_index": {"fn_index": 12345},
+    "fn_index that is none": {"fn_index": [1]},
+    "no session": {"session_hash": ...},
+    "a session that is none": {"session_hash": 5},
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_is_refused_at_once(visitor: Visitor, garbage: Any) -> None:
+    body = garbage if isinstance(garbage, bytes) else asked(visitor.site, **garbage)
+    status, _, text = visitor.post("queue/join", body)
+    assert 400 <= status <= 500 and "Traceback" not in text and "File" not in text
+    assert visitor.site.engine.num_started == 0
+
+
+@pytest.mark.parametrize("num_inputs", [0, 1, 10, 12])
+def test_a_wrong_number_of_inputs_fails_as_with_gradio(visitor: Visitor, num_inputs: int) -> None:
+    visitor.join(ASK, ["Hi"] * num_inputs)
+    messages = list(visitor.stream())
+    assert completed(messages)["success"] is False and "Traceback" not in json.dumps(messages)
+    assert visitor.site.engine.num_started == 0
+
+
+QUESTION = shown("user", "question")
+RETRY = {"index": 0}
+ODD: dict[str, dict[str, Any]] = {
+    "a history that is none": {"history": 5},
+    "no history": {"history": None},
+    "a history of words": {"history": ["a", "b"]},
+    "a message without a role": {"history": [{"content": []}]},
+    "a message whose content is a number": {"history": [{**QUESTION, "content": 5}]},
+    "a message whose text is a number": {"history": [{**QUESTION, "content": [{"text": 5}]}]},
+    "a history of words, asked again": {"history": ["a", "b"], "event_data": RETRY},
+    "no history, asked again": {"history": None, "event_data": RETRY},
+    "an edit without a place": {
+        "history": [QUESTION],
+        "event_data": {"previous_value": "", "index": "x", "value": "y"},
+    },
+    "a question that is a number": {"text": 5},
+    "a system prompt that is a list": {"system_prompt": []},
+}
+
+
+@pytest.mark.parametrize("options", ODD.values(), ids=ODD)
+def test_a_conversation_that_is_not_the_pages_is_refused_in_a_sentence(
+    visitor: Visitor, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    end = completed(visitor.answer(**options))
+    assert end["success"] is False
+    assert end["output"]["error"] == "The conversation is not one of this page: reload it to begin a new one."
+    assert not caplog.records and visitor.site.engine.num_started == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ([5, *SETTINGS], "The prompt is a int; it must be a string."),
+        (["Hi", *SETTINGS[:-1], 5], "stop is 5; allowed is a list of strings."),
+    ],
+)
+def test_a_completion_of_what_is_no_text_is_refused_in_a_sentence(
+    visitor: Visitor, values: list[Any], sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor.join("run", values)
+    end = completed(list(visitor.stream()))
+    assert end["success"] is False and end["output"]["error"] == sentence
+    assert not caplog.records and visitor.site.engine.num_started == 0
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", '"hot"', "[]", "1e400"])
+def test_a_setting_that_is_no_number_is_refused_by_name(
+    visitor: Visitor, number: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = asked(visitor.site, session_hash=visitor.session).replace(b"0.8", number.encode())
+    status, _, text = visitor.post("queue/join", body)
+    assert status == 200, text
+    end = completed(list(visitor.stream()))
+    assert end["success"] is False and end["output"]["error"].startswith("temperature is ")
+    assert not caplog.records and visitor.site.engine.num_started == 0
+
+
+def test_half_a_character_is_replaced(visitor: Visitor) -> None:
+    visitor.site.engine.script = deltas("a")
+    end = completed(visitor.answer("x\ud800y", history=[shown("user", "\udc00"), shown("assistant", "z")]))
+    assert end["success"] is True
+    assert end["output"]["data"][2] == [shown("user", "x\ufffdy"), shown("assistant", "a")]
+    assert [message.text for message in visitor.site.engine.conversations[-1]] == [
+        "Be brief.",
+        "\ufffd",
+        "z",
+        "x\ufffdy",
+    ]
+
+
+@pytest.fixture
+def client(site: Site) -> Iterator[Client]:
+    client = Client(site.url, verbose=False)
+    yield client
+    client.close()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_gradios_client_gets_every_text_whole(site: Site, client: Client, text: str) -> None:
+    site.engine.script = deltas(text)
+    seen = list(client.submit("Hi", api_name="/complete"))
+    assert seen[-1] == text.replace("|", "")
+    assert client.predict("Hi", api_name="/chat") == text.replace("|", "")
+
+
+def test_gradios_client_is_told_of_a_failure_in_our_words(site: Site, client: Client) -> None:
+    site.engine.script = [Delta("a"), EngineStopped()]
+    with pytest.raises(AppError, match="The engine stopped before the answer was complete"):
+        client.predict("Hi", api_name="/complete")
+
+
+def test_gradios_client_can_cancel(site: Site, client: Client) -> None:
+    site.engine.script = [Delta("a"), LONG]
+    job = client.submit("Hi", api_name="/complete")
+    wait_until(lambda: site.engine.num_started == 1, what="the start")
+    job.cancel()
+    wait_until(lambda: site.engine.num_closed_early == 1, 1, "the close")
