@@ -112,7 +112,7 @@ def test_a_bad_value_is_one_clear_sentence(client: Client, given: dict[str, obje
 @pytest.mark.usefixtures("endless")
 def test_cancelling_a_job_frees_the_engine(running: Running, client: Client) -> None:
     job = client.submit("Once upon a time", max_tokens=1900, api_name="/complete")
-    wait_until(lambda: running.engine.running == 1, what="the start")
+    wait_until(job.outputs, what="the first frame")  # before, the client does not know what to cancel
     job.cancel()
     wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="the release")
 

@@ -564,6 +564,6 @@ def test_gradios_client_is_told_of_a_failure_in_our_words(site: Site, client: Cl
 def test_gradios_client_can_cancel(site: Site, client: Client) -> None:
     site.engine.script = [Delta("a"), LONG]
     job = client.submit("Hi", api_name="/complete")
-    wait_until(lambda: site.engine.num_started == 1, what="the start")
+    wait_until(job.outputs, what="the first frame")  # before, the client does not know what to cancel
     job.cancel()
     wait_until(lambda: site.engine.num_closed_early == 1, 1, "the close")
