@@ -21,7 +21,7 @@ from streamspace.reply import from_markdown, note, to_markdown
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import KEEP, RAW, StreamingBlocks
-from streamspace.ui.style import BUSY, IDLE, SETTLE
+from streamspace.ui.style import BUSY, END, FAILED, SETTLE
 
 EXAMPLES = (
     "What is the KV cache?",
@@ -93,9 +93,9 @@ class ChatTab:
         )  # fmt: skip
         demo.handlers.add(self._answer)
         answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
-        answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=IDLE, **quick)
-        self._stop.click(self._clear_note, None, self._note, cancels=answer, **quick)
-        settled.clear(self._clear, None, [settled, live, self._note], cancels=answer, **quick)
+        answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **quick)
+        self._stop.click(self._clear_note, None, self._note, js=END, cancels=answer, **quick)
+        settled.clear(self._clear, None, [settled, live, self._note], js=END, cancels=answer, **quick)
         settled.undo(self._undo, [settled, box], [settled, box, self._note], **quick)
 
     @property
@@ -142,8 +142,10 @@ class ChatTab:
         question = told(history[index : index + 1])
         return history[:index], "\n".join([*(message.text for message in question), *([box] if box else [])]), ""
 
-    async def _give_back(self, settled: History, live: History, box: str) -> tuple[History, History, str]:
+    async def _give_back(self, settled: History, live: History, box: str | None) -> Any:
         """After a failure: an answer that began is kept; without one, its question goes back into an empty box."""
+        if box is None:  # the visitor ended it, see FAILED
+            return gr.skip(), gr.skip(), gr.skip()
         if len(live) == 1 and not box:
             return settled, [], told(live)[0].text
         return [*settled, *live], [], box

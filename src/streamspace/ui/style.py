@@ -5,8 +5,19 @@ import gradio as gr
 THEME = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="md")
 
 # While an answer is under way, Stop stands in Send's place. In the browser, so that it costs the server no event.
-BUSY = "(...inputs) => { document.querySelector('#compose').classList.add('busy'); return inputs; }"
+BUSY = """(...inputs) => {
+  const compose = document.querySelector('#compose');
+  compose.classList.add('busy');
+  compose.classList.remove('ended');
+  return inputs;
+}"""
 IDLE = "(...inputs) => { document.querySelector('#compose').classList.remove('busy'); return inputs; }"
+# Gradio takes an answer that the visitor ends for a failure, too; then nothing goes back into the box.
+END = "(...inputs) => { document.querySelector('#compose').classList.add('ended'); return inputs; }"
+FAILED = f"""(...inputs) => {{
+  const isEnded = document.querySelector('#compose').classList.contains('ended');
+  return ({IDLE})(...(isEnded ? inputs.map(() => null) : inputs));
+}}"""
 # The turn that was under way joins the settled conversation.
 SETTLE = f"(settled, live) => ({IDLE})([...(settled ?? []), ...(live ?? [])], [])"
 
