@@ -17,8 +17,9 @@ from fastapi import FastAPI
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.scripted import PROSE, ScriptedEngine, served
-from streamspace.frames import Pacer, frames
-from streamspace.messages import Prompt, Settings
+from streamspace.chat import stream_completion
+from streamspace.frames import Pacer
+from streamspace.messages import Settings
 from streamspace.server import build_app
 from streamspace.ui import build_demo
 from streamspace.ui.chat_tab import shown
@@ -27,6 +28,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+MOST_TOKENS = 2000  # enough for the answer not to end before the measurement
 
 
 def chat(num_messages: int) -> list[dict[str, Any]]:
@@ -48,11 +50,9 @@ def plain_page(engine: ScriptedEngine, num_messages: int) -> Any:
     pacer = Pacer()
 
     async def respond(text: str, history: list[Any]) -> AsyncGenerator[Any, None]:
-        history, answer = [*history, shown("user", text)], ""
-        deltas = engine.generate(Prompt((0,)), Settings(max_tokens=2000))
-        async for delta in frames(deltas, lambda: pacer.interval_s(len(answer)), pacer.woke):
-            answer += delta.text if delta else ""
-            yield "", [*history, shown("assistant", answer)]
+        history = [*history, shown("user", text)]
+        async for reply in stream_completion(engine, "", Settings(max_tokens=MOST_TOKENS), pacer):
+            yield "", [*history, shown("assistant", reply.text)]
 
     with gr.Blocks() as demo:
         chatbot, box = gr.Chatbot(chat(num_messages), height="60vh"), gr.Textbox(elem_id="message")
@@ -95,7 +95,7 @@ def main() -> None:
         version = browser.version
         for name, make in (("this page", our_page), ("one Chatbot", plain_page)):
             engine = ScriptedEngine(given.tokens_per_s)
-            engine.defaults = Settings(max_tokens=2000)
+            engine.defaults = Settings(max_tokens=MOST_TOKENS)
             with served(make(engine, given.messages)) as url:
                 page = browser.new_page()
                 if name == "this page":

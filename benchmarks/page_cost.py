@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.scripted import ScriptedEngine, served
 from benchmarks.streaming import history, payload
 from benchmarks.visitors import Visit, Visitors, visitors
+from streamspace.process import collect_rarely
 from streamspace.server import build_app
 from streamspace.ui import build_demo
 
@@ -44,6 +45,7 @@ def main() -> None:
     given = parser.parse_args()
     engine: Any = ScriptedEngine(100)
     costs = {}
+    collect_rarely()  # as the engine does when it is ready
     with served(build_app(engine, build_demo(engine))) as url, visitors(1) as pool:
         config = json.load(urllib.request.urlopen(f"{url}/config"))
         cpu_s(url, config, pool, given.visitors, 1, SHORT)  # not counted

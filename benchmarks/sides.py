@@ -127,16 +127,6 @@ async def openai_app(engine: Engine) -> Any:
     return app
 
 
-def PACER():
-    import gc as g
-    from streamspace.frames import Pacer
-
-    return [(round(1e3 * o.late_s, 2), round(o.stretch, 2)) for o in PP]
-
-
-PP = []
-
-
 async def serve(arguments: Sequence[str]) -> None:
     """Serve all sides until stdin closes. Every line of it is a command, every line printed its answer."""
     import gradio as gr
@@ -146,16 +136,7 @@ async def serve(arguments: Sequence[str]) -> None:
     from streamspace.ui import build_demo
 
     engine = Engine(load_config(arguments))
-    import streamspace.frames as F
-
-    init = F.Pacer.__init__
-
-    def ini(self):
-        init(self)
-        PP.append(self)
-
-    F.Pacer.__init__ = ini
-    servers: dict[str, uvicorn.Server] = {}
+    servers: dict[str, tuple[uvicorn.Server, asyncio.Task[None]]] = {}
     ports: dict[str, int] = {}
 
     async def start(name: str, app: Any) -> None:
@@ -163,7 +144,7 @@ async def serve(arguments: Sequence[str]) -> None:
         task = asyncio.create_task(server._serve())
         while not server.started and not task.done():
             await asyncio.sleep(0.02)
-        servers[name], ports[name] = server, server.servers[0].sockets[0].getsockname()[1]
+        servers[name], ports[name] = (server, task), server.servers[0].sockets[0].getsockname()[1]
 
     ours = build_app(engine, build_demo(engine))
     await start("page", ours)
@@ -181,18 +162,11 @@ async def serve(arguments: Sequence[str]) -> None:
             if "raw" in command:
                 _say([asdict(seen) for seen in await run_raw(engine, command["raw"])])
             else:
-                _say(
-                    {
-                        "pacer": PACER(),
-                        "cpu_s": time.process_time(),
-                        "running": engine.running,
-                        "waiting": engine.waiting,
-                    }
-                )
+                _say({"cpu_s": time.process_time()})
     finally:
-        await engine.stop()
-        for server in servers.values():
+        for server, _ in servers.values():
             server.should_exit = True
+        await asyncio.gather(*(task for _, task in servers.values()))  # the page's lifespan stops the engine
 
 
 def _versions() -> dict[str, str]:

@@ -54,7 +54,7 @@ PLANS = {
     "gpu": (
         Cell(1, 20, 1024, sides=FAST, rounds=3),
         Cell(64, 20, 1024, sides=FAST, rounds=3),
-        Cell(256, 20, 1024, sides=FAST, rounds=3),
+        Cell(256, 20, 1024, sides=FAST, rounds=2),
         Cell(512, 20, 1024, sides=FAST),
         Cell(1, 20, 256),
         Cell(64, 20, 256),
@@ -191,10 +191,7 @@ def measure(cell: Cell, side: str, salt: str, running: Server, pool: Visitors) -
         seen = [Seen(**one) for one in running.ask({"raw": given})]
     else:
         seen = pool.run("openai" if side == "openai" else "gradio", running.urls[side], visits)
-    after = running.ask({})
-    if side == "page":
-        print("pacer", after["pacer"], flush=True)
-    cpu_s = after["cpu_s"] - before
+    cpu_s = running.ask({})["cpu_s"] - before
     return result(cell, side, seen, cpu_s)
 
 
@@ -252,14 +249,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plan", choices=PLANS)
     parser.add_argument("--processes", type=int, help="for the visitors; 1 for cpu, 6 for gpu")
-    parser.add_argument("--users", type=int, nargs="+", help="only cells with these numbers of users")
+    parser.add_argument("--cells", type=int, nargs="+", help="only these of the plan, by number from 0")
     parser.add_argument("--sides", nargs="+", choices=SIDES, help="only these sides")
-    parser.add_argument("--tokens", type=int, nargs="+", help="only cells with answers of these lengths")
     parser.add_argument("--rounds", type=int, help="instead of what the plan says")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder for streaming-PLAN.json")
     given, engine_arguments = parser.parse_known_args()
-    cells = [cell for cell in PLANS[given.plan] if given.users is None or cell.users in given.users]
-    cells = [cell for cell in cells if given.tokens is None or cell.tokens in given.tokens]
+    plan = PLANS[given.plan]
+    cells = [plan[number] for number in given.cells or range(len(plan))]
     num_processes = given.processes or (1 if given.plan == "cpu" else 6)
     results: list[Result] = []
     written = given.out / f"streaming-{given.plan}.json"

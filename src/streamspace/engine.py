@@ -6,7 +6,6 @@ The AsyncLLM inside is built by `streamspace.llm`, which is imported in the load
 
 import asyncio
 import atexit
-import gc
 import logging
 import multiprocessing
 import os
@@ -25,6 +24,7 @@ from streamspace.config import Config
 from streamspace.download import Progress, fetch_model
 from streamspace.errors import EngineNotReady, StreamSpaceError
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
+from streamspace.process import collect_rarely
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
     from streamspace.llm import LLM
@@ -157,7 +157,7 @@ class Engine:
             self._llm = built
             self._tell(Status("loading", "Warming up", 3, NUM_STEPS))
             asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result()
-            gc.freeze()  # a full collection over all that was imported would stop every stream for a second
+            collect_rarely()
             self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
         except StreamSpaceError as error:
             self._tell(Status("failed", str(error)))

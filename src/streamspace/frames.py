@@ -5,17 +5,20 @@ frame, and no text is lost.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
+TICK_S = 1 / 60  # frames are due on ticks of a common clock, so that several streams share one wake-up of the loop
 FRAME_S = 0.05  # between two frames: as smooth as reading needs
 CHAR_S = 20e-6  # more for each character before it: a browser draws the whole text again for each frame
 MOST_FRAME_S = 0.5
 FRAME_COST_S = 0.0001  # of the event loop, for one frame on its way to the socket (benchmarks/page_cost.py)
 PAGE_SHARE = 0.1  # of one core for the frames of all streams together; the rest is the engine's
+BESIDE_ENGINE_SHARE = 0.015  # the same where the engine computes on these cores, and waits for each other's threads
 LATE_S = 0.005  # a loop that wakes its sleepers later than this has more to do than it can
 BEAT_S = 0.5  # the longest silence: a reader who has gone is noticed when something is yielded
 
@@ -74,8 +77,9 @@ async def frames(
                 return
             pulling = None
             yield item
-            due_s = loop.time() + (pause_s := interval_s())
-            await asyncio.sleep(pause_s)
+            now_s = loop.time()
+            due_s = math.ceil((now_s + interval_s()) / TICK_S - 1e-6) * TICK_S  # less what floats lose
+            await asyncio.sleep(due_s - now_s)
             woke(loop.time() - due_s)
     finally:
         if pulling is not None:

@@ -9,6 +9,8 @@ from streamspace.messages import Message, Role
 
 def clean(text: str) -> str:
     """Text that any tokenizer takes: half characters (lone surrogates) become U+FFFD, as UTF-8 decoders do it."""
+    if text.isascii():
+        return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -91,7 +91,7 @@ class ChatTab:
             [box, settled, live, self._note],
             js=BUSY, **RAW, **quiet,
         )  # fmt: skip
-        demo.handlers.add(self._answer)
+        demo.stream(self._answer)
         answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
         answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **quick)
         self._stop.click(self._clear_note, None, self._note, js=END, cancels=answer, **quick)

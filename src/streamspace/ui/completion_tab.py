@@ -68,12 +68,12 @@ class CompletionTab:
         runs: list[dict[str, Any]] = [
             run.click(alone, [prompt, *panel], [output, note_], **stream) for run, prompt, output, note_ in rows
         ]
-        demo.handlers.add(alone)
+        demo.stream(alone)
         everything = [*self._outputs, *self._notes]
         for button, kind in ((self._in_sequence, stream_in_sequence), (self._at_once, stream_at_once)):
             handler = self._handler(kind, len(self._prompts))
             runs.append(button.click(handler, [*self._prompts, *panel], everything, **stream))
-            demo.handlers.add(handler)
+            demo.stream(handler)
         self._stop.click(None, None, None, cancels=runs, queue=False, api_visibility="private")
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 import html
 import logging
+import os
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -12,7 +13,8 @@ from gradio import networking
 
 from streamspace.config import Config
 from streamspace.engine import Engine
-from streamspace.frames import Pacer
+from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
+from streamspace.hardware import has_gpu
 from streamspace.messages import Status
 from streamspace.reply import progress
 from streamspace.ui.chat_tab import ChatTab
@@ -31,7 +33,8 @@ POLL_S = 0.3  # how often a page that waits for the model looks at its state
 
 def build_demo(engine: Engine) -> StreamingBlocks:
     """The page on this engine; it may be built, and shown, long before the engine is ready."""
-    config, pacer = engine.config, Pacer()
+    config = engine.config
+    pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
     demo = StreamingBlocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
     with demo:
         gr.Markdown(_heading(config), elem_id="heading")
@@ -41,7 +44,7 @@ def build_demo(engine: Engine) -> StreamingBlocks:
                 chat = ChatTab(engine, pacer, demo)
             with gr.Tab("Completion"):
                 completion = CompletionTab(engine, pacer, demo)
-        demo.handlers |= add_endpoints(engine, pacer)
+        demo.stream(*add_endpoints(engine, pacer))
 
         async def follow() -> AsyncGenerator[str, None]:
             """Show the load as it goes, until the model is ready or has failed; Streams drops what did not change."""
@@ -59,7 +62,7 @@ def build_demo(engine: Engine) -> StreamingBlocks:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         loaded = demo.load(follow, None, status, **RAW, **quiet)
         loaded.then(settle, settled, settled, **RAW, **quiet)
-        demo.handlers |= {follow, settle}
+        demo.stream(follow, settle)
     demo.max_threads = MOST_EVENTS
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
     # How often Gradio looks for something to do; what must be quick does not go through its queue.

@@ -49,16 +49,21 @@ Handler = Callable[..., AsyncGenerator[Any, None]]
 
 
 class StreamingBlocks(gr.Blocks):
-    """Blocks with `handlers`, async generators that are served by `Streams`.
-
-    Such a handler gets raw values and yields raw ones (give its event the options RAW), all outputs in one list, or
-    the value alone if there is one output. It may ask for a gr.EventData by annotation, and
-    must yield every half a second or so: that is when a reader's absence is noticed.
-    """
+    """Blocks with `handlers`, async generators that are served by `Streams`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.handlers: set[Handler] = set()
+        self.handlers: dict[Handler, int | None] = {}  # → where among its arguments a gr.EventData goes
+
+    def stream(self, *handlers: Handler) -> None:
+        """Have the events of these handlers served by `Streams`.
+
+        They get raw values and yield raw ones (give their events the options RAW): all outputs in one list, or the
+        value alone if there is one output. They may ask for a gr.EventData by annotation, and must yield every half a
+        second or so: that is when a reader's absence is noticed.
+        """
+        for handler in handlers:
+            self.handlers[handler] = special_args(handler)[2]
 
 
 @dataclass(frozen=True)
@@ -114,10 +119,11 @@ class Streams:
                 return None
             if not isinstance(inputs, list) or len(inputs) != len(fn.inputs):
                 return None
-            event_data = gr.EventData(None, asked.get("event_data"))
+            if (index := self._demo.handlers[cast(Handler, fn.fn)]) is not None:
+                inputs.insert(index, gr.EventData(None, asked.get("event_data")))
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-        return fn, session, special_args(cast(Handler, fn.fn), inputs, None, event_data)[0]
+        return fn, session, inputs
 
     async def _run(self, session: str, event_id: str, fn: BlockFunction, inputs: list[Any]) -> None:
         """Drive one handler to its end, and say how it ended."""
