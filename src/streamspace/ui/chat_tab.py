@@ -21,7 +21,7 @@ from streamspace.reply import from_markdown, note, to_markdown
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import KEEP, RAW, StreamingBlocks
-from streamspace.ui.style import BUSY, END, FAILED, SETTLE
+from streamspace.ui.style import BUSY, CLEAR, FAILED, SETTLE, STOP
 
 EXAMPLES = (
     "What is the KV cache?",
@@ -94,8 +94,8 @@ class ChatTab:
         demo.stream(self._answer)
         answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
         answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **quick)
-        self._stop.click(self._clear_note, None, self._note, js=END, cancels=answer, **quick)
-        settled.clear(self._clear, None, [settled, live, self._note], js=END, cancels=answer, **quick)
+        self._stop.click(None, None, self._note, js=STOP, cancels=answer, **quick)
+        settled.clear(None, None, [settled, live, self._note], js=CLEAR, cancels=answer, **quick)
         settled.undo(self._undo, [settled, box], [settled, box, self._note], **quick)
 
     @property
@@ -149,12 +149,6 @@ class ChatTab:
         if len(live) == 1 and not box:
             return settled, [], told(live)[0].text
         return [*settled, *live], [], box
-
-    async def _clear(self) -> tuple[History, History, str]:
-        return [], [], ""
-
-    async def _clear_note(self) -> str:
-        return ""
 
 
 def shown(role: Role, text: str) -> dict[str, Any]:

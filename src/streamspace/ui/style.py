@@ -7,19 +7,25 @@ THEME = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size
 # While an answer is under way, Stop stands in Send's place. In the browser, so that it costs the server no event.
 BUSY = """(...inputs) => {
   const compose = document.querySelector('#compose');
+  compose.classList.remove('ended', 'cleared');
   compose.classList.add('busy');
-  compose.classList.remove('ended');
   return inputs;
 }"""
-IDLE = "(...inputs) => { document.querySelector('#compose').classList.remove('busy'); return inputs; }"
-# Gradio takes an answer that the visitor ends for a failure, too; then nothing goes back into the box.
-END = "(...inputs) => { document.querySelector('#compose').classList.add('ended'); return inputs; }"
-FAILED = f"""(...inputs) => {{
-  const isEnded = document.querySelector('#compose').classList.contains('ended');
-  return ({IDLE})(...(isEnded ? inputs.map(() => null) : inputs));
-}}"""
+# What Stop and Clear do before they end the answer; each gives its outputs.
+STOP = "() => { document.querySelector('#compose').classList.add('ended'); return ''; }"
+CLEAR = "() => { document.querySelector('#compose').classList.add('ended', 'cleared'); return [[], [], '']; }"
 # The turn that was under way joins the settled conversation.
-SETTLE = f"(settled, live) => ({IDLE})([...(settled ?? []), ...(live ?? [])], [])"
+SETTLE = """(settled, live) => {
+  const compose = document.querySelector('#compose');
+  compose.classList.remove('busy');
+  return [compose.classList.contains('cleared') ? [] : [...(settled ?? []), ...(live ?? [])], []];
+}"""
+# Gradio takes an answer that the visitor ends for a failure, too; then nothing goes back into the box.
+FAILED = """(...inputs) => {
+  const compose = document.querySelector('#compose');
+  compose.classList.remove('busy');
+  return compose.classList.contains('ended') ? inputs.map(() => null) : inputs;
+}"""
 
 CSS = """
 .gradio-container { width: 100%; max-width: 1000px !important; margin: 0 auto !important; }
