@@ -1,11 +1,12 @@
 """The page in a real browser on the real engine; where a text or a fault must be exact, on a scripted one."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from streamspace.errors import EngineStopped
 from streamspace.messages import Delta, Status
@@ -15,6 +16,7 @@ from tests.support import Running, served, wait_until
 pytestmark = pytest.mark.browser
 NewPage = Callable[..., Page]
 LONG = {"max_tokens": "1900"}  # with the fixture `endless`: an answer that does not end before the test does
+SILENCE_S = 60.0  # that no test waits for
 
 expect.set_options(timeout=15_000)
 
@@ -226,6 +228,215 @@ def test_the_settings_reach_the_engine(running: Running, new_page: NewPage) -> N
     send(page, "Tell me a long story.")
     expect(page.locator("#note")).to_contain_text("max_tokens is 3")
     wait_for_end(page)
+
+
+def begin(page: Page, text: str, answer: str) -> None:
+    """Ask, and wait until this much of the answer has come."""
+    send(page, text)
+    expect(page.locator("#live [data-testid=bot]")).to_have_text(answer)
+
+
+def begin_and_end(page: Page, text: str) -> None:
+    """Ask, and wait until the answer is settled."""
+    num_questions = questions(page).count()
+    send(page, text)
+    expect(page.locator("#chat [data-testid=user]")).to_have_count(num_questions + 1)
+    wait_for_end(page)
+
+
+def test_a_turn_under_way_is_live_and_joins_the_settled_chat_when_it_ends(new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so far"), 1.0, Delta(" and done", "stop")])
+    with served(engine) as url:
+        page = new_page(url)
+        begin(page, "Hello", "so far")
+        expect(page.locator("#chat .message")).to_have_count(0)
+        wait_for_end(page)
+        expect(page.locator("#live .message")).to_have_count(0)
+        expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
+        expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far and done")
+
+
+def test_enter_during_an_answer_leaves_what_is_typed_for_later(new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so far"), SILENCE_S])
+    with served(engine) as url:
+        page = new_page(url)
+        begin(page, "one", "so far")
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.url))
+        box(page).fill("two")
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(300)  # as long as a request would take
+        assert sent == [] and engine.num_started == 1
+        expect(box(page)).to_have_value("two")
+        page.get_by_role("button", name="Stop").click()
+        wait_for_end(page)
+        expect(box(page)).to_have_value("two")
+        box(page).press("Enter")
+        wait_until(lambda: engine.num_started == 2, what="the next answer")
+        assert [message.text for message in engine.conversations[-1]] == ["one", "so far", "two"]
+
+
+def test_stop_before_the_first_token_keeps_the_question_and_brings_send_back(new_page: NewPage) -> None:
+    engine = FakePageEngine([SILENCE_S])
+    with served(engine) as url:
+        page = new_page(url)
+        send(page, "Hello")
+        expect(page.locator("#note")).to_contain_text("Waiting for the first token")
+        expect(page.locator("#send")).to_be_hidden()
+        page.get_by_role("button", name="Stop").click()
+        wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+        wait_for_end(page)
+        expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
+        expect(page.locator("#conversation [data-testid=bot]")).to_have_count(0)
+        expect(page.locator("#live .message")).to_have_count(0)
+        expect(page.locator("#note")).to_have_text("")
+
+
+def test_retry_replaces_the_last_answer(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("the first"))
+    with served(engine) as url:
+        page = new_page(url)
+        begin_and_end(page, "one")
+        begin_and_end(page, "two")
+        engine.script = deltas("another")
+        page.get_by_label("Retry").last.click()
+        expect(bot(page)).to_have_text("another")
+        wait_for_end(page)
+        expect(page.locator("#chat [data-testid=bot]")).to_have_text(["the first", "another"])
+        expect(questions(page)).to_have_text(["one", "two"])
+
+
+def test_an_example_leaves_the_box_alone(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("an answer"))
+    with served(engine) as url:
+        page = new_page(url)
+        expect(page.locator("#send")).to_be_enabled()
+        box(page).fill("typed before")
+        page.get_by_text("What is the KV cache?").click()
+        expect(bot(page)).to_have_text("an answer")
+        wait_for_end(page)
+        expect(questions(page)).to_have_text("What is the KV cache?")
+        expect(box(page)).to_have_value("typed before")
+
+
+def test_an_edited_question_takes_away_all_that_came_after_it(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("an answer"))
+    with served(engine) as url:
+        page = new_page(url)
+        for text in ("one", "two", "three"):
+            begin_and_end(page, text)
+        engine.script = [Delta("so far"), SILENCE_S]
+        page.get_by_label("Edit").nth(1).click()
+        page.locator("#chat textarea").fill("changed")
+        page.get_by_label("Submit").click()
+        expect(bot(page)).to_have_text("so far")
+        expect(questions(page)).to_have_text(["one", "changed"])
+        assert [message.text for message in engine.conversations[-1]] == ["one", "an answer", "changed"]
+        for name in ("Edit", "Retry", "Undo"):  # nothing to press while the answer is under way
+            expect(page.get_by_label(name).last).to_be_hidden()
+
+
+def test_clear_during_an_answer_ends_it_and_leaves_nothing(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("an answer"))
+    with served(engine) as url:
+        page = new_page(url)
+        begin_and_end(page, "one")
+        engine.script = [Delta("so far"), SILENCE_S]
+        begin(page, "two", "so far")
+        page.get_by_label("Clear").first.click()
+        wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+        wait_for_end(page)
+        page.wait_for_load_state("networkidle")
+        expect(page.locator("#conversation .message")).to_have_count(0)
+        engine.script = deltas("another")
+        begin_and_end(page, "three")
+        assert [message.text for message in engine.conversations[-1]] == ["three"]
+
+
+def lines(num_lines: int) -> Any:
+    """An answer of many lines, at some 20 a second."""
+    return [Delta(f"line {number}\n\n") for number in range(num_lines)] + [SILENCE_S]
+
+
+BELOW = """() => {
+  const last = [...document.querySelectorAll('#live [data-testid=bot] p')].at(-1).getBoundingClientRect();
+  return last.bottom - document.querySelector('#conversation').getBoundingClientRect().bottom;
+}"""
+QUESTION_TOP = "() => document.querySelector('#conversation [data-testid=user]').getBoundingClientRect().top"
+
+
+def wait_for_line(page: Page, number: int) -> None:
+    page.wait_for_function(f"document.querySelector('#live').innerText.includes('line {number}\\n')")
+
+
+@contextmanager
+def slow_line(page: Page) -> Iterator[None]:
+    """Quick events of the page reach the server only when the block ends."""
+    held: list[Route] = []
+    page.route("**/run/predict*", lambda route: held.append(route))
+    yield
+    for route in held:
+        route.continue_()
+    page.wait_for_load_state("networkidle")
+
+
+def test_what_is_typed_while_an_answer_is_being_stopped_stays(new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so far"), SILENCE_S])
+    with served(engine) as url:
+        page = new_page(url)
+        begin(page, "Hello", "so far")
+        with slow_line(page):
+            page.get_by_role("button", name="Stop").click()
+            wait_for_end(page)
+            box(page).fill("typed")
+        expect(box(page)).to_have_value("typed")
+        expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far")
+
+
+def test_clear_while_text_streams_leaves_nothing_either(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("an answer"))
+    with served(engine) as url:
+        page = new_page(url)
+        begin_and_end(page, "one")
+        engine.script = lines(200)
+        send(page, "two")
+        wait_for_line(page, 5)
+        with slow_line(page):
+            page.get_by_label("Clear").first.click()
+            wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+            wait_for_end(page)
+        expect(page.locator("#conversation .message")).to_have_count(0)
+
+
+def test_a_failure_before_the_first_token_gives_the_question_back(new_page: NewPage) -> None:
+    with served(FakePageEngine([0.2, EngineStopped()])) as url:
+        page = new_page(url)
+        send(page, "Is 1 < 2 & <b>?")
+        expect(page.get_by_text("The engine stopped before the answer was complete").first).to_be_visible()
+        expect(box(page)).to_have_value("Is 1 < 2 & <b>?")
+        expect(questions(page)).to_have_count(0)
+        wait_for_end(page)
+
+
+def test_the_chat_follows_the_answer_until_the_reader_scrolls_up(new_page: NewPage) -> None:
+    with served(FakePageEngine(lines(200))) as url:
+        page = new_page(url)
+        send(page, "Hello")
+        for number in (30, 40, 50):
+            wait_for_line(page, number)
+            assert page.evaluate(BELOW) < 1  # the end is in view
+        page.locator("#conversation").hover()
+        page.mouse.wheel(0, -100_000)
+        page.wait_for_function("document.querySelector('#conversation').scrollTop < -100")
+        page.wait_for_timeout(200)  # the wheel's own motion
+        top = page.evaluate(QUESTION_TOP)
+        wait_for_line(page, 80)
+        assert page.evaluate(QUESTION_TOP) == pytest.approx(top, abs=2)  # what is read stays where it is
+        while page.evaluate("document.querySelector('#conversation').scrollTop") < -1:
+            page.mouse.wheel(0, 1000)
+            page.wait_for_timeout(50)
+        wait_for_line(page, 120)
+        assert page.evaluate(BELOW) < 1
 
 
 def test_an_engine_that_stops_keeps_the_text_and_says_so(new_page: NewPage) -> None:
