@@ -370,10 +370,10 @@ def wait_for_line(page: Page, number: int) -> None:
 
 
 @contextmanager
-def slow_line(page: Page) -> Iterator[None]:
-    """Quick events of the page reach the server only when the block ends."""
+def slow_line(page: Page, path: str) -> Iterator[None]:
+    """Requests for this path reach the server only when the block ends."""
     held: list[Route] = []
-    page.route("**/run/predict*", lambda route: held.append(route))
+    page.route(f"**/{path}*", lambda route: held.append(route))
     yield
     for route in held:
         route.continue_()
@@ -385,7 +385,7 @@ def test_what_is_typed_while_an_answer_is_being_stopped_stays(new_page: NewPage)
     with served(engine) as url:
         page = new_page(url)
         begin(page, "Hello", "so far")
-        with slow_line(page):
+        with slow_line(page, "run/predict"):
             page.get_by_role("button", name="Stop").click()
             wait_for_end(page)
             box(page).fill("typed")
@@ -401,10 +401,11 @@ def test_clear_while_text_streams_leaves_nothing_either(new_page: NewPage) -> No
         engine.script = lines(200)
         send(page, "two")
         wait_for_line(page, 5)
-        with slow_line(page):
+        with slow_line(page, "cancel"):
             page.get_by_label("Clear").first.click()
-            wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
-            wait_for_end(page)
+            wait_for_line(page, 20)
+        wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+        wait_for_end(page)
         expect(page.locator("#conversation .message")).to_have_count(0)
 
 

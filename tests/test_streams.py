@@ -314,8 +314,8 @@ def test_a_visitor_who_never_reads_loses_its_run(visitor: Visitor, monkeypatch: 
 
 def test_a_reader_has_all_the_time(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "READER_S", 0.2)
-    visitor.site.engine.script = [Delta("a"), 0.3, *deltas("b")]
-    assert text_of(completed(visitor.answer())["output"]["data"][2]) == "ab"
+    visitor.site.engine.script = [Delta("a"), 0.3, *deltas("b|c")]
+    assert text_of(completed(visitor.answer())["output"]["data"][2]) == "abc"
 
 
 def test_a_reader_who_comes_a_little_later_misses_nothing(visitor: Visitor) -> None:
