@@ -236,7 +236,7 @@ def test_a_slow_reader_gets_fewer_frames_and_the_whole_text(visitor: Visitor) ->
     def seen() -> bool:
         nonlocal most
         most = max(most, visitor.site.num_waiting(visitor.session))
-        return not visitor.site.engine.num_running
+        return bool(visitor.site.engine.num_started) and not visitor.site.engine.num_running
 
     wait_until(seen, what="the end of the answer")
     most = max(most, visitor.site.num_waiting(visitor.session))
