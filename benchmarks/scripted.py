@@ -51,7 +51,9 @@ class ScriptedEngine:
     async def render_text(self, text: str) -> Prompt:
         return Prompt((0,))
 
-    async def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]:
+    async def generate(
+        self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
+    ) -> AsyncGenerator[Delta, None]:
         text = (PROSE * (4 * settings.max_tokens // len(PROSE) + 1))[: 4 * settings.max_tokens]
         begun_s, sent = time.monotonic(), 0
         while sent < len(text):

@@ -86,7 +86,9 @@ def per_token_page(engine: Engine) -> Any:
         plain = [{"role": turn["role"], "content": _plain(turn["content"])} for turn in history]
         prompt = await engine.render_chat(messages_of(plain))
         answer = ""
-        async for delta in engine.generate(prompt, Settings(max_tokens=int(num_tokens), top_p=1.0, seed=None)):
+        async for delta in engine.generate(
+            prompt, Settings(max_tokens=int(num_tokens), top_p=1.0, seed=None), asyncio.Event()
+        ):
             answer += delta.text
             yield "", [*history, {"role": "assistant", "content": answer}]
 

@@ -52,18 +52,18 @@ PLANS = {
         Cell(16, 20, 256, "poisson", FAST),
     ),
     "gpu": (
-        Cell(1, 20, 1024, sides=FAST, rounds=3),
-        Cell(64, 20, 1024, sides=FAST, rounds=3),
+        Cell(1, 20, 1024, sides=FAST, rounds=5),
+        Cell(64, 20, 1024, sides=FAST, rounds=2),
         Cell(256, 20, 1024, sides=FAST, rounds=2),
-        Cell(512, 20, 1024, sides=FAST),
+        Cell(64, 20, 256, "poisson", FAST, rounds=2),
         Cell(1, 20, 256),
         Cell(64, 20, 256),
         Cell(256, 20, 256),
         Cell(1, 0, 256),
         Cell(64, 0, 256),
         Cell(256, 0, 256),
-        Cell(64, 20, 256, "poisson", FAST, rounds=3),
         Cell(256, 20, 256, "poisson", FAST),
+        Cell(512, 20, 1024, sides=FAST),
     ),
 }
 

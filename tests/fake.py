@@ -29,7 +29,9 @@ class FakeEngine:
             raise PromptTooLong(self.max_model_len, num_tokens)
         return Prompt(tuple(range(num_tokens)))
 
-    async def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]:
+    async def generate(
+        self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
+    ) -> AsyncGenerator[Delta, None]:
         self.num_started += 1
         self.num_running += 1
         finished = False

@@ -58,7 +58,7 @@ class Source:
 
 async def timed(source: Source, interval_s: float = FRAME_S) -> list[tuple[float, int | None]]:
     loop = asyncio.get_running_loop()
-    async with aclosing(frames(source.items(), lambda: interval_s, ignore)) as items:
+    async with aclosing(frames(source.items(), lambda: interval_s, ignore, asyncio.Event())) as items:
         return [(round(loop.time(), 3), item) async for item in items]
 
 
@@ -73,6 +73,21 @@ def test_the_first_item_comes_at_once_and_then_one_an_interval(loop: ScriptedLoo
     assert run(loop, timed(Source(0.2, 0, 0), 0.05)) == [(0.2, 0), (0.25, 1), (0.3, 2)]
 
 
+def test_the_last_item_comes_as_soon_as_it_can_be_had(loop: ScriptedLoop) -> None:
+    ended = asyncio.Event()
+
+    async def items() -> AsyncGenerator[int, None]:
+        yield 1
+        yield 2  # fetched only when the interval is over, or the end known
+
+    async def times() -> list[tuple[float, int | None]]:
+        loop.call_later(1.0, ended.set)
+        async with aclosing(frames(items(), lambda: 60.0, ignore, ended)) as stream:
+            return [(loop.time(), item) async for item in stream]
+
+    assert run(loop, times()) == [(0.0, 1), (1.0, 2)]
+
+
 def test_silence_is_broken_by_keep_alives_before_and_after_the_first_item(loop: ScriptedLoop) -> None:
     seen = run(loop, timed(Source(1.2 * BEAT_S, 2.5 * BEAT_S)))
     assert [item for _, item in seen] == [None, 0, None, None, 1]
@@ -82,7 +97,7 @@ def test_an_error_comes_after_all_that_came_before_it(loop: ScriptedLoop) -> Non
     seen: list[int | None] = []
 
     async def read() -> None:
-        async for item in frames(Source(0, 0, error=ValueError("gone")).items(), lambda: 0.05, ignore):
+        async for item in frames(Source(0, 0, error=ValueError("gone")).items(), lambda: 0.05, ignore, asyncio.Event()):
             seen.append(item)
 
     with pytest.raises(ValueError, match="gone"):
@@ -95,7 +110,7 @@ def test_closing_early_closes_the_source_before_it_returns(loop: ScriptedLoop, n
     source = Source(0, 0, 100 * BEAT_S)
 
     async def leave() -> str:
-        items = frames(source.items(), lambda: 0.05, ignore)
+        items = frames(source.items(), lambda: 0.05, ignore, asyncio.Event())
         for _ in range(num_items + (num_items == 2)):  # in the last case, also a keep-alive of the long silence
             await anext(items)
         await items.aclose()
@@ -141,7 +156,7 @@ def test_a_loop_that_lags_gets_fewer_frames_until_it_keeps_up_again(loop: Script
 
     async def read(late_s: float) -> None:
         loop.late_s = late_s
-        async for _ in frames(Source(*[0.0] * 500).items(), lambda: FRAME_S, pacer.woke):
+        async for _ in frames(Source(*[0.0] * 500).items(), lambda: FRAME_S, pacer.woke, asyncio.Event()):
             pass
 
     run(loop, read(2 * LATE_S))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,21 @@ def test_a_prompt_as_long_as_the_context_is_refused(running: Running) -> None:
         running.run(generate())
     with pytest.raises(PromptTooLong, match=str(limit)):
         running.run(running.engine.render_text("word " * 3 * limit))
+
+
+def test_the_end_of_an_answer_is_told_before_anybody_fetches_it(running: Running) -> None:
+    async def late() -> tuple[str, str | None]:
+        ended = asyncio.Event()
+        settings = Settings(max_tokens=20, temperature=0, seed=None)
+        async with aclosing(running.engine.generate(Prompt((1,)), settings, ended)) as deltas:
+            first = await anext(deltas)
+            assert not ended.is_set()
+            await asyncio.wait_for(ended.wait(), 20)
+            rest = await anext(deltas)
+        return first.text + rest.text, rest.finish_reason
+
+    text, finish_reason = running.run(late())
+    assert text and finish_reason
 
 
 def test_an_engine_that_was_not_started_says_so() -> None:

@@ -149,7 +149,8 @@ def visitor(site: Site) -> Visitor:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames as fast as they come."""
     monkeypatch.setattr(frames, "FRAME_S", 0.0)
-    monkeypatch.setattr(frames, "LONG_FRAME_S", 0.0)
+    monkeypatch.setattr(frames, "TICK_S", 1e-6)
+    monkeypatch.setattr(frames, "CHAR_S", 0.0)
     monkeypatch.setattr(frames, "FRAME_COST_S", 0.0)
 
 

@@ -25,7 +25,9 @@ class Engine(Protocol):
 
     async def render_text(self, text: str) -> Prompt: ...
 
-    def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]: ...
+    def generate(
+        self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
+    ) -> AsyncGenerator[Delta, None]: ...
 
 
 async def stream_chat(
@@ -129,11 +131,12 @@ def _has_room(prompt: Prompt, max_tokens: int, max_model_len: int | None) -> boo
 
 
 async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
-    reply = Reply()
-    paced = frames(engine.generate(prompt, settings), lambda: pacer.interval_s(len(reply.text)), pacer.woke)
+    reply, ended = Reply(), asyncio.Event()
+    deltas = engine.generate(prompt, settings, ended)
+    paced = frames(deltas, lambda: pacer.interval_s(len(reply.text)), pacer.woke, ended)
     with pacer.stream():
-        async with aclosing(paced) as deltas:
-            async for delta in deltas:
+        async with aclosing(paced) as merged:
+            async for delta in merged:
                 if delta is not None:
                     reply = Reply(reply.text + delta.text, delta.finish_reason)
                 yield reply  # unchanged after a silence, so that a reader who has gone is noticed

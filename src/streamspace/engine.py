@@ -119,9 +119,14 @@ class Engine:
         """Turn raw text into tokens; raises as `LLM.render_text` and EngineNotReady."""
         return await self._ready().render_text(text)
 
-    async def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]:
-        """Yield the answer's text as it comes; closing it aborts. Raises as `LLM.generate` and EngineNotReady."""
-        async with aclosing(self._ready().generate(prompt, settings)) as deltas:
+    async def generate(
+        self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
+    ) -> AsyncGenerator[Delta, None]:
+        """Yield the answer's text as it comes; closing it aborts. Raises as `LLM.generate` and EngineNotReady.
+
+        `ended`, if given, is set when the last delta can be had.
+        """
+        async with aclosing(self._ready().generate(prompt, settings, ended)) as deltas:
             async for delta in deltas:
                 yield delta
 

@@ -7,7 +7,7 @@ frame, and no text is lost.
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -20,6 +20,7 @@ FRAME_COST_S = 0.0001  # of the event loop, for one frame on its way to the sock
 PAGE_SHARE = 0.1  # of one core for the frames of all streams together; the rest is the engine's
 BESIDE_ENGINE_SHARE = 0.015  # the same where the engine computes on these cores, and waits for each other's threads
 LATE_S = 0.005  # a loop that wakes its sleepers later than this has more to do than it can
+MOST_STRETCH = 10.0
 BEAT_S = 0.5  # the longest silence: a reader who has gone is noticed when something is yielded
 
 
@@ -50,17 +51,20 @@ class Pacer:
         """Take note that a sleeper woke so late. While the loop lags, all intervals grow by 1% a sleep."""
         self._late_s += (late_s - self._late_s) / 100
         step = 1.01 if self._late_s > LATE_S else 0.99
-        self.stretch = min(MOST_FRAME_S / FRAME_S, max(1.0, self.stretch * step))
+        self.stretch = min(MOST_STRETCH, max(1.0, self.stretch * step))
 
 
 async def frames(
-    source: AsyncGenerator[T, None], interval_s: Callable[[], float], woke: Callable[[float], None]
+    source: AsyncGenerator[T, None],
+    interval_s: Callable[[], float],
+    woke: Callable[[float], None],
+    ended: asyncio.Event,
 ) -> AsyncGenerator[T | None, None]:
     """Yield the first item of `source` at once and then one an interval; None after BEAT_S without one.
 
-    `woke` is told after each interval how late its end was noticed.
-
-    Closing this closes `source`, also while it waits. An error of `source` is raised after all that came before it.
+    `ended` is set by whoever feeds `source` when its last item can be had, which then does not wait for its time.
+    `woke` is told after each interval how late its end was noticed. Closing this closes `source`, also while it waits.
+    An error of `source` is raised after all that came before it.
     """
     loop = asyncio.get_running_loop()
     pulling: asyncio.Task[T] | None = None
@@ -77,10 +81,11 @@ async def frames(
                 return
             pulling = None
             yield item
-            now_s = loop.time()
-            due_s = math.ceil((now_s + interval_s()) / TICK_S - 1e-6) * TICK_S  # less what floats lose
-            await asyncio.sleep(due_s - now_s)
-            woke(loop.time() - due_s)
+            due_s = math.ceil((loop.time() + interval_s()) / TICK_S - 1e-6) * TICK_S  # less what floats lose
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due_s):
+                    await ended.wait()
+            woke(max(0.0, loop.time() - due_s))
     finally:
         if pulling is not None:
             pulling.cancel()  # raised inside the engine's own generator, which aborts the request

@@ -9,9 +9,10 @@ in `LLM.build`, the sampling in `sampling_params`, the stream in `LLM.generate`;
 """
 
 import argparse
+import asyncio
 import shlex
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -99,11 +100,12 @@ def engine_args(config: Config, folder: Path) -> AsyncEngineArgs:
 
 
 class Counts(StatLoggerBase):
-    """The engine's own counts of running and waiting requests, as of its last step."""
+    """The engine's own counts of running and waiting requests as of its last step, and who waits for an end."""
 
-    def __init__(self, vllm_config: Any = None, engine_index: int = 0) -> None:
+    def __init__(self, ended: Mapping[str, asyncio.Event]) -> None:
         self.running = 0
         self.waiting = 0
+        self._ended = ended  # by request
 
     def record(
         self,
@@ -116,6 +118,9 @@ class Counts(StatLoggerBase):
         if scheduler_stats is not None:
             self.running = scheduler_stats.num_running_reqs
             self.waiting = scheduler_stats.num_waiting_reqs
+        for finished in iteration_stats.finished_requests if iteration_stats else ():
+            if ended := self._ended.get(finished.request_id or ""):
+                ended.set()
 
     def log_engine_initialized(self) -> None:
         """vLLM's hook; there is nothing to log."""
@@ -142,10 +147,10 @@ def sampling_params(settings: Settings) -> SamplingParams:
 class LLM:
     """A running AsyncLLM. Build it in a thread, use it on one event loop, `shutdown` it in a thread."""
 
-    def __init__(self, llm: AsyncLLM, counts: Sequence[Counts]) -> None:
+    def __init__(self, llm: AsyncLLM, counts: Sequence[Counts], in_flight: dict[str, asyncio.Event]) -> None:
         self._llm = llm
         self._counts = counts
-        self._in_flight: set[str] = set()
+        self._in_flight = in_flight  # request → set when it has ended
         self.max_model_len: int = llm.model_config.max_model_len  # tokens: prompt and answer together
         self.defaults = _settings_of(llm)
 
@@ -158,14 +163,15 @@ class LLM:
             RuntimeError: the engine's process failed; its reason stands in the log.
         """
         counts: list[Counts] = []
+        in_flight: dict[str, asyncio.Event] = {}
 
         def logger(vllm_config: Any, engine_index: int = 0) -> Counts:
-            counts.append(Counts(vllm_config, engine_index))
+            counts.append(Counts(in_flight))
             return counts[-1]
 
         if not args.numa_bind:  # which works by starting another program
             engine_utils.get_mp_context = lambda: forkserver.context
-        return cls(AsyncLLM.from_engine_args(args, stat_loggers=[logger]), counts)
+        return cls(AsyncLLM.from_engine_args(args, stat_loggers=[logger]), counts, in_flight)
 
     @property
     def running(self) -> int:
@@ -224,11 +230,13 @@ class LLM:
         (prompt,) = rendered[1] if chat else rendered
         return Prompt(tuple(prompt["prompt_token_ids"]))
 
-    async def generate(self, prompt: Prompt, settings: Settings) -> AsyncGenerator[Delta, None]:
+    async def generate(
+        self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
+    ) -> AsyncGenerator[Delta, None]:
         """Step 4, stream asynchronously: yield the text as it comes; the last delta has a finish reason.
 
-        A consumer that pauses between deltas gets merged ones and loses nothing. Closing the generator aborts the
-        request in the engine.
+        A consumer that pauses between deltas gets merged ones and loses nothing; `ended`, if given, is set when the
+        last one can be had. Closing the generator aborts the request in the engine.
 
         Raises:
             PromptTooLong: no room is left for an answer.
@@ -240,7 +248,7 @@ class LLM:
             raise PromptTooLong(self.max_model_len)
         request_id = f"streamspace-{uuid.uuid4().hex}"
         tokens: Any = {"type": "token", "prompt_token_ids": list(prompt.token_ids)}
-        self._in_flight.add(request_id)
+        self._in_flight[request_id] = ended or asyncio.Event()
         try:
             async with aclosing(self._llm.generate(tokens, sampling_params(settings), request_id)) as outputs:
                 async for output in outputs:
@@ -257,7 +265,7 @@ class LLM:
         except (VLLMValidationError, ValueError) as error:  # vLLM 0.26 refuses with the one or with the other
             raise BadRequest(_sentence(error)) from error
         finally:
-            self._in_flight.discard(request_id)
+            del self._in_flight[request_id]
 
     async def abort_all(self) -> None:
         """End every stream under way with EngineStopped; `shutdown` alone can leave them waiting for ever."""

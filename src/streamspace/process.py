@@ -1,5 +1,6 @@
 """This process and its children: a clean way out, and none that outlives it. Standard library only."""
 
+import atexit
 import gc
 import logging
 import multiprocessing
@@ -55,6 +56,7 @@ def collect_rarely() -> None:
     """
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    atexit.register(gc.unfreeze)  # or the interpreter's own end would leave objects, and nanobind complain of them
 
 
 def exit_with_parent() -> None:
