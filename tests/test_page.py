@@ -32,8 +32,16 @@ def set_up(page: Page, **settings: str) -> None:
 def fill_setting(settings: Locator, name: str, value: str) -> None:
     """Fill the number or the text of the control with this label."""
     control = settings.locator(".block", has=settings.page.get_by_text(name, exact=True)).last
-    control.locator("input[type=number], textarea").first.fill(value)
-    control.locator("input[type=number], textarea").first.press("Tab")
+    field = control.locator("input[type=number], textarea").first
+
+    def stays() -> bool:
+        # Gradio mounts what is in a fold when it is opened, and takes back what a robot types into it at that moment.
+        field.fill(value)
+        field.press("Tab")
+        settings.page.wait_for_timeout(200)
+        return field.input_value() == value
+
+    wait_until(stays, 5, f"{name} = {value!r}")
 
 
 def send(page: Page, text: str) -> None:
