@@ -47,6 +47,7 @@ CSS = """
   background: var(--block-background-fill); }
 #conversation > .column { flex: 1 0 auto; gap: 0; }
 #conversation .block { flex: 0 0 auto; border: none !important; background: none; overflow: visible !important; }
+#chat .placeholder { padding: 0 var(--spacing-xl); }
 #conversation:not(:has(.message)) #chat { flex: 1 0 auto; }
 #conversation:has(#live .message) #chat:not(:has(.message)), #live:not(:has(.message)) { display: none; }
 #conversation:has(#live .message) #chat .message-buttons, #live .icon-button-wrapper.top-panel { visibility: hidden; }
