@@ -395,6 +395,26 @@ def test_an_event_of_gradios_own_is_served_alone(visitor: Visitor) -> None:
     assert completed(list(visitor.stream()))["output"]["data"][1:] == ["question", ""]
 
 
+def test_one_event_more_than_there_may_be_is_refused_and_the_next_one_runs(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MOST_RUNS", 1)
+    visitor.site.engine.script = [Delta("a"), 100.0]
+    visitor.ask()
+    second = Visitor(visitor.site)
+    asked = {"data": [], "fn_index": visitor.site.number("follow"), "session_hash": second.session}
+    status, _, text = second.post("queue/join", json.dumps(asked).encode())
+    assert (status, text) == (503, '{"detail":"1 events are under way: try again in a moment."}')
+    assert not visitor.site.remembers(second.session)
+
+    stream = visitor.stream()
+    assert next(iter(stream))
+    stream.close()
+    wait_until(lambda: not visitor.site.engine.num_running, 2, "the end of the first")
+    visitor.site.engine.script = deltas("answer")
+    assert second.answer()[-1]["msg"] == "close_stream"
+
+
 def test_a_heartbeat_comes_in_a_silence(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT_S", 0.1)
     visitor.site.engine.script = [0.3, *deltas("a")]

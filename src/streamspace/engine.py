@@ -215,9 +215,8 @@ def set_environment(config: Config) -> None:
         wanted |= found
         log.info("On the CPU, vLLM %s", sentence)
         if not config.wants_compilation:
-            wanted["TORCH_COMPILE_DISABLE"] = (
-                "1"  # one function of vLLM's sampler: 4 s, and a C++ compiler, for nothing
-            )
+            # One function of vLLM's sampler: 4 s, and a C++ compiler, for nothing.
+            wanted["TORCH_COMPILE_DISABLE"] = "1"
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 TICK_S = 1 / 60  # frames are due on ticks of a common clock, so that several streams share one wake-up of the loop
 FRAME_S = 0.05  # between two frames: as smooth as reading needs
-CHAR_S = 20e-6  # more for each character before it: a browser draws the whole text again for each frame
+CHAR_S = 15e-6  # more for each character before it: a browser draws the whole text again for each frame
 MOST_FRAME_S = 0.5
 FRAME_COST_S = 0.0001  # of the event loop, for a frame among others; 0.4 ms for one that wakes an idle loop (page_cost)
 PAGE_SHARE = 0.1  # of one core for the frames of all streams together; the rest is the engine's
@@ -29,7 +29,7 @@ class Pacer:
 
     def __init__(self, page_share: float = PAGE_SHARE) -> None:
         self.num_streams = 0
-        self.stretch = 1.0  # of the intervals, by a loop that runs late
+        self._stretch = 1.0  # of the intervals, by a loop that runs late
         self._page_share = page_share
         self._late_s = 0.0  # averaged over the last hundred sleeps or so
 
@@ -45,13 +45,13 @@ class Pacer:
     def interval_s(self, num_chars: int) -> float:
         """Seconds between two frames of a text of this length, at most MOST_FRAME_S."""
         least = max(FRAME_S, num_chars * CHAR_S, self.num_streams * FRAME_COST_S / self._page_share)
-        return min(MOST_FRAME_S, self.stretch * least)
+        return min(MOST_FRAME_S, self._stretch * least)
 
     def woke(self, late_s: float) -> None:
         """Take note that a sleeper woke so late. While the loop lags, all intervals grow by 1% a sleep."""
         self._late_s += (late_s - self._late_s) / 100
         step = 1.01 if self._late_s > LATE_S else 0.99
-        self.stretch = min(MOST_STRETCH, max(1.0, self.stretch * step))
+        self._stretch = min(MOST_STRETCH, max(1.0, self._stretch * step))
 
 
 async def frames(

@@ -25,9 +25,10 @@ from streamspace.ui.style import CSS, THEME
 
 log = logging.getLogger(__name__)
 
-MOST_EVENTS = 512  # that run at once; Gradio's own default of 40 would cap the streams too
+# Of the events that still go through Gradio's queue; the streams have a limit of their own.
+MOST_EVENTS = 512  # that run at once
 MOST_QUEUED = 512
-QUEUE_POLL_S = 0.05
+QUEUE_POLL_S = 0.05  # how often Gradio looks for one that waits
 POLL_S = 0.3  # how often a page that waits for the model looks at its state
 
 
@@ -65,7 +66,6 @@ def build_demo(engine: Engine) -> StreamingBlocks:
         demo.stream(follow, settle)
     demo.max_threads = MOST_EVENTS
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
-    # How often Gradio looks for something to do; what must be quick does not go through its queue.
     demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = QUEUE_POLL_S
     return demo
 

@@ -40,6 +40,7 @@ from streamspace.prompt import clean
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 4  # messages for one reader that may wait to be sent: beyond, frames are merged
+MOST_RUNS = 1024  # handlers at once, of all visitors together; the next one is refused as by Gradio's full queue
 READER_S = 10.0  # how long a handler runs for a visitor who has not begun to read
 HEARTBEAT_S = 15.0  # the longest silence on a connection, as Gradio has it: proxies cut dead ones
 RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}  # options of an event whose handler is served here
@@ -98,6 +99,9 @@ class Streams:
         if event is None:
             await self._demo.app(scope, _replay(body, receive), send)
             return
+        if sum(map(len, self._runs.values())) >= MOST_RUNS:
+            await _respond(send, 503, {"detail": f"{MOST_RUNS} events are under way: try again in a moment."})
+            return
         fn, session, inputs = event
         event_id = uuid.uuid4().hex
         self._messages.setdefault(session, asyncio.Queue())
@@ -106,12 +110,17 @@ class Streams:
         set_task_name(run, session, fn._id, event_id, False)  # by which Gradio's /cancel finds it
         self._runs[session].add(run)
         run.add_done_callback(lambda run: self._forget(session, run))
-        await _respond(send, orjson.dumps({"event_id": event_id}), b"application/json")
+        await _respond(send, 200, {"event_id": event_id})
+
+    @property
+    def _asks_who(self) -> bool:
+        """Whether visitors log in: then who may do what is for Gradio to know."""
+        return self._demo.app.auth is not None or self._demo.app.auth_dependency is not None
 
     def _parse(self, body: bytes) -> tuple[BlockFunction, str, list[Any]] | None:
         """The event that is asked for; None if it is not one of ours, or not what Gradio's clients send."""
-        if self._demo.app.auth is not None or self._demo.app.auth_dependency is not None:
-            return None  # who may ask is for Gradio to know
+        if self._asks_who:
+            return None
         try:
             asked = orjson.loads(body)
             fn, session, inputs = self._demo.fns[asked["fn_index"]], asked["session_hash"], asked["data"]
@@ -178,10 +187,10 @@ class Streams:
         """GET /queue/data: everything for one session, Gradio's messages too, until none of its events is left."""
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
         messages = self._messages.get(session)
-        if messages is None or self._demo.app.auth is not None or self._demo.app.auth_dependency is not None:
+        if messages is None or self._asks_who:
             await self._demo.app(scope, receive, send)
             return
-        await send(_start(b"text/event-stream; charset=utf-8"))
+        await send(_start(200, b"text/event-stream; charset=utf-8"))
         self._readers.add(session)
         leaving = asyncio.create_task(self._when_gone(session, receive))
         try:
@@ -232,8 +241,12 @@ class Streams:
             messages.put_nowait(_CLOSE)  # wakes whoever writes to nobody
 
 
+def _encoded(message: dict[str, Any], ends: str | None) -> _Sent:
+    return _Sent(b"data: " + orjson.dumps(message, default=str) + b"\n\n", ends)
+
+
 def _message(kind: str, event_id: str | None, ends: str | None = None, **content: Any) -> _Sent:
-    return _Sent(b"data: " + orjson.dumps({"msg": kind, "event_id": event_id, **content}, default=str) + b"\n\n", ends)
+    return _encoded({"msg": kind, "event_id": event_id, **content}, ends)
 
 
 _CLOSE = _message("close_stream", None)
@@ -241,8 +254,7 @@ _CLOSE = _message("close_stream", None)
 
 def _gradios(message: Any) -> _Sent:
     """A message that Gradio's own queue made."""
-    data = b"data: " + orjson.dumps(message.model_dump(), default=str) + b"\n\n"
-    return _Sent(data, message.event_id if isinstance(message, ProcessCompletedMessage) else None)
+    return _encoded(message.model_dump(), message.event_id if isinstance(message, ProcessCompletedMessage) else None)
 
 
 async def _read(receive: Receive) -> bytes:
@@ -274,11 +286,11 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _start(content_type: bytes) -> Message:
+def _start(status: int, content_type: bytes) -> Message:
     headers = [(b"content-type", content_type), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
-    return {"type": "http.response.start", "status": 200, "headers": headers}
+    return {"type": "http.response.start", "status": status, "headers": headers}
 
 
-async def _respond(send: Send, body: bytes, content_type: bytes) -> None:
-    await send(_start(content_type))
-    await send({"type": "http.response.body", "body": body})
+async def _respond(send: Send, status: int, content: dict[str, Any]) -> None:
+    await send(_start(status, b"application/json"))
+    await send({"type": "http.response.body", "body": orjson.dumps(content)})
