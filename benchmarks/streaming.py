@@ -1,7 +1,7 @@
 """Streaming at engine speed: the bare engine, this page, a page with one yield a token, vLLM's OpenAI server.
 
-python -m benchmarks.streaming cpu                       the bundled model on a CPU, about 6 minutes
-python -m benchmarks.streaming gpu --model FOLDER ...    any model on a GPU, about 8 minutes; vLLM's flags pass through
+python -m benchmarks.streaming cpu                       the bundled model on a CPU, about 7 minutes
+python -m benchmarks.streaming gpu --model FOLDER ...    any model on a GPU; vLLM's flags pass through
 
 One run, one engine, one machine; visitors are real HTTP clients in processes of their own (benchmarks/visitors.py), the
 sides are in benchmarks/sides.py. Prints a table, and writes all of it as JSON and as a plot (--out FOLDER).
