@@ -4,7 +4,8 @@ python -m benchmarks.streaming cpu                       the bundled model on a 
 python -m benchmarks.streaming gpu --model FOLDER ...    any model on a GPU; vLLM's flags pass through
 
 One run, one engine, one machine; visitors are real HTTP clients in processes of their own (benchmarks/visitors.py), the
-sides are in benchmarks/sides.py. Prints a table, and writes all of it as JSON and as a plot (--out FOLDER).
+sides are in benchmarks/sides.py. Prints a table and writes all of it as JSON (--out FOLDER), which benchmarks/plot.py
+draws.
 """
 
 import argparse

@@ -44,9 +44,10 @@ CSS = """
    unless the reader scrolls away. */
 #conversation { flex-direction: column-reverse; flex-wrap: nowrap; height: 60vh; overflow-y: auto;
   border: var(--block-border-width) solid var(--border-color-primary); border-radius: var(--block-radius);
-  background: var(--block-background-fill); }
+  background: var(--background-fill-primary); }
 #conversation > .column { flex: 1 0 auto; gap: 0; }
 #conversation .block { flex: 0 0 auto; border: none !important; background: none; overflow: visible !important; }
+#conversation .bubble-wrap { background: none; }
 #chat .placeholder { padding: 0 var(--spacing-xl); }
 #conversation:not(:has(.message)) #chat { flex: 1 0 auto; }
 #conversation:has(#live .message) #chat:not(:has(.message)), #live:not(:has(.message)) { display: none; }
