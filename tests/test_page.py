@@ -253,7 +253,7 @@ def begin_and_end(page: Page, text: str) -> None:
 
 
 def test_a_turn_under_way_is_live_and_joins_the_settled_chat_when_it_ends(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), 1.0, Delta(" and done", "stop")])
+    engine = FakePageEngine([Delta("so far"), 3.0, Delta(" and done", "stop")])
     with served(engine) as url:
         page = new_page(url)
         begin(page, "Hello", "so far")

@@ -140,6 +140,12 @@ def site(the_site: Site) -> Iterator[Site]:
     wait_until(lambda: not the_site.engine.num_running, 2, "the end of all runs")
 
 
+@pytest.fixture(autouse=True)
+def prompt_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams that close with their last event, so that no test waits for it."""
+    monkeypatch.setattr(streams, "LINGER_S", 0.01)
+
+
 @pytest.fixture
 def visitor(site: Site) -> Visitor:
     return Visitor(site)
@@ -421,6 +427,18 @@ def test_a_heartbeat_comes_in_a_silence(visitor: Visitor, monkeypatch: pytest.Mo
     messages = visitor.answer()
     assert "heartbeat" in kinds(messages)
     assert text_of(completed(messages)["output"]["data"][2]) == "a"
+
+
+def test_a_stream_waits_for_the_next_event_before_it_closes(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LINGER_S", 0.5)
+    visitor.site.engine.script = deltas("a")
+    visitor.ask()
+    messages = iter(visitor.stream())
+    seen = [next(message for message in messages if message["msg"] == "process_completed")]
+    second = visitor.complete()
+    seen += messages
+    assert completed(seen, second)["output"]["data"] == ["a"] and kinds(seen).count("close_stream") == 1
+    assert not visitor.site.remembers(visitor.session)
 
 
 def test_a_stream_of_an_unknown_session_is_answered_as_gradio_does_it(visitor: Visitor) -> None:

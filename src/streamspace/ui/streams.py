@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 4  # messages for one reader that may wait to be sent: beyond, frames are merged
 MOST_RUNS = 1024  # handlers at once, of all visitors together; the next one is refused as by Gradio's full queue
 READER_S = 10.0  # how long a handler runs for a visitor who has not begun to read
+LINGER_S = 2.0  # how long a stream stays open with nothing under way: see `Streams._next`
 HEARTBEAT_S = 15.0  # the longest silence on a connection, as Gradio has it: proxies cut dead ones
 RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}  # options of an event whose handler is served here
 KEEP: dict[str, Any] = {"__type__": "update"}  # the value of an output that stays in the browser as it is
@@ -203,22 +204,29 @@ class Streams:
             leaving.cancel()
 
     async def _next(self, session: str, messages: asyncio.Queue[Any]) -> tuple[bytes, bool]:
-        """All that waits, at least one message; and whether it was the last."""
+        """All that waits, at least one message; and whether it was the last.
+
+        A stream does not close with its last event, when the next one is often on its way: a browser that reads of the
+        close after the next event's id takes the old stream for that event's and waits for ever, and one that reads of
+        it before a second event's id asks for a stream that has nothing more to say.
+        """
         waiting = []
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HEARTBEAT_S):
+            async with asyncio.timeout(HEARTBEAT_S if self._left(session) else LINGER_S):
                 waiting.append(await messages.get())
         while not messages.empty():
             waiting.append(messages.get_nowait())
-        if not waiting:
-            return _message("heartbeat", None).data, False
-        ready = [message if isinstance(message, _Sent) else _gradios(message) for message in waiting]
-        left = self._queue.pending_event_ids_session.get(session, set())
-        left -= {message.ends for message in ready}
-        is_over = not left and any(message.ends for message in ready)
-        if is_over:
+        if not waiting and not self._left(session):
             self._drop(session)
-        return b"".join(message.data for message in [*ready, *([_CLOSE] if is_over else [])]), is_over
+            return _CLOSE.data, True
+        ready = [message if isinstance(message, _Sent) else _gradios(message) for message in waiting]
+        for message in ready:
+            self._left(session).discard(message.ends)
+        return b"".join(message.data for message in ready or [_message("heartbeat", None)]), False
+
+    def _left(self, session: str) -> set[Any]:
+        """The ids of its events whose end has not been sent."""
+        return self._queue.pending_event_ids_session.get(session, set())
 
     async def _when_gone(self, session: str, receive: Receive) -> None:
         """Once the reader has gone, end all that runs for it."""
