@@ -65,10 +65,15 @@ def time_bare(model: str) -> float:
     return took
 
 
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
 def time_app(model: str) -> tuple[float, float]:
     """Seconds from the start of `python app.py` until the page answers, and until the model is ready."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     began = time.monotonic()
     with subprocess.Popen([sys.executable, str(ROOT / "app.py"), "--model", model, "--port", str(port)]) as process:
         page_s = None

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.engine import Engine
 from streamspace.messages import Settings
-from streamspace.server import build_app
+from streamspace.server import Server, build_app
 from streamspace.ui import build_demo
 from tests.support import Running, free_port, wait_until
 
@@ -32,7 +32,7 @@ def running() -> Iterator[Running]:
     engine = Engine(load_config(environ={"MODEL_ID": str(BUNDLED_MODEL)}))
     app = build_app(engine, build_demo(engine))
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
+    server = Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1), engine)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve()), name="server")
     thread.start()

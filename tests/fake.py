@@ -13,6 +13,7 @@ class FakeEngine:
 
     def __init__(self, script: Sequence[Delta | Exception | float] = (), max_model_len: int = 100) -> None:
         self.script = script
+        self.status = Status("ready", "Ready")
         self.max_model_len = max_model_len
         self.conversations: list[tuple[Message, ...]] = []
         self.num_started = 0
@@ -56,13 +57,20 @@ class FakePageEngine(FakeEngine):
     def __init__(self, script: Sequence[Delta | Exception | float] = (), status: Status | None = None) -> None:
         super().__init__(script, max_model_len=1000)
         self.config = load_config((), {"MODEL_ID": str(BUNDLED_MODEL)})
-        self.status = status or Status("ready", "Ready")
+        self.status = status or self.status
+        self.is_stopping = False
+        self.retry_key = "key"
+        self.num_retries = 0
         self.defaults = Settings()
         self.running = self.waiting = 0
 
     def start(self) -> None: ...
 
-    async def stop(self) -> None: ...
+    def retry(self) -> None:
+        self.num_retries += 1
+
+    async def stop(self) -> None:
+        self.is_stopping = True
 
 
 def deltas(text: str, finish_reason: str = "stop") -> list[Delta]:

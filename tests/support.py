@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from streamspace.engine import Engine
-from streamspace.server import build_app
+from streamspace.server import Server, build_app
 from streamspace.ui import StreamingBlocks, build_demo
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def served(engine: Any, demo: StreamingBlocks | None = None) -> Iterator[str]:
     port = free_port()
     config = uvicorn.Config(build_app(engine, demo or build_demo(engine)), port=port, log_level="warning")
     config.timeout_graceful_shutdown = 1
-    server = uvicorn.Server(config)
+    server = Server(config, engine)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="scripted")
     thread.start()
     try:

@@ -7,9 +7,9 @@ from contextlib import aclosing
 import pytest
 
 from streamspace.chat import fit, stream_at_once, stream_chat, stream_completion, stream_in_sequence
-from streamspace.errors import EngineStopped, PromptTooLong
+from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import Pacer
-from streamspace.messages import Delta, Message, Reply, Settings
+from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Status
 from tests.fake import FakeEngine, deltas
 
 HELLO = (Message("user", "hello"),)
@@ -150,3 +150,69 @@ def test_an_error_of_one_prompt_aborts_the_others() -> None:
 def test_a_completion_gets_the_raw_text() -> None:
     replies = asyncio.run(collect(stream_completion(FakeEngine(deltas("on")), "go", Settings(), Pacer())))
     assert replies[-1] == Reply("on", "stop")
+
+
+class BreakingEngine(FakeEngine):
+    """Breaks in its first lives, each of which has a script of its own, and takes a moment to come back."""
+
+    def __init__(self, *lives: Sequence[Delta | Exception | float]) -> None:
+        super().__init__(lives[0])
+        self._lives = list(lives)
+
+    async def generate(
+        self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
+    ) -> AsyncGenerator[Delta, None]:
+        if self.status.stage != "ready":
+            raise EngineRestarting
+        self.script = self._lives.pop(0)
+        try:
+            async with aclosing(super().generate(prompt, settings, ended)) as stream:
+                async for delta in stream:
+                    yield delta
+        except EngineStopped:
+            self.status = Status("restarting", "Back in a moment")
+            asyncio.get_running_loop().call_later(0.7, self._come_back)
+            raise
+
+    def _come_back(self) -> None:
+        self.status = Status("ready", "Ready")
+
+
+def test_a_request_without_text_waits_for_the_engine_and_is_answered() -> None:
+    replies = chat(BreakingEngine([0.1, EngineStopped()], deltas("hel|lo")))
+    assert [reply.is_held_up for reply in replies] == [False, True, True, False, False, False]
+    assert replies[-1] == Reply("hello", "stop")
+
+
+def test_a_question_asked_while_the_engine_is_away_waits_too() -> None:
+    engine = BreakingEngine(deltas("hello"))
+
+    async def ask() -> list[Reply]:
+        engine.status = Status("restarting", "Back in a moment")
+        asyncio.get_running_loop().call_later(0.2, engine._come_back)
+        return await collect(stream_completion(engine, "Hi", Settings(), Pacer()))
+
+    assert asyncio.run(ask()) == [Reply(is_held_up=True), Reply("hello", "stop")]
+
+
+def test_an_answer_that_began_is_not_begun_again() -> None:
+    engine = BreakingEngine([Delta("so far"), EngineStopped()], deltas("again"))
+    with pytest.raises(EngineStopped):
+        chat(engine)
+    assert engine.num_started == 1
+
+
+def test_a_request_that_breaks_the_engine_each_time_is_given_up() -> None:
+    engine = BreakingEngine(*[[EngineStopped()]] * 5)
+    with pytest.raises(EngineStopped):
+        chat(engine)
+    assert engine.num_started == 3
+
+
+def test_a_conversation_that_ends_in_an_answer_keeps_its_last_question() -> None:
+    engine = FakeEngine(deltas(" more"), max_model_len=22)
+    told = (Message("user", "a " * 9), Message("assistant", "b"), Message("user", "c"), Message("assistant", "d " * 9))
+    assert chat(engine, told)[-1] == Reply(" more", "stop", num_left_out=2)
+    assert engine.conversations[-1] == told[2:]
+    with pytest.raises(PromptTooLong):
+        chat(FakeEngine(max_model_len=5), told)

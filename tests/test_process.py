@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,23 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a program of ours; whatever of it is left at the end is killed."""
+    with programs() as run:
+        yield run
+
+
+@contextmanager
+def programs() -> Iterator[Start]:
+    """Starts a program of ours, which writes to pipes or to `log`; whatever of it is left at the end is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str, **environ: str) -> subprocess.Popen[str]:
+    def run(*arguments: str, log: Any = subprocess.PIPE, **environ: str) -> subprocess.Popen[str]:
         started.append(
             subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=ROOT,
                 env={**ENVIRON, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", **environ},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
                 text=True,
                 start_new_session=True,  # a process group of its own, as a terminal gives it one
             )

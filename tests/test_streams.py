@@ -408,7 +408,11 @@ def test_one_event_more_than_there_may_be_is_refused_and_the_next_one_runs(
     visitor.site.engine.script = [Delta("a"), 100.0]
     visitor.ask()
     second = Visitor(visitor.site)
-    asked = {"data": [], "fn_index": visitor.site.number("follow"), "session_hash": second.session}
+    asked = {
+        "data": ["p", 1, 1, 1, 0, 0, 1, None, ""],
+        "fn_index": visitor.site.number("run"),
+        "session_hash": second.session,
+    }
     status, _, text = second.post("queue/join", json.dumps(asked).encode())
     assert (status, text) == (503, '{"detail":"1 events are under way: try again in a moment."}')
     assert not visitor.site.remembers(second.session)

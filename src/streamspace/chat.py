@@ -4,19 +4,24 @@ It knows the engine only as a protocol, and neither vLLM nor Gradio.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
-from streamspace.errors import PromptTooLong
-from streamspace.frames import Pacer, frames
-from streamspace.messages import Delta, Message, Prompt, Reply, Settings
+from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong
+from streamspace.frames import BEAT_S, Pacer, frames
+from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Status
 from streamspace.prompt import clean, without_oldest
+
+MOST_RESTARTS = 2  # that a request without any text waits for: one that itself breaks the engine must not go on
 
 
 class Engine(Protocol):
     """What this room needs of an engine; `streamspace.engine.Engine` is one."""
+
+    @property
+    def status(self) -> Status: ...
 
     @property
     def max_model_len(self) -> int | None: ...
@@ -35,25 +40,38 @@ async def stream_chat(
 ) -> AsyncGenerator[Reply, None]:
     """Yield the answer to a conversation so far, once a frame; the last one has a finish reason.
 
-    The first one, still without text, says that the conversation fits and goes to the engine.
-    Where the context is too small, the oldest turns are left out, and every Reply says how many messages that were.
-    Closing this aborts the request in the engine.
+    A conversation that ends in an answer gets more of that answer. The first Reply, still without text, says that the
+    conversation fits and goes to the engine. Where the context is too small, the oldest turns are left out, and every
+    Reply says how many messages that were. While the engine is being restarted the request waits for it, unless text
+    of it came before. Closing this aborts the request in the engine.
 
     Raises:
         EngineNotReady, PromptTooLong, BadRequest: before any text.
         EngineStopped, RequestFailed: at any time; the text that came stands.
     """
-    prompt, num_left_out = await fit(engine, messages, settings.max_tokens)
-    yield Reply(num_left_out=num_left_out)
-    async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
+
+    async def attempt() -> AsyncGenerator[Reply, None]:
+        prompt, num_left_out = await fit(engine, messages, settings.max_tokens)
+        yield Reply(num_left_out=num_left_out)
+        async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
+            async for reply in replies:
+                yield replace(reply, num_left_out=num_left_out)
+
+    async with aclosing(_patiently(engine, attempt)) as replies:
         async for reply in replies:
-            yield replace(reply, num_left_out=num_left_out)
+            yield reply
 
 
 async def stream_completion(engine: Engine, text: str, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
     """Yield the continuation of a raw text so far, once a frame; otherwise as `stream_chat`."""
-    prompt = await engine.render_text(clean(text))
-    async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
+
+    async def attempt() -> AsyncGenerator[Reply, None]:
+        prompt = await engine.render_text(clean(text))
+        async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
+            async for reply in replies:
+                yield reply
+
+    async with aclosing(_patiently(engine, attempt)) as replies:
         async for reply in replies:
             yield reply
 
@@ -128,6 +146,23 @@ async def fit(engine: Engine, messages: Sequence[Message], max_tokens: int) -> t
 
 def _has_room(prompt: Prompt, max_tokens: int, max_model_len: int | None) -> bool:
     return max_model_len is None or len(prompt.token_ids) + min(max_tokens, max_model_len // 2) <= max_model_len
+
+
+async def _patiently(engine: Engine, attempt: Callable[[], AsyncGenerator[Reply, None]]) -> AsyncGenerator[Reply, None]:
+    """Yield what an attempt at an answer yields; begin anew if the engine breaks before the first text."""
+    for num_left in reversed(range(MOST_RESTARTS + 1)):
+        reply = Reply()
+        try:
+            async with aclosing(attempt()) as replies:
+                async for reply in replies:
+                    yield reply
+            return
+        except (EngineRestarting, EngineStopped):
+            if reply.text or not num_left:
+                raise
+        while engine.status.stage == "restarting":
+            yield Reply(is_held_up=True)
+            await asyncio.sleep(BEAT_S)
 
 
 async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:

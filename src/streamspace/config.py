@@ -64,6 +64,10 @@ class Config:
     max_tokens: int = _option(
         "MAX_TOKENS", "--max-tokens", "most tokens that one answer may have", _whole_number(1, 1_000_000)
     )
+    hang_timeout: int = _option(
+        "HANG_TIMEOUT", "--hang-timeout", "seconds that the engine may take for one step; then it is restarted",
+        _whole_number(1, 86_400),
+    )  # fmt: skip
     host: str = _option("GRADIO_SERVER_NAME", "--host", "address to listen on; 0.0.0.0 is every address")
     port: int = _option("GRADIO_SERVER_PORT", "--port", "port to listen on", _whole_number(1, 65535))
     share: bool = _option("GRADIO_SHARE", "--share", "also open a temporary public link", _switch)
@@ -115,6 +119,7 @@ def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
         "hf_token": None,
         "system_prompt": "",
         "max_tokens": 2048,
+        "hang_timeout": 60 if has_gpu(environ) else 300,  # on a CPU, a whole prompt is one step
         "host": "0.0.0.0" if environ.get("SPACE_ID") else "127.0.0.1",
         "port": 7860,
         "share": False,

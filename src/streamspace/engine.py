@@ -1,7 +1,8 @@
 """The holder of the engine: empty when made, it loads the model in a thread, tells its state, streams, and shuts down.
 
 It lives at module level in app.py, is started by the server on its event loop and serves every visitor on that loop.
-The AsyncLLM inside is built by `streamspace.llm`, which is imported in the loading thread, after the page is up.
+The AsyncLLM inside is built by `streamspace.llm`, which is imported in the engine's own thread, after the page is up.
+That thread then watches it, and builds another when it dies or hangs; when to do so is `streamspace.healing`'s.
 """
 
 import asyncio
@@ -9,11 +10,15 @@ import atexit
 import logging
 import multiprocessing
 import os
+import re
+import secrets
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -22,9 +27,10 @@ from typing import TYPE_CHECKING
 from streamspace import forkserver, hardware
 from streamspace.config import Config
 from streamspace.download import Progress, fetch_model
-from streamspace.errors import EngineNotReady, StreamSpaceError
+from streamspace.errors import EngineError, EngineNotReady, EngineRestarting, EngineStopped, StreamSpaceError
+from streamspace.healing import Failures, Watchdog
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
-from streamspace.process import collect_rarely
+from streamspace.process import collect_all, collect_rarely
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
     from streamspace.llm import LLM
@@ -32,7 +38,23 @@ if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page
 log = logging.getLogger(__name__)
 
 NUM_STEPS = 4  # on the way to ready: files, vLLM, weights, warm-up
-BUILD_STOP_S = 5.0  # how long a build that was told to stop may take to notice
+STOP_S = 8.0  # how long the engine's thread may take to end, 5 of them for vLLM's own shutdown
+WATCH_S = 0.2  # how often the engine is looked at; a stream that breaks off has it looked at sooner
+NUM_WARM_UPS = 1  # answers that a fresh engine gives to nobody
+WARM_UP_S = 300.0  # how long a fresh engine may take over its first answer, compilation included
+RELEASE_S = 2.0  # how long the streams of a broken engine may take to end
+SOCKETS = "streamspace-"  # how the folder is called that an engine's sockets are in
+MOST_WORDS = 300  # characters of vLLM's own words
+
+
+@dataclass(frozen=True)
+class _Life:
+    """How one engine ended."""
+
+    cause: str  # a sentence, for everybody
+    may_heal: bool
+    lived_s: float = 0.0  # since it was ready
+    num_answers: int = 0
 
 
 class Engine:
@@ -46,38 +68,50 @@ class Engine:
         self.config = config
         self._status = Status("loading", "Starting", 0, NUM_STEPS)
         self._llm: LLM | None = None
+        self._max_model_len: int | None = None
+        self._defaults = Settings(max_tokens=1024, seed=None)
         self._stopping = threading.Event()
-        self._loader: threading.Thread | None = None
+        self._look = threading.Event()  # set when the engine's thread has something to look at
+        self._again = threading.Event()  # set when an engine that was given up is to be tried once more
+        self._folder: Path | None = None  # with the model's files, once they are there
+        self._thread: threading.Thread | None = None
+        self._pids: set[int] = set()  # of the engine that is, or was last
         self._others: set[BaseProcess] = set()  # processes that are not this engine's
+        self.retry_key = secrets.token_urlsafe(16)  # by which the log's reader may have `retry` called
+        self.restarts = 0  # engines built after the first one
 
     @property
     def status(self) -> Status:
         """What the engine is doing now."""
-        if self._llm is not None and self._llm.is_dead and self._status.stage == "ready":
-            return Status(
-                "failed", "The engine has died; the log has the reason, and a restart of the app brings it back."
-            )
-        return self._status
+        llm = self._llm  # once: the engine's thread may take it away at any time
+        return _RESTARTING if self._status.stage == "ready" and llm and llm.is_dead else self._status
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
 
     @property
     def running(self) -> int:
         """Requests being worked on, by the engine's own count."""
-        return self._llm.running if self._llm else 0
+        llm = self._llm
+        return llm.running if llm else 0
 
     @property
     def waiting(self) -> int:
         """Requests waiting in the engine's queue, by its own count."""
-        return self._llm.waiting if self._llm else 0
+        llm = self._llm
+        return llm.waiting if llm else 0
 
     @property
     def max_model_len(self) -> int | None:
-        """Tokens that the context holds, prompt and answer together; None before the engine is ready."""
-        return self._llm.max_model_len if self._llm else None
+        """Tokens that the context holds, prompt and answer together; None before the engine is first ready."""
+        return self._max_model_len
 
     @property
     def defaults(self) -> Settings:
-        """The sampling parameters that suit the model; a guess before the engine is ready."""
-        return self._llm.defaults if self._llm else Settings(max_tokens=1024, seed=None)
+        """The sampling parameters that suit the model; a guess before the engine is first ready."""
+        return self._defaults
 
     def check_flags(self) -> None:
         """Have vLLM check its own flags, if any was given; that takes the 5 to 10 seconds of its import.
@@ -97,19 +131,21 @@ class Engine:
         self._others = set(multiprocessing.active_children())
         loop = asyncio.get_running_loop()
         # A daemon: an import of vLLM cannot be interrupted, and the process must be able to leave in the middle of it.
-        self._loader = threading.Thread(target=self._load, args=(loop,), name="engine-loader", daemon=True)
-        self._loader.start()
+        self._thread = threading.Thread(target=self._run, args=(loop,), name="engine", daemon=True)
+        self._thread.start()
+
+    def retry(self) -> None:
+        """Try once more to build an engine that was given up; nothing happens in any other state."""
+        if self.status.stage == "failed":
+            self._again.set()
 
     async def stop(self) -> None:
         """Abort what runs and stop the engine's processes; also while it loads, and when it never started."""
-        self._stopping.set()
         self._status = Status("failed", "The app is shutting down.")
-        llm, self._llm = self._llm, None
-        if llm is not None:
-            await llm.abort_all()
-            await asyncio.to_thread(llm.shutdown)
-        elif self._loader is not None:
-            await asyncio.to_thread(self._stop_loading)
+        for event in (self._stopping, self._look, self._again):
+            event.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._join, self._thread)
 
     async def render_chat(self, messages: Sequence[Message]) -> Prompt:
         """Put a conversation through the model's chat template; raises as `LLM.render_chat` and EngineNotReady."""
@@ -126,15 +162,21 @@ class Engine:
 
         `ended`, if given, is set when the last delta can be had.
         """
-        async with aclosing(self._ready().generate(prompt, settings, ended)) as deltas:
-            async for delta in deltas:
-                yield delta
+        try:
+            async with aclosing(self._ready().generate(prompt, settings, ended)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        except EngineStopped:
+            self._look.set()
+            raise
 
     def _ready(self) -> "LLM":
-        status = self.status
-        if self._llm is None or status.stage != "ready":
+        status, llm = self.status, self._llm
+        if status.stage == "restarting":
+            raise EngineRestarting
+        if status.stage != "ready" or llm is None:
             raise EngineNotReady(status.detail)
-        return self._llm
+        return llm
 
     def _tell(self, status: Status) -> None:
         if not self._stopping.is_set():
@@ -142,35 +184,100 @@ class Engine:
                 log.info("%s", status.detail)
             self._status = status
 
-    def _load(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Runs in the loading thread: files → vLLM → weights → warm-up → ready."""
-        try:
-            if problem := hardware.problem(os.environ, None, None):
-                self._tell(Status("failed", problem))
-                return
-            forkserver.start()
-            folder = self._fetch()
-            self._tell(Status("loading", "Starting vLLM", 1, NUM_STEPS))
-            from streamspace import llm
+    def _tell_step(self, number: int, words: str) -> None:
+        """A step on the way to ready, in other words where it is not the first way."""
+        if self._max_model_len is None:
+            self._tell(Status("loading", words, number, NUM_STEPS))
+        else:
+            self._tell(
+                replace(_RESTARTING, detail=f"{_RESTARTING.detail}: {words[0].lower() + words[1:]}", done=number)
+            )
 
-            if problem := hardware.problem(os.environ, llm.CUDA_VERSION, hardware.driver_cuda_version()):
-                self._tell(Status("failed", problem))
-                return
-            args = llm.engine_args(self.config, folder)
-            self._tell(Status("loading", "Loading the weights", 2, NUM_STEPS))
-            built = llm.LLM.build(args)
-            self._llm = built
-            self._tell(Status("loading", "Warming up", 3, NUM_STEPS))
-            asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result()
-            collect_rarely()
-            self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The engine's thread, from start to stop: one engine after another, until there were too many failures."""
+        failures = Failures()
+        while not self._stopping.is_set():
+            life = self._live(loop)
+            failures = failures.after(life.lived_s, life.num_answers)
+            if not life.may_heal or failures.are_too_many:
+                self._tell(Status("failed", life.cause))
+                if not self._stopping.is_set():
+                    log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.retry_key)
+                self._drop(loop)
+                self._again.wait()
+                self._again.clear()
+                failures = Failures()
+            elif not self._stopping.is_set():
+                self._tell_step(0, "Waiting for the next attempt" if failures.pause_s else "Beginning again")
+                log.warning("%s It is built again in %g s.", life.cause, failures.pause_s)
+                self._drop(loop)
+                self._stopping.wait(failures.pause_s)
+        self._drop(loop)
+
+    def _live(self, loop: asyncio.AbstractEventLoop) -> "_Life":
+        """Load an engine and watch it to its end."""
+        try:
+            llm = self._load(loop)
         except StreamSpaceError as error:
-            self._tell(Status("failed", str(error)))
+            return _Life(str(error), may_heal=isinstance(error, EngineStopped))
         except Exception as error:
-            # Whatever vLLM raises while it starts; the operator gets all of it in the log, the visitor no path of ours.
             if not self._stopping.is_set():
                 log.exception("The engine did not start")
-            self._tell(Status("failed", _reason(error, self.config)))
+            # What vLLM refuses it will refuse again; a process that broke may not break again.
+            return _Life(_reason(error, self.config), may_heal=isinstance(error, RuntimeError | OSError))
+        ready_s = time.monotonic()
+        cause = self._watch(llm)
+        return _Life(cause, may_heal=True, lived_s=time.monotonic() - ready_s, num_answers=llm.finished - NUM_WARM_UPS)
+
+    def _load(self, loop: asyncio.AbstractEventLoop) -> "LLM":
+        """Files → vLLM → weights → warm-up → ready; raises whatever stands in the way."""
+        if problem := hardware.problem(os.environ, None, None):
+            raise EngineError(problem)
+        forkserver.start()
+        self._folder = folder = self._folder or self._fetch()  # once is enough, whatever becomes of the network
+        self._tell_step(1, "Starting vLLM")
+        from streamspace import llm
+
+        if problem := hardware.problem(os.environ, llm.CUDA_VERSION, hardware.driver_cuda_version()):
+            raise EngineError(problem)
+        args = llm.engine_args(self.config, folder)
+        self._tell_step(2, "Loading the weights")
+        built = self._llm = llm.LLM.build(args)
+        self._pids = {child.pid for child in self._children() if child.pid}
+        self._tell_step(3, "Warming up")
+        asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result(WARM_UP_S)
+        self.restarts += self._max_model_len is not None
+        self._max_model_len, self._defaults = built.max_model_len, built.defaults
+        collect_rarely()
+        self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
+        return built
+
+    def _watch(self, llm: "LLM") -> str:
+        """Returns once the engine has died, hangs or is to stop; says why."""
+        watchdog = Watchdog(self.config.hang_timeout, time.monotonic())
+        while not self._stopping.is_set():
+            if llm.is_dead:
+                return f"The engine's process has died{_after(forkserver.last_words(), self.config)}."
+            if watchdog.is_hung(time.monotonic(), llm.unfinished, llm.last_step_s):
+                return f"The engine hung: it had work and made no step for {watchdog.deadline_s:g} s."
+            self._look.wait(WATCH_S)
+            self._look.clear()
+        return ""
+
+    def _drop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End what is left of the engine: its streams, its processes, and its memory."""
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        releasing = asyncio.run_coroutine_threadsafe(llm.abort_all(), loop)
+        try:  # first, for `shutdown` alone can leave the streams of a hung engine waiting for ever
+            releasing.result(RELEASE_S)
+        except Exception as error:  # whatever a dead engine's client raises; its streams have ended by themselves
+            log.debug("Nothing left to abort: %r", error)
+        llm.shutdown(at_once=not self._stopping.is_set())
+        del llm, releasing
+        collect_all()
+        _sweep(self._pids)
 
     def _fetch(self) -> Path:
         name = self.config.model_name
@@ -187,18 +294,24 @@ class Engine:
             cancelled=self._stopping,
         )
 
-    def _stop_loading(self) -> None:
-        """End a build under way: without its process, vLLM's constructor raises, and the thread ends."""
-        assert self._loader is not None
-        for child in set(multiprocessing.active_children()) - self._others:
-            child.terminate()
-        self._loader.join(BUILD_STOP_S)
+    def _join(self, thread: threading.Thread) -> None:
+        """End a build under way (without its process, vLLM's constructor raises), then wait for the thread."""
+        if self._llm is None:
+            for child in self._children():
+                child.terminate()
+        thread.join(STOP_S)
+
+    def _children(self) -> set[BaseProcess]:
+        return set(multiprocessing.active_children()) - self._others
+
+
+_RESTARTING = Status("restarting", "The engine has broken down and is being restarted", 0, NUM_STEPS)
 
 
 @cache
 def set_environment(config: Config) -> None:
     """Set what vLLM and PyTorch read from the environment when they are imported; the operator's own values stay."""
-    sockets = tempfile.mkdtemp(prefix="streamspace-")  # each engine leaves some there, elsewhere in the system's folder
+    sockets = tempfile.mkdtemp(prefix=SOCKETS)  # each engine leaves some there, elsewhere in the system's folder
     atexit.register(shutil.rmtree, sockets, ignore_errors=True)
     wanted = {
         "VLLM_RPC_BASE_PATH": sockets,
@@ -221,9 +334,28 @@ def set_environment(config: Config) -> None:
         os.environ.setdefault(name, value)
 
 
+def _sweep(pids: set[int]) -> None:
+    """Remove what engines leave on the disk and in shared memory when they cannot clean up themselves."""
+    folder = Path(os.environ["VLLM_RPC_BASE_PATH"])
+    left = [*folder.iterdir()] if folder.name.startswith(SOCKETS) and folder.is_dir() else []
+    for path in [*left, *(Path(f"/dev/shm/__KMP_REGISTERED_LIB_{pid}_{os.getuid()}") for pid in pids)]:
+        path.unlink(missing_ok=True)
+
+
 def _reason(error: Exception, config: Config) -> str:
-    """One sentence for the page, without the model's folder in it."""
+    """One sentence for the page about a start that failed."""
+    if isinstance(error, TimeoutError):
+        return f"vLLM could not start {config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if len(first) > 300 or "Engine core initialization failed" in first:
-        first = "the engine's process failed"
-    return f"vLLM could not start {config.model_name}: {first.replace(config.model, config.model_name)} (see the log)."
+    if "Engine core initialization failed" in first:
+        return f"vLLM could not start {config.model_name}: its process failed{_after(forkserver.last_words(), config)}."
+    return f"vLLM could not start {config.model_name}{_after(first, config)}."
+
+
+def _after(words: str, config: Config) -> str:
+    """What to say after a failure: its words, without the server's folders, and where to look for more."""
+    words = " ".join(words.replace(config.model, config.model_name).split())
+    words = re.sub(r"(?<![\w:/])/(?:[^\s/:'\"]+/)+", "", words).rstrip(".")
+    if len(words) > MOST_WORDS:
+        words = words[:MOST_WORDS] + "…"
+    return f": {words} (the log has more)" if words else " (the log may say why)"

@@ -26,6 +26,7 @@ no secret, so that it may be shown to anybody.
         ├── BadRequest       a value that is not allowed
         ├── PromptTooLong    the prompt does not fit into the context
         ├── EngineNotReady   loading, failed or stopping
+        │   └── EngineRestarting   it broke and will be back
         ├── EngineStopped    the engine went away in the middle
         └── RequestFailed    the engine gave up on this request
 """
@@ -216,6 +217,13 @@ class EngineNotReady(ChatError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"The model is not ready: {detail}")
+
+
+class EngineRestarting(EngineNotReady):
+    """The engine broke and is being built again; whoever asks can wait."""
+
+    def __init__(self) -> None:
+        super().__init__("it is being restarted; try again in a minute.")
 
 
 class EngineStopped(ChatError):

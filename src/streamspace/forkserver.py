@@ -10,22 +10,40 @@ import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import os
 import signal
+import threading
+from multiprocessing.connection import Connection
 from typing import Any
 
+from tqdm import tqdm
+
+_words: Connection | None = None  # where the latest process leaves its last ones
 # The module-level instance that multiprocessing itself works with; only what is missing from its public face is used.
 _server: Any = multiprocessing.forkserver._forkserver
 
 
 class _Process(multiprocessing.context.ForkServerProcess):
-    """A forked process that gets the environment of now; by itself it would have that of the server's start."""
+    """A forked process that gets the environment of now, and leaves word of what ends it.
+
+    By itself it would have the environment of the server's start, and tell the terminal alone.
+    """
 
     def start(self) -> None:
+        global _words
+        if _words is not None:
+            _words.close()
         self._environ = dict(os.environ)
+        _words, self._writes = multiprocessing.Pipe(duplex=False)
         super().start()
+        self._writes.close()
 
     def run(self) -> None:
         os.environ.update(self._environ)
-        super().run()
+        tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves there
+        try:
+            super().run()
+        except Exception as error:
+            self._writes.send(f"{type(error).__name__}: {error}")
+            raise
 
 
 class _Context(multiprocessing.context.ForkServerContext):
@@ -46,6 +64,14 @@ def start() -> None:
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     atexit.register(_stop)
+
+
+def last_words() -> str:
+    """The exception that ended the process started last, as "type: text"; empty if it lives or was killed."""
+    try:
+        return str(_words.recv()) if _words is not None and _words.poll() else ""
+    except EOFError:
+        return ""
 
 
 def _stop() -> None:

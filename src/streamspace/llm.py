@@ -11,9 +11,12 @@ in `LLM.build`, the sampling in `sampling_params`, the stream in `LLM.generate`;
 import argparse
 import asyncio
 import shlex
+import sys
+import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import _lru_cache_wrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -105,6 +108,8 @@ class Counts(StatLoggerBase):
     def __init__(self, ended: Mapping[str, asyncio.Event]) -> None:
         self.running = 0
         self.waiting = 0
+        self.finished = 0
+        self.last_step_s = time.monotonic()
         self._ended = ended  # by request
 
     def record(
@@ -118,7 +123,9 @@ class Counts(StatLoggerBase):
         if scheduler_stats is not None:
             self.running = scheduler_stats.num_running_reqs
             self.waiting = scheduler_stats.num_waiting_reqs
+        self.last_step_s = time.monotonic()
         for finished in iteration_stats.finished_requests if iteration_stats else ():
+            self.finished += 1
             if ended := self._ended.get(finished.request_id or ""):
                 ended.set()
 
@@ -184,6 +191,21 @@ class LLM:
         return sum(count.waiting for count in self._counts)
 
     @property
+    def finished(self) -> int:
+        """Answers that came to their end since the engine was built."""
+        return sum(count.finished for count in self._counts)
+
+    @property
+    def unfinished(self) -> int:
+        """Requests that the engine has yet to finish, as vLLM itself counts them on this side."""
+        return int(self._llm.output_processor.get_num_unfinished_requests())
+
+    @property
+    def last_step_s(self) -> float:
+        """When the engine last reported a step, by the monotonic clock."""
+        return max(count.last_step_s for count in self._counts)
+
+    @property
     def is_dead(self) -> bool:
         """Whether the engine's process has gone."""
         return self._llm.errored
@@ -200,14 +222,16 @@ class LLM:
                 pass
 
     async def render_chat(self, messages: Sequence[Message]) -> Prompt:
-        """Put a conversation through the model's chat template.
+        """Put a conversation through the model's chat template; one that ends in an answer is to be continued there.
 
         Raises:
             PromptTooLong: it does not fit into the context.
             BadRequest: the template refuses it.
         """
         turns: Any = [{"role": message.role, "content": message.text} for message in messages]
-        params = ChatParams(chat_template_kwargs={"add_generation_prompt": True})
+        continues = bool(messages) and messages[-1].role == "assistant"
+        wanted = {"add_generation_prompt": not continues, "continue_final_message": continues}
+        params = ChatParams(chat_template_kwargs=wanted)
         return await self._render(self._llm.renderer.render_chat_async([turns], params), chat=True)
 
     async def render_text(self, text: str) -> Prompt:
@@ -271,9 +295,22 @@ class LLM:
         """End every stream under way with EngineStopped; `shutdown` alone can leave them waiting for ever."""
         await self._llm.abort(list(self._in_flight))
 
-    def shutdown(self) -> None:
-        """Step 5, clean up: stop the engine's processes. Blocks for up to 5 s, so call it in a thread."""
-        self._llm.shutdown()
+    def shutdown(self, at_once: bool = False) -> None:
+        """Step 5, clean up: stop the engine's processes, given 5 s to leave by themselves unless they must `at_once`.
+
+        Blocks for as long, so call it in a thread.
+        """
+        self._llm.shutdown(timeout=0 if at_once else None)
+        _forget_tokenizers()
+
+
+def _forget_tokenizers() -> None:
+    """Empty the caches in which vLLM would keep the tokenizers of every engine that was."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("vllm.renderers", "vllm.tokenizers", "vllm.transformers_utils", "vllm.utils.func_utils")):
+            for function in vars(module).values():
+                if isinstance(function, _lru_cache_wrapper):
+                    function.cache_clear()
 
 
 def _settings_of(llm: AsyncLLM) -> Settings:

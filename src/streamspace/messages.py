@@ -58,11 +58,12 @@ class Delta:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer so far."""
+    """An answer so far; `finish_reason` is as in Delta, or "interrupted" by the end of the engine."""
 
     text: str = ""
     finish_reason: str | None = None
     num_left_out: int = 0  # oldest messages of the conversation that the context had no room for
+    is_held_up: bool = False  # the engine is being restarted, and the request waits for it
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Status:
     detail: str
     done: int = 0
     total: int = 0
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether to ask for an answer makes sense: it is given now, or once the engine is back."""
+        return self.stage in ("ready", "restarting")
 
 
 @dataclass(frozen=True)

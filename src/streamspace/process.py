@@ -60,6 +60,12 @@ def collect_rarely() -> None:
     atexit.register(gc.unfreeze)  # or the interpreter's own end would leave objects, and nanobind complain of them
 
 
+def collect_all() -> None:
+    """Free what only the garbage collector can, also among the objects that `collect_rarely` set aside."""
+    gc.unfreeze()
+    gc.collect()
+
+
 def exit_with_parent() -> None:
     """Kill this process once its parent is gone: an orphaned engine would keep its GPU memory for ever.
 

@@ -23,14 +23,12 @@ def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message,
 def without_oldest(messages: Sequence[Message]) -> tuple[Message, ...] | None:
     """The same without its oldest turn, a question and its answer together; None if only the last one is left.
 
-    The system prompt stays, and so does the last message.
+    The system prompt stays, and so does the last question, with an answer to it that is to be continued.
     """
     start = 1 if messages and messages[0].role == "system" else 0
     rest = messages[start:]
-    if len(rest) <= 1:
-        return None
-    later_questions = (i for i, message in enumerate(rest) if i and message.role == "user")
-    return (*messages[:start], *rest[next(later_questions, len(rest) - 1) :])
+    next_question = next((i for i, message in enumerate(rest) if i and message.role == "user"), None)
+    return None if next_question is None else (*messages[:start], *rest[next_question:])
 
 
 def check_text(name: str, value: Any) -> str:

@@ -37,12 +37,16 @@ def from_markdown(markdown: str) -> str:
 def note(reply: Reply, settings: Settings) -> str:
     """One line about an answer, for under the chat; empty if it ended by itself and all went in."""
     parts = []
-    if not reply.text and reply.finish_reason is None:
+    if reply.is_held_up:
+        parts.append("The engine is being restarted; this waits until it is back …")
+    elif not reply.text and reply.finish_reason is None:
         parts.append("Waiting for the first token …")
     if reply.num_left_out:
         parts.append(f"The oldest {reply.num_left_out} messages were left out, because the context is full.")
     if reply.finish_reason == "length":
         parts.append(f"Cut off by a limit: max_tokens is {settings.max_tokens}, or the context is full.")
+    if reply.finish_reason == "interrupted":
+        parts.append("Interrupted: the engine stopped before the answer was complete; Continue takes it up again.")
     return " ".join(parts)
 
 
@@ -50,7 +54,7 @@ def progress(status: Status) -> str:
     """What the engine is doing, in words and numbers."""
     if status.stage == "downloading" and status.total:
         return f"{status.detail}: {_size(status.done)} of {_size(status.total)} ({100 * status.done // status.total}%)"
-    if status.stage in ("downloading", "loading"):
+    if status.stage in ("downloading", "loading", "restarting"):
         return f"{status.detail} (step {status.done + 1} of {status.total}) …" if status.total else f"{status.detail} …"
     return status.detail
 

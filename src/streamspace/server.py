@@ -1,6 +1,7 @@
 """The web application: the engine, the page at / and `/health` on one event loop, from start to shutdown."""
 
 import logging
+import secrets
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 from fastapi import FastAPI, Response
+from starlette.responses import JSONResponse, RedirectResponse
 
 from streamspace.config import Config
 from streamspace.engine import Engine
@@ -42,7 +44,28 @@ def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
         response.status_code = 503
         return {"status": status.stage, "detail": status.detail}
 
-    return mount(app, demo)
+    @app.get("/retry")
+    async def retry(key: str = "") -> Response:
+        """For the operator alone, whose log has the key: try once more to build an engine that was given up."""
+        if not secrets.compare_digest(key.encode(), engine.retry_key.encode()):
+            return JSONResponse({"detail": "The key is not the one in the log."}, 403)
+        engine.retry()
+        return RedirectResponse("./")
+
+    return mount(app, demo, engine)
+
+
+class Server(uvicorn.Server):
+    """Stops the engine before the connections, so that every stream ends by itself and none is cut off."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
+        super().__init__(config)
+        self._engine = engine
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's hook, called when it is told to exit."""
+        await self._engine.stop()
+        await super().shutdown(sockets)
 
 
 def serve(engine: Engine, demo: StreamingBlocks) -> None:
@@ -57,7 +80,7 @@ def serve(engine: Engine, demo: StreamingBlocks) -> None:
         if config.share:
             threading.Thread(target=_share, args=(config, demo), name="share", daemon=True).start()
         settings = uvicorn.Config(build_app(engine, demo), log_level="warning", timeout_graceful_shutdown=GRACE_S)
-        uvicorn.Server(settings).run(sockets=[listener])
+        Server(settings, engine).run(sockets=[listener])
 
 
 def _listen(config: Config) -> socket.socket:

@@ -1,21 +1,23 @@
-"""The chat: a conversation with Send, Stop, Retry, Undo, Edit, Clear and Copy, and the settings it is sampled with.
+"""The chat: a conversation with Send, Stop, Continue, Retry, Undo, Edit, Clear and Copy, and its settings.
 
 The conversation lives in the browser, and the server keeps nothing of it. It has two parts that look like one: what is
 settled, and below it the turn that is under way. So a frame costs server and browser the same after a hundred messages
 as after none; the browser joins the two when the turn ends.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+import html
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
 from streamspace.chat import stream_chat
 from streamspace.engine import Engine
-from streamspace.errors import BadRequest, EngineNotReady
+from streamspace.errors import BadRequest, EngineNotReady, EngineStopped
 from streamspace.frames import Pacer
-from streamspace.messages import Message, Role
+from streamspace.messages import Message, Reply, Role, Settings
 from streamspace.prompt import conversation
 from streamspace.reply import from_markdown, note, to_markdown
 from streamspace.ui.failures import shown_to_the_visitor
@@ -69,9 +71,15 @@ class ChatTab:
                 lines=1, max_lines=8, scale=8, autofocus=True, show_label=False, container=False,
             )  # fmt: skip
             self._send = gr.Button(
-                "Send", variant="primary", elem_id="send", scale=1, min_width=80, interactive=self._is_ready
+                "Send",
+                variant="primary",
+                elem_id="send",
+                scale=1,
+                min_width=80,
+                interactive=self._engine.status.takes_requests,
             )
             self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by BUSY
+            self._more = gr.Button("Continue", elem_id="more", scale=1, min_width=80)  # shown below a cut answer
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self._system_prompt = gr.Textbox(
                 self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
@@ -84,23 +92,22 @@ class ChatTab:
         settled, live, box = self._settled, self._live, self._box
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         quick = {**quiet, "queue": False}  # cheaper, but nobody sees its errors: for what cannot refuse
-        answer = gr.on(
-            [box.submit, self._send.click, settled.example_select, settled.retry, settled.edit],
-            self._answer,
-            [box, settled, self._system_prompt, *self._panel.components],
-            [box, settled, live, self._note],
-            js=BUSY, **RAW, **quiet,
-        )  # fmt: skip
-        demo.stream(self._answer)
-        answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
-        answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **quick)
-        self._stop.click(None, None, self._note, js=STOP, cancels=answer, **quick)
-        settled.clear(None, None, [settled, live, self._note], js=CLEAR, cancels=answer, **quick)
+        outputs = [box, settled, live, self._note]
+        questions = [box.submit, self._send.click, settled.example_select, settled.retry, settled.edit]
+        answers = [
+            gr.on(
+                triggers, handler, [box, settled, self._system_prompt, *self._panel.components], outputs,
+                js=BUSY, **RAW, **quiet,
+            )
+            for triggers, handler in ((questions, self._answer), ([self._more.click], self._continue))
+        ]  # fmt: skip
+        demo.stream(self._answer, self._continue)
+        for answer in answers:
+            answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
+            answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **quick)
+        self._stop.click(None, None, self._note, js=STOP, cancels=answers, **quick)
+        settled.clear(None, None, [settled, live, self._note], js=CLEAR, cancels=answers, **quick)
         settled.undo(self._undo, [settled, box], [settled, box, self._note], **quick)
-
-    @property
-    def _is_ready(self) -> bool:
-        return self._engine.status.stage == "ready"
 
     @property
     def settled(self) -> list[Any]:
@@ -109,32 +116,68 @@ class ChatTab:
 
     def settle(self, *values: Any) -> list[Any]:
         """Values of `settled` → updates for them: Send works, and the settings suit the model."""
-        return [gr.update(interactive=self._is_ready), *self._panel.suit(self._engine.defaults, values[1:])]
+        return [
+            gr.update(interactive=self._engine.status.takes_requests),
+            *self._panel.suit(self._engine.defaults, values[1:]),
+        ]
 
     async def _answer(
         self, event: gr.EventData, box: str, history: History, system_prompt: str, *values: Any
     ) -> AsyncGenerator[list[Any], None]:
-        """Stream the answer to a question: a typed one, an example, an edited one, or the last one again.
+        """Stream the answer to a question: a typed one, an example, an edited one, or the last one again."""
+        with shown_to_the_visitor():
+            with _as_of_this_page():
+                before, question = _asked(box, history, event)
+                is_typed = len(before) == len(history) and not event._data
+                turn = _Turn(before, question, keeps_history=len(before) == len(history), clears_box=is_typed)
+                messages = conversation(system_prompt, turn.messages)
+            async with aclosing(self._stream(turn, messages, values)) as frames:
+                async for frame in frames:
+                    yield frame
+
+    async def _continue(
+        self, box: str, history: History, system_prompt: str, *values: Any
+    ) -> AsyncGenerator[list[Any], None]:
+        """Stream more of the last answer, where it was cut."""
+        with shown_to_the_visitor():
+            with _as_of_this_page():
+                index = _last_question(history)
+                question, *begun = (message.text for message in told(history[index:]))
+                turn = _Turn(history[:index], question, "".join(begun))
+                messages = conversation(system_prompt, turn.messages)
+            if not turn.begun:
+                raise BadRequest("There is no answer to continue: ask something first.")
+            async with aclosing(self._stream(turn, messages, values)) as frames:
+                async for frame in frames:
+                    yield frame
+
+    async def _stream(
+        self, turn: "_Turn", messages: Sequence[Message], values: Sequence[Any]
+    ) -> AsyncGenerator[list[Any], None]:
+        """Yield the values of the outputs, once a frame.
 
         Nothing on the page changes before the question is accepted, so that a refusal loses nothing.
         """
-        with shown_to_the_visitor():
-            if not self._is_ready:
-                raise EngineNotReady(self._engine.status.detail)
-            settings = self._panel.check(values)
-            try:
-                before, question = _asked(box, history, event)
-                messages = conversation(system_prompt, (*told(before), Message("user", question)))
-            except (AttributeError, IndexError, KeyError, TypeError):  # values come from the browser as they are
-                raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
-            asked = [shown("user", question)]
-            is_typed = len(before) == len(history) and not event._data
+        if not self._engine.status.takes_requests:
+            raise EngineNotReady(self._engine.status.detail)
+        settings = self._panel.check(values)
+        question, reply = [shown("user", turn.question)], Reply()
+        shown_values = ["" if turn.clears_box else KEEP, KEEP if turn.keeps_history else turn.before]
+
+        def frame(reply: Reply) -> list[Any]:
+            text = turn.begun + reply.text
+            answer = [shown("assistant", text)] if text or reply.finish_reason else []
+            return [*shown_values, [*question, *answer], _note_html(reply, settings)]
+
+        try:
             async with aclosing(stream_chat(self._engine, messages, settings, self._pacer)) as replies:
-                shown_values = ["" if is_typed else KEEP, KEEP if len(before) == len(history) else before]
                 async for reply in replies:
-                    answer = [shown("assistant", reply.text)] if reply.text or reply.finish_reason else []
-                    yield [*shown_values, [*asked, *answer], note(reply, settings)]
+                    yield frame(reply)
                     shown_values = [KEEP, KEEP]
+        except EngineStopped:
+            if not turn.begun + reply.text:
+                raise
+            yield frame(replace(reply, finish_reason="interrupted", is_held_up=False))
 
     async def _undo(self, history: History, box: str) -> tuple[History, str, str]:
         """Take the last question back into the box, before what stands there, and its answer away."""
@@ -149,6 +192,38 @@ class ChatTab:
         if len(live) == 1 and not box:
             return settled, [], told(live)[0].text
         return [*settled, *live], [], box
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A question with its answer to come."""
+
+    before: History
+    question: str
+    begun: str = ""  # the part of the answer that is there already
+    keeps_history: bool = False  # whether `before` is what the page shows as settled
+    clears_box: bool = False
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation up to where the engine is to go on."""
+        begun = (Message("assistant", self.begun),) if self.begun else ()
+        return (*told(self.before), Message("user", self.question), *begun)
+
+
+@contextmanager
+def _as_of_this_page() -> Iterator[None]:
+    """Values come from the browser as they are: refuse a conversation that this page cannot have made."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
+
+
+def _note_html(reply: Reply, settings: Settings) -> str:
+    """The line below the chat; one about an answer that was cut has Continue shown, by its class."""
+    words = html.escape(note(reply, settings))
+    return f'<span class="cut">{words}</span>' if reply.finish_reason in ("length", "interrupted") else words
 
 
 def shown(role: Role, text: str) -> dict[str, Any]:

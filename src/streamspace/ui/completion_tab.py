@@ -58,7 +58,7 @@ class CompletionTab:
             self._panel = SettingsPanel(self._engine, Settings())
 
     def _button(self, label: str, **look: Any) -> gr.Button:
-        return gr.Button(label, interactive=self._engine.status.stage == "ready", **look)
+        return gr.Button(label, interactive=self._engine.status.takes_requests, **look)
 
     def _wire(self, demo: StreamingBlocks) -> None:
         panel = self._panel.components
@@ -84,8 +84,9 @@ class CompletionTab:
     def settle(self, *values: Any) -> list[Any]:
         """Values of `settled` → updates for them: the buttons work, and max_tokens ends where the context does."""
         num_buttons = len(values) - len(self._panel.components)
-        ready = self._engine.status.stage == "ready"
-        return [gr.update(interactive=ready)] * num_buttons + self._panel.suit(Settings(), values[num_buttons:])
+        return [gr.update(interactive=self._engine.status.takes_requests)] * num_buttons + self._panel.suit(
+            Settings(), values[num_buttons:]
+        )
 
     def _handler(self, stream: Stream, num_prompts: int) -> Handler:
         """A handler for that many prompts, then the settings → that many texts, then their notes."""

@@ -24,7 +24,7 @@ def add_endpoints(engine: Engine, pacer: Pacer) -> set[Handler]:
     """
 
     def checked(given: dict[str, Any], fallback: Settings) -> Settings:
-        if engine.status.stage != "ready":
+        if not engine.status.takes_requests:
             raise EngineNotReady(engine.status.detail)
         return check_settings(given, fallback, engine.config.max_tokens)
 

@@ -1,7 +1,5 @@
 """The page as a whole: header with the engine's state, the tabs, the named endpoints, and how they are served."""
 
-import asyncio
-import html
 import logging
 import os
 from collections.abc import AsyncGenerator
@@ -15,11 +13,10 @@ from streamspace.config import Config
 from streamspace.engine import Engine
 from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
-from streamspace.messages import Status
-from streamspace.reply import progress
 from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.completion_tab import CompletionTab
 from streamspace.ui.endpoints import add_endpoints
+from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
 
@@ -29,7 +26,6 @@ log = logging.getLogger(__name__)
 MOST_EVENTS = 512  # that run at once
 MOST_QUEUED = 512
 QUEUE_POLL_S = 0.05  # how often Gradio looks for one that waits
-POLL_S = 0.3  # how often a page that waits for the model looks at its state
 
 
 def build_demo(engine: Engine) -> StreamingBlocks:
@@ -39,7 +35,7 @@ def build_demo(engine: Engine) -> StreamingBlocks:
     demo = StreamingBlocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
     with demo:
         gr.Markdown(_heading(config), elem_id="heading")
-        status = gr.HTML(status_html(engine.status), elem_id="status")
+        gr.HTML(status_html(engine.status), elem_id="status")
         with gr.Tabs():
             with gr.Tab("Chat"):
                 chat = ChatTab(engine, pacer, demo)
@@ -47,31 +43,25 @@ def build_demo(engine: Engine) -> StreamingBlocks:
                 completion = CompletionTab(engine, pacer, demo)
         demo.stream(*add_endpoints(engine, pacer))
 
-        async def follow() -> AsyncGenerator[str, None]:
-            """Show the load as it goes, until the model is ready or has failed; Streams drops what did not change."""
-            while engine.status.stage in ("downloading", "loading", "restarting"):
-                yield status_html(engine.status)
-                await asyncio.sleep(POLL_S)
-            yield status_html(engine.status)
-
         async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
-            """Let the controls that wait for the engine work, once it is ready."""
+            """Let the controls that wait for the engine work, now that it is ready."""
             num_chat = len(chat.settled)
             yield [*chat.settle(*values[:num_chat]), *completion.settle(*values[num_chat:])]
 
         settled = [*chat.settled, *completion.settled]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        loaded = demo.load(follow, None, status, **RAW, **quiet)
-        loaded.then(settle, settled, settled, **RAW, **quiet)
-        demo.stream(follow, settle)
+        ready = gr.Button("The engine is ready", elem_id="settle")
+        ready.click(settle, settled, settled, **RAW, show_progress="hidden", api_visibility="private")
+        demo.stream(settle)
+        demo.load(None, None, None, js=FOLLOW)
     demo.max_threads = MOST_EVENTS
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
     demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = QUEUE_POLL_S
     return demo
 
 
-def mount(app: FastAPI, demo: StreamingBlocks) -> FastAPI:
+def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine) -> FastAPI:
     """Serve the page at / of `app`, and nothing that a public page should not have."""
+    StatusFeed(engine).install(app)  # before the page, which takes every path that is left
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         demo,
@@ -97,15 +87,6 @@ def open_share_link(demo: gr.Blocks, host: str, port: int) -> str | None:
         log.info("The tunnel failed: %s", error)
         return None
     return url.replace("http://", "https://", 1)
-
-
-def status_html(status: Status) -> str:
-    """The engine's state as a bar with words and numbers, read out by screen readers when it changes."""
-    words = html.escape(progress(status))
-    share = status.done / status.total if status.total else 0.0
-    bar = f'<progress value="{share:.3f}" aria-label="{words}"></progress>'
-    loads = status.stage in ("downloading", "loading", "restarting")
-    return f'<div class="state {status.stage}" role="status"><p>{words}</p>{bar if loads else ""}</div>'
 
 
 def _heading(config: Config) -> str:

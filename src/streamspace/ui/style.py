@@ -12,7 +12,10 @@ BUSY = """(...inputs) => {
   return inputs;
 }"""
 # What Stop and Clear do before they end the answer; each gives its outputs.
-STOP = "() => { document.querySelector('#compose').classList.add('ended'); return ''; }"
+STOP = """() => {
+  document.querySelector('#compose').classList.add('ended');
+  return document.querySelector('#live [data-testid=bot]') ? '<span class="cut">Stopped by you.</span>' : '';
+}"""
 CLEAR = "() => { document.querySelector('#compose').classList.add('ended', 'cleared'); return [[], [], '']; }"
 # The turn that was under way joins the settled conversation.
 SETTLE = """(settled, live) => {
@@ -52,6 +55,9 @@ CSS = """
 #conversation:not(:has(.message)) #chat { flex: 1 0 auto; }
 #conversation:has(#live .message) #chat:not(:has(.message)), #live:not(:has(.message)) { display: none; }
 #conversation:has(#live .message) #chat .message-buttons, #live .icon-button-wrapper.top-panel { visibility: hidden; }
+#settle, #more { display: none; }
+.gradio-container:has(#note .cut) #more { display: flex; }
+#compose.busy #more { display: none; }
 #compose { align-items: flex-end; flex-wrap: nowrap; }
 #stop, #compose.busy #send { display: none; }
 #compose.busy #stop { display: flex; }

@@ -1,0 +1,138 @@
+"""The real engine broken on purpose under the real app: it is built again, and everybody is told."""
+
+import json
+import re
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.support import free_port, wait_until
+from tests.test_page import bot, box, questions, send, set_up, wait_for_end
+from tests.test_process import Start, family, has_engine, health, programs
+
+NewPage = Callable[..., Page]
+STORY = "Tell me a story about a robot, a lighthouse and a lost key."
+SOME = re.compile(r"\S[\s\S]{20,}")
+BROKEN = "The engine has broken down and is being restarted"
+
+
+class App:
+    """The app in a process of its own; `written` is what it has said so far."""
+
+    def __init__(self, start: Start, log: Path, *arguments: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = log
+        with log.open("w", encoding="utf-8") as file:
+            self.process = start("app.py", "--port", str(self.port), *arguments, log=file)
+
+    def wait(self, status: int, seconds: float = 120.0) -> None:
+        wait_until(lambda: health(self.port)[0] == status, seconds, f"health {status}")
+
+    @property
+    def engine(self) -> psutil.Process:
+        """vLLM's process: forked from the one that is our child."""
+        (engine,) = (child for child in family(self.process) if child.ppid() != self.process.pid)
+        return engine
+
+    @property
+    def written(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """An app for all tests that leave a working engine behind."""
+    with programs() as start:
+        app = App(start, tmp_path_factory.mktemp("mortal") / "log", "--hang-timeout", "3")
+        app.wait(200)
+        yield app
+
+
+def answer_once(app: App) -> None:
+    """Have the engine answer somebody to the end."""
+    body = json.dumps({"data": ["Once", 5, 0, 1, 0, 0, 1, None, None]}).encode()
+    url = f"{app.url}/gradio_api/call/complete"
+    event = json.load(urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})))
+    with urllib.request.urlopen(f"{url}/{event['event_id']}") as stream:
+        assert b"event: complete" in stream.read()
+
+
+def begin(page: Page) -> None:
+    """Ask for what takes long, and wait for some of it."""
+    set_up(page, max_tokens="1900", temperature="2")
+    send(page, STORY)
+    expect(bot(page)).to_have_text(SOME)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("way", ["killed", "hung"])
+def test_a_broken_engine_comes_back_and_the_answer_goes_on(mortal: App, new_page: NewPage, way: str) -> None:
+    asked, looking = new_page(mortal.url), new_page(mortal.url)
+    expect(looking.locator("#status")).to_contain_text("Ready")
+    begin(asked)
+    mortal.engine.send_signal(signal.SIGKILL if way == "killed" else signal.SIGSTOP)
+    expect(looking.locator("#status .restarting")).to_contain_text(BROKEN)
+    wait_for_end(asked)
+    expect(asked.locator("#note")).to_contain_text("Interrupted: the engine stopped before the answer was complete")
+    begun = bot(asked).inner_text()
+    assert SOME.match(begun) and questions(asked).count() == 1
+    send(looking, STORY)  # waits
+    expect(looking.locator("#note")).to_contain_text("The engine is being restarted; this waits until it is back")
+    expect(box(looking)).to_have_value("")
+    mortal.wait(200)
+    expect(bot(looking)).to_have_text(SOME)
+    expect(looking.locator("#status .ready")).to_contain_text("Ready")
+    asked.get_by_role("button", name="Continue").click()
+    wait_until(lambda: len(bot(asked).inner_text()) > len(begun), what="more of the answer")
+    assert bot(asked).inner_text().startswith(begun.rstrip()) and questions(asked).count() == 1
+
+
+def test_nothing_is_left_of_the_engines_that_broke(mortal: App) -> None:
+    app = psutil.Process(mortal.process.pid)
+
+    def kept() -> tuple[int, ...]:
+        own = app.num_fds() - sum(c.status == psutil.CONN_ESTABLISHED for c in app.net_connections("tcp"))
+        sockets = sum(len(list(folder.iterdir())) for folder in Path("/tmp").glob("streamspace-*"))
+        return len(family(mortal.process)), own, sockets, len(list(Path("/dev/shm").iterdir()))
+
+    before: tuple[int, ...] = ()
+    for _ in range(3):
+        answer_once(mortal)  # an engine that answered nobody is built again later and later
+        mortal.engine.kill()
+        mortal.wait(503, 20)
+        mortal.wait(200)
+        time.sleep(1)  # an engine makes its last files when it is ready already
+        before = before or kept()  # of the first one: others may have been used less
+    assert all(now <= then for now, then in zip(kept(), before, strict=True)), (kept(), before)
+
+
+def test_an_engine_that_dies_while_it_loads_is_loaded_again(start: Start, tmp_path: Path) -> None:
+    app = App(start, tmp_path / "log")
+    wait_until(lambda: has_engine(app.process), 60, "the engine's process")
+    app.engine.kill()
+    app.wait(200)
+    assert "It is built again in 0 s." in app.written
+
+
+def test_an_engine_without_enough_memory_is_given_up_with_its_words_until_the_operator_says_so(
+    start: Start, tmp_path: Path
+) -> None:
+    app = App(start, tmp_path / "log", "--kv-cache-memory-bytes", str(10**14))
+    wait_until(lambda: health(app.port)[1].get("status") == "failed", 120, "giving up")
+    detail = health(app.port)[1]["detail"]
+    assert detail.startswith("vLLM could not start streamspace-tiny: its process failed: ValueError: Available memory")
+    assert str(Path(__file__).parents[1]) not in detail
+    (key,) = re.findall(r"open /retry\?key=(\S+)", app.written)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{app.url}/retry?key=guessed")
+    assert health(app.port)[1]["status"] == "failed"
+    urllib.request.urlopen(f"{app.url}/retry?key={key}").close()
+    wait_until(lambda: health(app.port)[1].get("status") == "loading", 20, "the next attempt")
