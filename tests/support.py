@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from streamspace.engine import Engine
 from streamspace.server import build_app
-from streamspace.ui import StreamingBlocks, build_demo
+from streamspace.ui import StreamingBlocks, build_demo, mount
 
 T = TypeVar("T")
 
@@ -46,6 +47,21 @@ def free_port() -> int:
     """A port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serve_beside(running: Running, auth: tuple[str, str]) -> Iterator[str]:
+    """The page once more, with a login, on the engine and the event loop of the running application."""
+    app = mount(FastAPI(), build_demo(running.engine), auth)
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
+    serving = asyncio.run_coroutine_threadsafe(server.serve(), running.loop)
+    try:
+        wait_until(lambda: server.started, what="the server's start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        serving.result(20)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
         response.status_code = 503
         return {"status": status.stage, "detail": status.detail}
 
-    return mount(app, demo)
+    return mount(app, demo, engine.config.auth)
 
 
 def serve(engine: Engine, demo: StreamingBlocks) -> None:

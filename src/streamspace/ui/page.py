@@ -19,6 +19,7 @@ from streamspace.messages import Status
 from streamspace.reply import progress
 from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.completion_tab import CompletionTab
+from streamspace.ui.doors import close_doors
 from streamspace.ui.endpoints import add_endpoints
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
@@ -70,12 +71,13 @@ def build_demo(engine: Engine) -> StreamingBlocks:
     return demo
 
 
-def mount(app: FastAPI, demo: StreamingBlocks) -> FastAPI:
-    """Serve the page at / of `app`, and nothing that a public page should not have."""
+def mount(app: FastAPI, demo: StreamingBlocks, auth: tuple[str, str] | None = None) -> FastAPI:
+    """Serve the page at / of `app`, and nothing that a public page should not have; `auth` is who may log in."""
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         demo,
         path="/",
+        auth=auth,
         theme=THEME,
         css=CSS,
         ssr_mode=False,
@@ -85,6 +87,8 @@ def mount(app: FastAPI, demo: StreamingBlocks) -> FastAPI:
         enable_monitoring=False,
         footer_links=["api"],
     )
+    demo.app = mounted.routes[-1].app  # type: ignore[attr-defined]  # not the one of its building, which knows no login
+    close_doors(demo)
     Streams(demo).install(mounted)
     return mounted
 
