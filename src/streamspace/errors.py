@@ -117,8 +117,8 @@ class HubUnreachable(ModelError):
 
     def __init__(self, model: str) -> None:
         super().__init__(
-            f"The Hugging Face hub cannot be reached to fetch '{model}': check the network (and HF_ENDPOINT, if it is "
-            "set) and start again."
+            f"The Hugging Face hub cannot be reached to fetch '{model}': check the network (and HF_ENDPOINT and "
+            "HTTPS_PROXY, if they are set) and start again."
         )
 
 
