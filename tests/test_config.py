@@ -1,6 +1,7 @@
 """The operator's choices: defaults, environment, command line, refusals."""
 
 import dataclasses
+import tempfile
 
 import pytest
 
@@ -154,3 +155,13 @@ def test_help_lists_our_options_and_vllms(capsys: pytest.CaptureFixture[str]) ->
     assert left.value.code == 0
     assert all(option["flag"] in printed and option["env"] in printed for option in OPTIONS.values())
     assert "--tensor-parallel-size" in printed
+
+
+def test_without_a_temporary_folder_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null/none"])
+    with pytest.raises(ConfigError) as refused:
+        load_config((), {})
+    assert str(refused.value) == (
+        "There is no temporary folder that can be written, as on a full disk: make room, or set TMPDIR to one."
+    )

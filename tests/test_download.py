@@ -608,7 +608,7 @@ def test_a_full_disk_is_told_before_any_file(hub: Hub, monkeypatch: pytest.Monke
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
     hub.models["org/tiny"] = {**FILES, "model-2.safetensors": bytes(60_000_000)}
-    with pytest.raises(errors.DiskFull, match=r"too full for 'org/tiny': 0\.1 GB are needed and 0\.0 GB are free"):
+    with pytest.raises(errors.DiskFull, match=r"too full for 'org/tiny': 65 MB are needed and 1 MB are free"):
         fetch_model("org/tiny")
     assert hub.file_requests() == []
 

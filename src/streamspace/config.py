@@ -11,6 +11,7 @@ import difflib
 import importlib.util
 import os
 import re
+import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -137,10 +138,11 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
 
     Raises:
         ConfigError: a name that neither we nor vLLM know, or a value of ours that is not allowed. Values of vLLM's
-            flags are checked by `streamspace.llm.check_flags`.
+            flags are checked by `streamspace.llm.check_flags`. Also when nothing temporary can be written anywhere.
         SystemExit: after `--help` was printed.
     """
     given, rest = _parser().parse_known_args(list(arguments))
+    _check_temporary_folder()
     values = defaults(environ)
     for name, option in OPTIONS.items():
         if value := environ.get(option["env"]):
@@ -154,6 +156,16 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
         engine_arguments=tuple(rest),
         engine_environ=_engine_environ(environ),
     )
+
+
+def _check_temporary_folder() -> None:
+    """Gradio, vLLM and multiprocessing need one, and say nothing that helps when there is none."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise ConfigError(
+            "There is no temporary folder that can be written, as on a full disk: make room, or set TMPDIR to one."
+        ) from None
 
 
 def engine_flags() -> list[str]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from streamspace import forkserver, hardware
 from streamspace.config import Config
 from streamspace.download import Progress, fetch_model
-from streamspace.errors import EngineNotReady, StreamSpaceError
+from streamspace.errors import ConfigError, EngineNotReady, StreamSpaceError
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
 from streamspace.process import collect_rarely
 
@@ -93,7 +93,11 @@ class Engine:
 
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` tells how it goes, failures included."""
-        set_environment(self.config)
+        try:
+            set_environment(self.config)
+        except ConfigError as error:
+            self._tell(Status("failed", str(error)))
+            return
         self._others = set(multiprocessing.active_children())
         loop = asyncio.get_running_loop()
         # A daemon: an import of vLLM cannot be interrupted, and the process must be able to leave in the middle of it.
@@ -197,8 +201,17 @@ class Engine:
 
 @cache
 def set_environment(config: Config) -> None:
-    """Set what vLLM and PyTorch read from the environment when they are imported; the operator's own values stay."""
-    sockets = tempfile.mkdtemp(prefix="streamspace-")  # each engine leaves some there, elsewhere in the system's folder
+    """Set what vLLM and PyTorch read from the environment when they are imported; the operator's own values stay.
+
+    Raises:
+        ConfigError: there is no room for a temporary folder.
+    """
+    try:
+        # Each engine leaves its sockets there, elsewhere in the system's folder.
+        sockets = tempfile.mkdtemp(prefix="streamspace-")
+    except OSError as error:
+        sentence = f"No temporary folder can be made ({error.strerror}): make room, or set TMPDIR to another."
+        raise ConfigError(sentence) from None
     atexit.register(shutil.rmtree, sockets, ignore_errors=True)
     wanted = {
         "VLLM_RPC_BASE_PATH": sockets,
@@ -223,7 +236,8 @@ def set_environment(config: Config) -> None:
 
 def _reason(error: Exception, config: Config) -> str:
     """One sentence for the page, without the model's folder in it."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    said = (isinstance(error, OSError) and error.strerror) or str(error)  # an OSError's own words name the file
+    first = next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
     if len(first) > 300 or "Engine core initialization failed" in first:
         first = "the engine's process failed"
     return f"vLLM could not start {config.model_name}: {first.replace(config.model, config.model_name)} (see the log)."

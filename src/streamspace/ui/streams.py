@@ -36,6 +36,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from streamspace.errors import ConfigError
 from streamspace.prompt import clean
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,11 @@ class StreamingBlocks(gr.Blocks):
     """Blocks with `handlers`, async generators that are served by `Streams`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        try:
+            super().__init__(**options)
+        except OSError as error:
+            sentence = f"Gradio cannot write its temporary folder ({error.strerror}): set GRADIO_TEMP_DIR to another."
+            raise ConfigError(sentence) from None
         self.handlers: dict[Handler, int | None] = {}  # → where among its arguments a gr.EventData goes
 
     def stream(self, *handlers: Handler) -> None:
