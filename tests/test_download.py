@@ -77,9 +77,12 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def child(hub: Hub) -> Iterator[Callable[[], Fetch]]:
-    """Fetches in processes of their own, which print the folder."""
-    code = "from streamspace.download import fetch_model; print(fetch_model('org/tiny'))"
+def child(hub: Hub) -> Iterator[Callable[..., Fetch]]:
+    """Fetches in processes of their own, which print the folder and log as the app does."""
+    code = (
+        "from streamspace.process import log_to_terminal; log_to_terminal();"
+        "from streamspace.download import fetch_model; print(fetch_model('org/tiny'))"
+    )
     environ = {
         "HF_ENDPOINT": hub.url,
         "HF_HUB_CACHE": constants.HF_HUB_CACHE,
@@ -88,9 +91,11 @@ def child(hub: Hub) -> Iterator[Callable[[], Fetch]]:
     }
     started: list[Fetch] = []
 
-    def start() -> Fetch:
-        arguments = [sys.executable, "-c", code]
-        started.append(subprocess.Popen(arguments, env={**os.environ, **environ}, stdout=subprocess.PIPE, text=True))
+    def start(**changes: str) -> Fetch:
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(
+            subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **environ, **changes}, **pipes)
+        )
         return started[-1]
 
     yield start
@@ -271,7 +276,7 @@ def test_content_that_another_commit_brought_is_not_fetched_again(hub: Hub) -> N
     assert seen[0] == Progress(TOTAL_BYTES - 2, TOTAL_BYTES + 8)
 
 
-def test_two_processes_fetch_each_file_once_between_them(hub: Hub, child: Callable[[], Fetch]) -> None:
+def test_two_processes_fetch_each_file_once_between_them(hub: Hub, child: Callable[..., Fetch]) -> None:
     hub.throttle_bytes_per_s = 4e6
     runs = [child() for _ in range(2)]
     first, second = (run.communicate(timeout=30)[0] for run in runs)
@@ -650,6 +655,14 @@ def test_the_token_is_never_logged(hub: Hub, caplog: pytest.LogCaptureFixture) -
     hub.faults = [Fault("GET", "/api/", status=503), Fault("GET", BODY, status=500)]
     fetch_model("org/tiny", token="hf_secret")
     assert "hf_secret" not in caplog.text
+
+
+def test_a_password_in_the_hubs_address_is_not_logged_and_each_line_once(hub: Hub, child: Callable[..., Fetch]) -> None:
+    hub.faults = [Fault("GET", BODY, status=429, headers={"Retry-After": "0"})]
+    process = child(HF_ENDPOINT=hub.url.replace("//", "//user:hf_secret@"), HF_HUB_DISABLE_XET="1")
+    _, log = process.communicate(timeout=30)
+    assert "hf_secret" not in log
+    assert log.count(f"HTTP Error 429 thrown while requesting GET {hub.url}/org/tiny/resolve/") == 1
 
 
 # Without a network, with a cached copy

@@ -519,6 +519,7 @@ def _heed_stop(request: httpx.Request) -> None:
 def _prepare_client() -> None:
     """Set up huggingface_hub for this process, once."""
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    logging.getLogger("huggingface_hub").handlers.clear()  # its lines come to our log, too
     set_client_factory(_make_client)
 
 
