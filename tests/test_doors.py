@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -168,6 +169,29 @@ def test_an_event_that_there_is_not_is_one_sentence(
     assert status == 404
     assert json.loads(text)["detail"].startswith("This page has no such event or parameter: /gradio_api/info lists")
     assert not caplog.records
+
+
+def head(url: str, *headers: str) -> bytes:
+    """What the server says after the head of a request alone, whose body never comes."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        lines = ["POST /gradio_api/queue/join HTTP/1.1", f"Host: {host}", *headers, "", ""]
+        connection.sendall("\r\n".join(lines).encode())
+        return connection.recv(10_000) + connection.recv(10_000)
+
+
+def test_a_body_that_would_fill_the_memory_is_refused_unread(url: str) -> None:
+    said = head(url, f"Content-Length: {doors.MOST_BODY_BYTES + 1}")
+    assert said.startswith(b"HTTP/1.1 413") and b"The body has 16777217 bytes; allowed are 16777216." in said
+    said = head(url, "Transfer-Encoding: chunked")
+    assert said.startswith(b"HTTP/1.1 411") and b"Content-Length" in said
+    assert head(url, "Content-Length: much").startswith(b"HTTP/1.1 400")
+
+
+def test_a_conversation_longer_than_any_context_is_let_in(url: str) -> None:
+    body = json.dumps({"data": ["x" * 8_000_000], "fn_index": 0, "session_hash": "x"}).encode()
+    status, _, text = ask(url, "POST", "/gradio_api/queue/join", body, JSON)
+    assert status == 200, text
 
 
 # The login

@@ -8,6 +8,9 @@ import gradio as gr
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from gradio.route_utils import API_PREFIX, FnIndexInferError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+MOST_BODY_BYTES = 16 << 20  # of one request, which is read whole into memory; a long conversation has less than 1 MiB
 
 PAGE = (
     "/ /config /theme.css /static/{path:path} /assets/{path:path} /svelte/{path:path} /favicon.ico /robots.txt "
@@ -27,6 +30,24 @@ def close_doors(demo: gr.Blocks) -> None:
     routes[:] = [route for route in routes if (getattr(route, "path", "").rstrip("/") or "/") in wanted]
     for kind in (FnIndexInferError, KeyError, TypeError):  # Gradio's own answer is a 500, and a traceback in the log
         demo.app.add_exception_handler(kind, _no_such_event)
+
+
+class BodyLimit:
+    """Refuses a request with a larger body, or one of a length that it does not tell, before any of it is read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            if b"transfer-encoding" in headers:
+                app = JSONResponse({"detail": "The body must come with its length (Content-Length)."}, 411)
+            elif (num_bytes := int(headers.get(b"content-length", 0))) > MOST_BODY_BYTES:
+                detail = f"The body has {num_bytes} bytes; allowed are {MOST_BODY_BYTES}."
+                app = JSONResponse({"detail": detail}, 413)
+        await app(scope, receive, send)
 
 
 async def _no_such_event(request: Request, error: Exception) -> JSONResponse:

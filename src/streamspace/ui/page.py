@@ -19,7 +19,7 @@ from streamspace.messages import Status
 from streamspace.reply import progress
 from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.completion_tab import CompletionTab
-from streamspace.ui.doors import close_doors
+from streamspace.ui.doors import BodyLimit, close_doors
 from streamspace.ui.endpoints import add_endpoints
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
@@ -90,6 +90,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, auth: tuple[str, str] | None = No
     demo.app = mounted.routes[-1].app  # type: ignore[attr-defined]  # not the one of its building, which knows no login
     close_doors(demo)
     Streams(demo).install(mounted)
+    mounted.add_middleware(BodyLimit)
     return mounted
 
 
