@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix resolve setup
+.PHONY: help demo test check fix resolve audit setup
 python := .venv/bin/python
 
 help: ## this list
@@ -27,6 +27,9 @@ fix: ## format, and mend what the linter can mend
 
 resolve: ## would a Space's builder find versions that fit together?
 	scripts/resolve
+
+audit: ## is a vulnerability known of anything that is installed?
+	scripts/audit
 
 setup: ## only the installation
 	@scripts/setup

@@ -18,7 +18,7 @@ from streamspace.engine import Engine
 from streamspace.messages import Settings
 from streamspace.server import Server, build_app
 from streamspace.ui import build_demo
-from tests.support import Running, free_port, wait_until
+from tests.support import Running, Start, free_port, programs, wait_until
 
 READY_S = 180.0
 CHROMIUM_FLAGS = (
@@ -44,6 +44,12 @@ def running() -> Iterator[Running]:
         server.should_exit = True
         thread.join()
         loop.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    with programs() as run:
+        yield run
 
 
 @pytest.fixture

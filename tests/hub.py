@@ -22,7 +22,7 @@ from pathlib import Path
 from time import sleep  # the function itself, so that a test may replace time.sleep for the client alone
 from types import TracebackType
 from typing import Self
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 SHA = "a" * 40
 PIECE_BYTES = 16 * 1024
@@ -39,6 +39,7 @@ class Fault:
     status: int = 0  # answer this instead, with `body`
     body: bytes = b"{}"
     code: str = ""  # X-Error-Code, by which the client tells its errors apart
+    headers: Mapping[str, str] = field(default_factory=dict)  # of that answer
     after_bytes: int = 0  # of the body, before `then`
     then: str = ""  # "fin", "rst" or "hang"; before the headers: "early rst" or "silence"
 
@@ -127,12 +128,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def do_CONNECT(self) -> None:
+        """Refuse, as a proxy without a way out does."""
+        self.server.hub.requests.append(f"CONNECT {self.path}")
+        self.send_error(502)
+
     def do_GET(self) -> None:
         self.hub = self.server.hub
         if self.hub.gone:
             self.close_connection = True
             return
-        path = unquote(self.path.partition("?")[0])
+        path = unquote(urlsplit(self.path).path)  # a client that takes this for its proxy sends a whole address
         with self.hub.lock:
             self.hub.requests.append(f"{self.command} {path}")
             self.hub.tokens.append(self.headers.get("Authorization"))
@@ -145,9 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.fault and self.fault.then == "early rst":
             self.break_off("rst")
         elif self.fault and self.fault.status:
-            self.answer(
-                self.fault.status, self.fault.body, {"X-Error-Code": self.fault.code} if self.fault.code else {}
-            )
+            code = {"X-Error-Code": self.fault.code} if self.fault.code else {}
+            self.answer(self.fault.status, self.fault.body, {**code, **self.fault.headers})
         else:
             self.route(path)
 
@@ -172,7 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
         rows = []
         for name, content in files.items():
             size, oid = _size(content), _oid(content)
-            rows.append({"type": "file", "path": name, "rfilename": name, "size": size, "oid": oid, "blobId": oid})
+            row = {"type": "file", "path": name, "rfilename": name, "size": size, "oid": oid, "blobId": oid}
+            lfs = {"size": size, "oid": oid, "sha256": oid, "pointerSize": 100}
+            rows.append({**row, "lfs": lfs} if name.endswith(".safetensors") else row)
         info = {"id": repo, "sha": self.hub.sha, "siblings": rows, "tags": [], "private": False}
         self.answer(200, json.dumps(rows if listing else info).encode(), {"Content-Type": "application/json"})
 
@@ -232,10 +239,7 @@ def _size(content: bytes | Path) -> int:
 
 @lru_cache
 def _oid(content: bytes | Path) -> str:
-    if isinstance(content, bytes):
-        return hashlib.sha1(content).hexdigest()
-    stat = content.stat()
-    return hashlib.sha1(f"{content} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()
+    return hashlib.sha256(content if isinstance(content, bytes) else content.read_bytes()).hexdigest()
 
 
 def folder_files(folder: Path) -> Files:

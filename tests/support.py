@@ -1,22 +1,31 @@
 """What several tests share: the running application, free ports, and waiting with a limit."""
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from streamspace.engine import Engine
 from streamspace.server import Server, build_app
-from streamspace.ui import StreamingBlocks, build_demo
+from streamspace.ui import StreamingBlocks, build_demo, mount
 
 T = TypeVar("T")
+ROOT = Path(__file__).parents[1]
+ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("VLLM_", "GRADIO_", "HF_"))}
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,21 @@ def free_port() -> int:
 
 
 @contextmanager
+def serve_beside(running: Running, auth: tuple[str, str]) -> Iterator[str]:
+    """The page once more, with a login, on the engine and the event loop of the running application."""
+    app = mount(FastAPI(), build_demo(running.engine), running.engine, auth)
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
+    serving = asyncio.run_coroutine_threadsafe(server.serve(), running.loop)
+    try:
+        wait_until(lambda: server.started, what="the server's start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        serving.result(20)
+
+
+@contextmanager
 def served(engine: Any, demo: StreamingBlocks | None = None) -> Iterator[str]:
     """The application on a scripted engine; yields its address."""
     port = free_port()
@@ -63,3 +87,31 @@ def served(engine: Any, demo: StreamingBlocks | None = None) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def programs() -> Iterator[Start]:
+    """Starts a program of ours, which writes to pipes or to `log`; whatever of it is left at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, log: Any = subprocess.PIPE, **environ: str) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env={**ENVIRON, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", **environ},
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,  # a process group of its own, as a terminal gives it one
+            )
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+        process.communicate()

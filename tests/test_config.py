@@ -1,6 +1,7 @@
 """The operator's choices: defaults, environment, command line, refusals."""
 
 import dataclasses
+import tempfile
 
 import pytest
 
@@ -42,6 +43,7 @@ def test_on_a_space_every_address_is_listened_on() -> None:
         ("MAX_TOKENS", "--max-tokens", "64", "max_tokens", 64),
         ("GRADIO_SERVER_NAME", "--host", "0.0.0.0", "host", "0.0.0.0"),
         ("GRADIO_SERVER_PORT", "--port", "8000", "port", 8000),
+        ("GRADIO_AUTH", "--auth", " ada :a:b ", "auth", ("ada", "a:b ")),
     ],
 )
 def test_every_option_has_a_variable_and_a_flag(env: str, flag: str, value: str, field: str, expected: object) -> None:
@@ -68,7 +70,7 @@ def test_the_command_line_wins_over_the_environment() -> None:
         ([], {"MAX_TOKENS": "1.5"}, "MAX_TOKENS is '1.5'; allowed is a whole number from 1 to 1000000."),
         ([], {"GRADIO_SHARE": "maybe"}, "GRADIO_SHARE is 'maybe'; allowed is 1, true, yes or on; 0, false, no or off."),
         (["--max-model-length", "9"], {}, "Unknown option --max-model-length: did you mean --max-model-len?"),
-        (["--modle=x"], {}, "Unknown option --modle=x: did you mean --model?"),
+        (["--modle=x"], {}, "Unknown option --modle: did you mean --model?"),
         (["--qqqq"], {}, "Unknown option --qqqq: `python app.py --help` lists the options."),
         (["hello"], {}, "Unexpected argument 'hello'; `python app.py --help` lists the options."),
         (["--port"], {}, "Argument --port: expected one argument; `python app.py --help` lists the options."),
@@ -119,8 +121,25 @@ def test_a_folder_is_shown_by_its_last_part_only() -> None:
     assert config.model_name == "mine" and config.model_card is None
 
 
-def test_the_token_is_in_no_printed_config() -> None:
-    assert "hf_secret" not in repr(load_config(["--hf-token", "hf_secret"], {}))
+def test_no_secret_is_in_a_printed_config() -> None:
+    config = load_config(["--hf-token", "hf_secret", "--auth", "ada:secret"], {})
+    assert "secret" not in repr(config) and "ada" not in repr(config)
+
+
+@pytest.mark.parametrize("arguments", [["--hf_token=hf_secret"], ["--hf-tokn=hf_secret"], ["--auth=secret"]])
+def test_no_secret_is_in_a_refusal(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(arguments, {})
+    assert "hf_secret" not in str(refused.value) and "'secret'" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["ada", "ada:", ":secret", " :secret"])
+def test_a_login_without_its_two_parts_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config([], {"GRADIO_AUTH": value})
+    assert str(refused.value) == (
+        "GRADIO_AUTH is not a name and a password with a colon between them, such as ada:long-secret."
+    )
 
 
 def test_a_config_does_not_change() -> None:
@@ -136,3 +155,13 @@ def test_help_lists_our_options_and_vllms(capsys: pytest.CaptureFixture[str]) ->
     assert left.value.code == 0
     assert all(option["flag"] in printed and option["env"] in printed for option in OPTIONS.values())
     assert "--tensor-parallel-size" in printed
+
+
+def test_without_a_temporary_folder_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null/none"])
+    with pytest.raises(ConfigError) as refused:
+        load_config((), {})
+    assert str(refused.value) == (
+        "There is no temporary folder that can be written, as on a full disk: make room, or set TMPDIR to one."
+    )

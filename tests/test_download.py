@@ -1,6 +1,7 @@
 """The download against the real huggingface_hub and a hub on this machine; nothing leaves 127.0.0.1."""
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -18,12 +19,13 @@ import hf_xet  # type: ignore[import-untyped]
 import huggingface_hub.file_download
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.utils import close_session
+from huggingface_hub.utils import WeakFileLock, close_session
 from huggingface_hub.utils._xet import abort_xet_session
 
 from streamspace import download, errors
 from streamspace.download import Progress, fetch_model, needed_files
 from tests.hub import SHA, Fault, Hub
+from tests.support import wait_until
 
 WEIGHTS = bytes(range(256)) * 8192  # 2 MiB, 8 chunks
 FILES = {
@@ -40,6 +42,7 @@ NEEDED = {"config.json", "tokenizer.json", "model.safetensors"}
 TOTAL_BYTES = sum(len(FILES[name]) for name in NEEDED)
 BODY = r"/resolve/.*/model\.safetensors"
 SLEEP = time.sleep
+Fetch = subprocess.Popen[str]
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +74,34 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with Hub({"org/tiny": dict(FILES)}) as hub:
         use(hub.url, monkeypatch)
         yield hub
+
+
+@pytest.fixture
+def child(hub: Hub) -> Iterator[Callable[..., Fetch]]:
+    """Fetches in processes of their own, which print the folder and log as the app does."""
+    code = (
+        "from streamspace.process import log_to_terminal; log_to_terminal();"
+        "from streamspace.download import fetch_model; print(fetch_model('org/tiny'))"
+    )
+    environ = {
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_CACHE": constants.HF_HUB_CACHE,
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PYTHONPATH": str(Path(download.__file__).parents[1]),
+    }
+    started: list[Fetch] = []
+
+    def start(**changes: str) -> Fetch:
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(
+            subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **environ, **changes}, **pipes)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,19 +276,9 @@ def test_content_that_another_commit_brought_is_not_fetched_again(hub: Hub) -> N
     assert seen[0] == Progress(TOTAL_BYTES - 2, TOTAL_BYTES + 8)
 
 
-def test_two_processes_fetch_each_file_once_between_them(hub: Hub) -> None:
+def test_two_processes_fetch_each_file_once_between_them(hub: Hub, child: Callable[..., Fetch]) -> None:
     hub.throttle_bytes_per_s = 4e6
-    code = "from streamspace.download import fetch_model; print(fetch_model('org/tiny'))"
-    env = {
-        **os.environ,
-        "HF_ENDPOINT": hub.url,
-        "HF_HUB_CACHE": constants.HF_HUB_CACHE,
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-    }
-    env["PYTHONPATH"] = str(Path(download.__file__).parents[1])
-    runs = [
-        subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    runs = [child() for _ in range(2)]
     first, second = (run.communicate(timeout=30)[0] for run in runs)
     assert first == second
     assert names_in(Path(first.strip())) == NEEDED
@@ -322,15 +343,164 @@ def test_partial_files_are_removed_when_a_download_fails(hub: Hub) -> None:
     assert partial_files() == []
 
 
-def test_what_a_killed_process_left_is_swept(hub: Hub) -> None:
-    blobs = Path(constants.HF_HUB_CACHE, "models--org--tiny", "blobs")
-    blobs.mkdir(parents=True)
-    old, young = blobs / "a.11111111.incomplete", blobs / "b.22222222.incomplete"
-    for path in (old, young):
+def test_what_a_killed_process_left_is_swept_and_what_another_writes_is_not(hub: Hub) -> None:
+    cache = Path(constants.HF_HUB_CACHE)
+    left, written = (cache / "models--org--tiny" / "blobs" / f"{name}.11111111.incomplete" for name in "ab")
+    left.parent.mkdir(parents=True)
+    for path in (left, written):
         path.write_bytes(b"part")
-    os.utime(old, (0, 0))
+    with WeakFileLock(cache / ".locks" / "models--org--tiny" / "b.lock"):
+        fetch_model("org/tiny")
+        assert partial_files() == [written]
     fetch_model("org/tiny")
-    assert partial_files() == [young]
+    assert partial_files() == []
+
+
+def test_a_killed_download_begins_anew_and_leaves_nothing(hub: Hub, child: Callable[..., Fetch]) -> None:
+    hub.throttle_bytes_per_s = 1e6
+    process = child()
+
+    def is_in_the_middle() -> bool:
+        return len(hub.file_requests()) == 3 and any(path.stat().st_size > 300_000 for path in partial_files())
+
+    wait_until(is_in_the_middle, what="the middle of the weights")
+    process.kill()
+    process.wait()
+    assert len(partial_files()) == 1
+    hub.throttle_bytes_per_s = None
+    hub.requests.clear()
+    folder = fetch_model("org/tiny")
+    assert hub.file_requests() == ["model.safetensors"]  # the small ones were finished
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS and partial_files() == []
+
+
+@pytest.mark.parametrize("body", [b"short", WEIGHTS[::-1]], ids=["wrong size", "wrong content"])
+def test_a_file_that_came_wrong_is_asked_for_again(body: bytes, hub: Hub) -> None:
+    hub.faults = [Fault("GET", BODY, status=200, body=body)]
+    assert (fetch_model("org/tiny") / "model.safetensors").read_bytes() == WEIGHTS
+    assert hub.file_requests().count("model.safetensors") == 2
+
+
+@pytest.mark.parametrize("body", [b"short", WEIGHTS[::-1]], ids=["wrong size", "wrong content"])
+def test_a_file_that_comes_wrong_again_and_again_is_not_kept(body: bytes, hub: Hub) -> None:
+    hub.always = [Fault("GET", BODY, status=200, body=body)]
+    with pytest.raises(errors.DownloadFailed):
+        fetch_model("org/tiny")
+    assert partial_files() == [] and names_in(Path(constants.HF_HUB_CACHE)).isdisjoint({"model.safetensors"})
+    assert not [
+        path for path in Path(constants.HF_HUB_CACHE).rglob("*") if path.is_file() and path.stat().st_size > 1e6
+    ]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "86400"}, {"RateLimit": '"api";r=0;t=86400'}], ids=str)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/api/models/org/tiny$"), ("HEAD", BODY), ("GET", BODY)])
+def test_a_hub_that_has_enough_is_asked_again_after_a_pause_that_ends(
+    method: str, path: str, headers: dict[str, str], hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses_s: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses_s.append)
+    monkeypatch.setattr(download, "MOST_PAUSE_S", 0)
+    hub.faults = [Fault(method, path, status=429, headers=headers)] * 2
+    assert (fetch_model("org/tiny") / "model.safetensors").read_bytes() == WEIGHTS
+    assert hub.faults == [] and max(pauses_s, default=0) <= 10
+
+
+def test_the_pause_that_the_hub_asks_for_is_kept(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    hub.faults = [Fault("GET", "/api/models/org/tiny$", status=429, headers={"Retry-After": "1"})]
+    fetch_model("org/tiny")
+    assert "next attempt in 1 s" in caplog.text
+
+
+def test_a_hub_that_never_has_time_is_told(hub: Hub) -> None:
+    hub.always = [Fault("GET", BODY, status=429)]
+    with pytest.raises(errors.HubFailed, match="error 429"):
+        fetch_model("org/tiny")
+    assert hub.file_requests().count("model.safetensors") == 6  # the library's own attempts, once
+
+
+def elsewhere(hub: Hub, address: str) -> list[Fault]:
+    """What the public hub answers for large files: they lie on another host."""
+    oid = hashlib.sha256(WEIGHTS).hexdigest()
+    described = {"X-Repo-Commit": SHA, "X-Linked-Size": str(len(WEIGHTS)), "X-Linked-Etag": f'"{oid}"'}
+    return [Fault("GET|HEAD", BODY, status=302, headers={"Location": address, **described})]
+
+
+def test_a_file_on_another_host_is_fetched_there_without_the_token(hub: Hub) -> None:
+    with Hub({"org/tiny": dict(FILES)}) as store:
+        hub.always = elsewhere(hub, f"{store.url}/org/tiny/resolve/{SHA}/model.safetensors")
+        folder = fetch_model("org/tiny", token="hf_secret")
+        assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+        assert store.file_requests() == ["model.safetensors"] and store.tokens == [None]
+    assert set(hub.tokens) == {"Bearer hf_secret"}
+
+
+@pytest.mark.parametrize("path", ["/api/", BODY])
+def test_redirects_in_a_circle_are_told(path: str, hub: Hub) -> None:
+    target = {"/api/": "/api/models/org/tiny", BODY: f"/org/tiny/resolve/{SHA}/model.safetensors"}[path]
+    hub.always = [Fault("GET|HEAD", path, status=302, headers={"Location": hub.url + target})]
+    with pytest.raises((errors.HubUnreachable, errors.DownloadFailed)):
+        fetch_model("org/tiny")
+
+
+# A proxy
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sets the proxy for a hub that can be had in no other way."""
+    use("http://hub.invalid", monkeypatch)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+    def set_proxy(address: str) -> None:
+        monkeypatch.setenv("HTTP_PROXY", address)
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        close_session()
+
+    yield set_proxy
+    close_session()
+
+
+def test_a_model_comes_through_a_proxy(hub: Hub, proxy: Callable[[str], None]) -> None:
+    proxy(hub.url)
+    assert (fetch_model("org/tiny") / "model.safetensors").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there_is_told(
+    scheme: str, proxy: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(f"{scheme}://hub.invalid", monkeypatch)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        proxy(f"http://user:secret@127.0.0.1:{closed.getsockname()[1]}")
+        with pytest.raises(errors.HubUnreachable, match="check the network"):
+            fetch_model("org/tiny")
+
+
+@pytest.mark.parametrize("status", [407, 502])
+def test_a_proxy_that_lets_nobody_out_is_told(
+    status: int, hub: Hub, proxy: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy(hub.url)
+    hub.always = [Fault("GET", "/api/", status=status)]
+    with pytest.raises(errors.HubFailed, match=f"error {status}"):
+        fetch_model("org/tiny")
+    use("https://hub.invalid", monkeypatch)
+    with pytest.raises(errors.HubUnreachable):
+        fetch_model("org/tiny")
+    assert hub.requests[-1] == "CONNECT hub.invalid:443"
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "ftp"])
+def test_a_proxy_of_an_unknown_kind_is_told_without_its_password(
+    scheme: str, proxy: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy(f"{scheme}://user:secret@127.0.0.1:1")
+    with pytest.raises(errors.HubUnreachable):
+        fetch_model("org/tiny")
+    assert "secret" not in caplog.text
 
 
 # Failures and their sentences
@@ -443,7 +613,7 @@ def test_a_full_disk_is_told_before_any_file(hub: Hub, monkeypatch: pytest.Monke
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
     hub.models["org/tiny"] = {**FILES, "model-2.safetensors": bytes(60_000_000)}
-    with pytest.raises(errors.DiskFull, match=r"too full for 'org/tiny': 0\.1 GB are needed and 0\.0 GB are free"):
+    with pytest.raises(errors.DiskFull, match=r"too full for 'org/tiny': 65 MB are needed and 1 MB are free"):
         fetch_model("org/tiny")
     assert hub.file_requests() == []
 
@@ -485,6 +655,14 @@ def test_the_token_is_never_logged(hub: Hub, caplog: pytest.LogCaptureFixture) -
     hub.faults = [Fault("GET", "/api/", status=503), Fault("GET", BODY, status=500)]
     fetch_model("org/tiny", token="hf_secret")
     assert "hf_secret" not in caplog.text
+
+
+def test_a_password_in_the_hubs_address_is_not_logged_and_each_line_once(hub: Hub, child: Callable[..., Fetch]) -> None:
+    hub.faults = [Fault("GET", BODY, status=429, headers={"Retry-After": "0"})]
+    process = child(HF_ENDPOINT=hub.url.replace("//", "//user:hf_secret@"), HF_HUB_DISABLE_XET="1")
+    _, log = process.communicate(timeout=30)
+    assert "hf_secret" not in log
+    assert log.count(f"HTTP Error 429 thrown while requesting GET {hub.url}/org/tiny/resolve/") == 1
 
 
 # Without a network, with a cached copy

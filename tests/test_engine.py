@@ -1,13 +1,15 @@
 """The holder's state on the ways that do not end in a running engine."""
 
 import asyncio
+import errno
 import logging
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from streamspace import hardware
+from streamspace import forkserver, hardware
 from streamspace.config import load_config
 from streamspace.engine import Engine, set_environment
 from streamspace.messages import Status
@@ -49,6 +51,18 @@ def test_a_broken_model_fails_without_a_path_or_a_trace_on_the_page(tmp_path: Pa
     status = final_status(Engine(load_config(["--model", str(folder)], {})))
     assert status.stage == "failed" and "broken" in status.detail
     assert str(tmp_path) not in status.detail and "\n" not in status.detail
+
+
+@pytest.mark.parametrize("where", ["the sockets", "the process"])
+def test_a_full_disk_fails_with_its_words_and_no_path(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **kwargs: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/secret")
+
+    monkeypatch.setattr(*((tempfile, "mkdtemp") if where == "the sockets" else (forkserver, "start")), full)
+    set_environment.cache_clear()
+    status = final_status(Engine(load_config((), {})))
+    assert status.stage == "failed" and "No space left on device" in status.detail
+    assert "/tmp" not in status.detail
 
 
 def test_stopping_while_it_loads_ends_the_loading() -> None:

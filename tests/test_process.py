@@ -5,12 +5,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,45 +18,7 @@ from playwright.sync_api import Page, expect
 
 from streamspace.config import BUNDLED_MODEL
 from tests.hub import Fault, Hub, folder_files
-from tests.support import free_port, wait_until
-
-ROOT = Path(__file__).parents[1]
-ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("VLLM_", "GRADIO_", "HF_"))}
-Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    with programs() as run:
-        yield run
-
-
-@contextmanager
-def programs() -> Iterator[Start]:
-    """Starts a program of ours, which writes to pipes or to `log`; whatever of it is left at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: str, log: Any = subprocess.PIPE, **environ: str) -> subprocess.Popen[str]:
-        started.append(
-            subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=ROOT,
-                env={**ENVIRON, "PYTHONPATH": "src", "PYTHONUNBUFFERED": "1", **environ},
-                stdout=log,
-                stderr=log,
-                text=True,
-                start_new_session=True,  # a process group of its own, as a terminal gives it one
-            )
-        )
-        return started[-1]
-
-    yield run
-    for process in started:
-        if process.poll() is None:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-            process.kill()
-        process.communicate()
+from tests.support import Start, free_port, wait_until
 
 
 def health(port: int) -> tuple[int, dict[str, Any]]:
@@ -83,6 +43,14 @@ def has_engine(process: subprocess.Popen[str]) -> bool:
         return any(child.ppid() != process.pid for child in family(process))
     except psutil.NoSuchProcess:  # one that ran for a moment
         return False
+
+
+def long_answer(port: int) -> Any:
+    """An answer under way, as the stream of its events."""
+    body = json.dumps({"data": ["Once upon a time", 1900, 1.5, 1, 0, 0, 1, None, None]}).encode()
+    url = f"http://127.0.0.1:{port}/gradio_api/call/complete"
+    event = json.load(urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})))
+    return urllib.request.urlopen(f"{url}/{event['event_id']}")
 
 
 def assert_gone(processes: list[psutil.Process], seconds: float) -> None:
@@ -147,10 +115,7 @@ def test_sigterm_in_mid_answer_ends_everything_within_ten_seconds(start: Start) 
     port = free_port()
     process = start("app.py", "--port", str(port))
     wait_until(lambda: health(port)[0] == 200, 120, "the model")
-    body = json.dumps({"data": ["Once upon a time", 2000, 1.5, 1, 0, 0, 1, None, None]}).encode()
-    url = f"http://127.0.0.1:{port}/gradio_api/call/complete"
-    event = json.load(urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})))
-    with urllib.request.urlopen(f"{url}/{event['event_id']}") as stream:
+    with long_answer(port) as stream:
         assert stream.readline().startswith(b"event: generating")
         children, began = family(process), time.monotonic()
         process.terminate()
@@ -159,12 +124,132 @@ def test_sigterm_in_mid_answer_ends_everything_within_ten_seconds(start: Start) 
     assert_gone(children, 2)
 
 
-def test_the_engine_does_not_outlive_a_killed_app(start: Start) -> None:
-    process = start("app.py", "--port", str(free_port()))
+@pytest.mark.parametrize("when", ["while it loads", "in mid-answer"])
+def test_the_engine_does_not_outlive_a_killed_app(start: Start, when: str) -> None:
+    port = free_port()
+    process = start("app.py", "--port", str(port))
     wait_until(lambda: has_engine(process), 60, "the engine's process")
+    if when == "in mid-answer":
+        wait_until(lambda: health(port)[0] == 200, 120, "the model")
+        stream = long_answer(port)
+        assert stream.readline().startswith(b"event: generating")
     children = family(process)
     process.kill()
     assert_gone(children, 10)
+
+
+def test_a_second_app_loads_beside_the_first_which_answers_on(start: Start) -> None:
+    ports = free_port(), free_port()
+    apps = [start("app.py", "--port", str(ports[0]))]
+    wait_until(lambda: health(ports[0])[0] == 200, 120, "the first model")
+    apps.append(start("app.py", "--port", str(ports[1])))
+    wait_until(lambda: has_engine(apps[1]), 120, "the second engine's process")
+    with long_answer(ports[0]) as stream:
+        assert stream.readline().startswith(b"event: generating")
+    assert health(ports[1])[1]["status"] in ("loading", "ready")
+    apps[1].terminate()
+    assert apps[1].wait(20) == 143
+    assert health(ports[0])[0] == 200
+
+
+# A machine that lets the app write nowhere
+
+NOWHERE = "/dev/null/nowhere"  # cannot be made, not even by root
+
+
+def test_without_a_home_to_write_to_the_bundled_model_answers(start: Start) -> None:
+    port = free_port()
+    start("app.py", "--port", str(port), HOME=NOWHERE)
+    wait_until(lambda: health(port)[0] == 200, 120, "the model")
+
+
+def test_without_a_home_to_write_to_a_model_of_the_hub_is_refused_in_a_sentence(start: Start) -> None:
+    with Hub({"org/tiny": folder_files(BUNDLED_MODEL)}) as hub:
+        port = free_port()
+        process = start("app.py", "--port", str(port), HOME=NOWHERE, MODEL_ID="org/tiny", HF_ENDPOINT=hub.url)
+        wait_until(lambda: health(port)[1].get("status") == "failed", 60, "the failure")
+        assert health(port)[1]["detail"] == (
+            "The model 'org/tiny' cannot be stored, the cache folder is not writable: set HF_HOME to a folder that is."
+        )
+        process.terminate()
+        _, errors = process.communicate(timeout=20)
+    assert "Traceback" not in errors
+
+
+def test_a_folder_that_gradio_cannot_write_is_one_sentence(start: Start) -> None:
+    process = start("app.py", GRADIO_TEMP_DIR=NOWHERE)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.splitlines()[-1] == (
+        "streamspace: Gradio cannot write its temporary folder (Not a directory): set GRADIO_TEMP_DIR to another."
+    )
+    assert "Traceback" not in errors
+
+
+# Secrets
+
+TOKEN, PASSWORD = "hf_tOkEnThatNobodySees", "pAsSwOrDThatNobodySees"
+
+
+def everything_shown(port: int) -> str:
+    """The page and all that describes it, as one who has logged in gets it."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    url = f"http://127.0.0.1:{port}"
+    opener.open(f"{url}/login", f"username=ada&password={PASSWORD}".encode()).close()
+    pages = ("/", "/config", "/gradio_api/info", "/gradio_api/openapi.json")
+    return json.dumps(health(port)) + "".join(opener.open(url + page).read().decode() for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence", "arguments", "environ"),
+    [
+        (Fault("GET", ".", status=401), "refuses access", [], {"HF_TOKEN": TOKEN}),
+        (Fault("GET", ".", status=403, code="GatedRepo"), "is gated", ["--hf-token", TOKEN], {}),
+        (Fault("GET", "/api/", then="early rst"), "broke off", [f"--hf-token={TOKEN}"], {}),
+    ],
+    ids=["bad token", "gated", "resets"],
+)
+def test_no_failure_of_the_hub_shows_a_secret(
+    start: Start, tmp_path: Path, fault: Fault, sentence: str, arguments: list[str], environ: dict[str, str]
+) -> None:
+    with Hub({"org/tiny": folder_files(BUNDLED_MODEL)}, always=[fault]) as hub:
+        port = free_port()
+        environ |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "HF_DEBUG": "1"}
+        environ |= {"GRADIO_AUTH": f"ada:{PASSWORD}", "MODEL_ID": "org/tiny"}
+        process = start("app.py", "--port", str(port), *arguments, **environ)
+        wait_until(lambda: health(port)[1].get("status") == "failed", 120, "the failure")
+        assert sentence in health(port)[1]["detail"]
+        shown = everything_shown(port)
+        process.terminate()
+        shown += "".join(process.communicate(timeout=20))
+    assert f"Bearer {TOKEN}" in hub.tokens and sentence in shown
+    assert TOKEN not in shown and PASSWORD not in shown
+
+
+def test_the_engine_shows_no_secret_however_much_it_logs(start: Start) -> None:
+    port = free_port()
+    environ = {"HF_TOKEN": TOKEN, "GRADIO_AUTH": f"ada:{PASSWORD}", "VLLM_LOGGING_LEVEL": "DEBUG"}
+    process = start("app.py", "--port", str(port), "--max-model-len", "1024", **environ)
+    wait_until(lambda: health(port)[0] == 200, 120, "the model")
+    shown = everything_shown(port)
+    process.terminate()
+    shown += "".join(process.communicate(timeout=20))
+    assert "DEBUG" in shown and TOKEN not in shown and PASSWORD not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        ([f"--hf_token={TOKEN}"], {}),
+        ([f"--auth={TOKEN}"], {}),
+        ([], {"GRADIO_AUTH": TOKEN}),
+        (["--hf-token", TOKEN, "--port", "none"], {"GRADIO_AUTH": f"ada:{TOKEN}"}),
+    ],
+)
+def test_no_refusal_shows_a_secret(start: Start, arguments: list[str], environ: dict[str, str]) -> None:
+    process = start("app.py", *arguments, **environ)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and TOKEN not in output + errors
 
 
 @pytest.mark.browser

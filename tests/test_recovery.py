@@ -13,9 +13,9 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support import free_port, wait_until
+from tests.support import Start, free_port, programs, wait_until
 from tests.test_page import bot, box, questions, send, set_up, wait_for_end
-from tests.test_process import Start, family, has_engine, health, programs
+from tests.test_process import family, has_engine, health
 
 NewPage = Callable[..., Page]
 STORY = "Tell me a story about a robot, a lighthouse and a lost key."

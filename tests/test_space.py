@@ -170,7 +170,7 @@ def test_ci_runs_on_every_push_and_pull_request() -> None:
     flow = workflows()["ci.yml"]
     assert flow[True] == {"push": None, "pull_request": None}  # YAML reads the key `on` as true
     commands = [step["run"] for _, step in steps() if "run" in step]
-    assert {"make check", "make test", "make resolve"} <= set(commands)
+    assert {"make check", "make test", "make resolve", "make audit"} <= set(commands)
 
 
 def test_the_sync_waits_for_ci_and_for_a_space_of_its_own() -> None:

@@ -508,9 +508,9 @@ def test_garbage_is_refused_at_once(visitor: Visitor, garbage: Any) -> None:
     assert visitor.site.engine.num_started == 0
 
 
-def test_an_unknown_event_fails_as_with_gradio(visitor: Visitor) -> None:
+def test_an_unknown_event_is_refused(visitor: Visitor) -> None:
     status, _, text = visitor.post("queue/join", asked(visitor.site, fn_index=12345))
-    assert status == 500 and text == "Internal Server Error"
+    assert status == 404 and "no such event" in text
 
 
 @pytest.mark.parametrize("num_inputs", [0, 1, 10, 12])

@@ -11,6 +11,7 @@ import difflib
 import importlib.util
 import os
 import re
+import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -48,9 +49,16 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
     return cast
 
 
+def _name_and_password(value: str) -> tuple[str, str]:
+    name, _, password = value.partition(":")
+    if not name.strip() or not password:
+        raise ValueError("a name and a password with a colon between them, such as ada:long-secret")
+    return name.strip(), password
+
+
 def _option(env: str, flag: str, help: str, cast: Callable[[str], Any] = str, secret: bool = False) -> Any:
     """A dataclass field that carries where its value comes from."""
-    return field(repr=not secret, metadata={"env": env, "flag": flag, "help": help, "cast": cast})
+    return field(repr=not secret, metadata={"env": env, "flag": flag, "help": help, "cast": cast, "secret": secret})
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,9 @@ class Config:
     host: str = _option("GRADIO_SERVER_NAME", "--host", "address to listen on; 0.0.0.0 is every address")
     port: int = _option("GRADIO_SERVER_PORT", "--port", "port to listen on", _whole_number(1, 65535))
     share: bool = _option("GRADIO_SHARE", "--share", "also open a temporary public link", _switch)
+    auth: tuple[str, str] | None = _option(
+        "GRADIO_AUTH", "--auth", "name:password that the page asks for", _name_and_password, secret=True
+    )
     space_id: str | None = None  # owner/name on a Hugging Face Space, set there by the platform
     engine_arguments: tuple[str, ...] = ()  # vLLM's flags as on a command line
     engine_environ: tuple[tuple[str, str], ...] = ()  # (flag, value) of vLLM's flags given as environment variables
@@ -123,6 +134,7 @@ def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
         "host": "0.0.0.0" if environ.get("SPACE_ID") else "127.0.0.1",
         "port": 7860,
         "share": False,
+        "auth": None,
     }
 
 
@@ -131,10 +143,11 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
 
     Raises:
         ConfigError: a name that neither we nor vLLM know, or a value of ours that is not allowed. Values of vLLM's
-            flags are checked by `streamspace.llm.check_flags`.
+            flags are checked by `streamspace.llm.check_flags`. Also when nothing temporary can be written anywhere.
         SystemExit: after `--help` was printed.
     """
     given, rest = _parser().parse_known_args(list(arguments))
+    _check_temporary_folder()
     values = defaults(environ)
     for name, option in OPTIONS.items():
         if value := environ.get(option["env"]):
@@ -148,6 +161,16 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
         engine_arguments=tuple(rest),
         engine_environ=_engine_environ(environ),
     )
+
+
+def _check_temporary_folder() -> None:
+    """Gradio, vLLM and multiprocessing need one, and say nothing that helps when there is none."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise ConfigError(
+            "There is no temporary folder that can be written, as on a full disk: make room, or set TMPDIR to one."
+        ) from None
 
 
 def engine_flags() -> list[str]:
@@ -199,7 +222,8 @@ def _cast(option: Mapping[str, Any], name: str, value: str) -> Any:
     try:
         return option["cast"](value)
     except ValueError as allowed:
-        raise ConfigError(f"{name} is {value!r}; allowed is {allowed}.") from None
+        given = "not" if option["secret"] else f"{value!r}; allowed is"
+        raise ConfigError(f"{name} is {given} {allowed}.") from None
 
 
 def _refuse_unknown(arguments: Sequence[str]) -> None:
@@ -216,7 +240,8 @@ def _refuse_unknown(arguments: Sequence[str]) -> None:
         if flag not in known and flag.replace("--no-", "--", 1) not in known:
             near = difflib.get_close_matches(flag, known | {option["flag"] for option in OPTIONS.values()}, 1)
             hint = f"did you mean {near[0]}?" if near else "`python app.py --help` lists the options."
-            raise ConfigError(f"Unknown option {argument}: {hint}")
+            # Without its value, which may be a secret: --hf_token=...
+            raise ConfigError(f"Unknown option {argument.partition('=')[0]}: {hint}")
 
 
 def _engine_environ(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

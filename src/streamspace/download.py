@@ -9,14 +9,14 @@ import errno
 import fnmatch
 import functools
 import glob
+import hashlib
 import json
 import logging
 import os
 import re
 import shutil
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakValueDictionary
 
+from filelock import FileLock  # huggingface_hub's own
 from huggingface_hub import HfApi, ModelInfo, constants, get_cached_repo_tree, set_client_factory, snapshot_download
 from huggingface_hub.errors import (
     CachedRepoTreeNotFoundError,
@@ -37,8 +38,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.errors import RevisionNotFoundError as HubRevisionNotFoundError
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils import httpx  # the client that it uses, httpx2 by now
+from huggingface_hub.utils import httpx, parse_ratelimit_headers  # the client that it uses, httpx2 by now
 from huggingface_hub.utils._http import hf_request_event_hook
+from huggingface_hub.utils._runtime import is_xet_available
 from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils._xet import abort_xet_session
 
@@ -68,7 +70,8 @@ T = TypeVar("T")
 BACKOFF_S = (1.0, 3.0, 9.0)  # the pauses between the attempts: one attempt more than pauses
 CHUNK_BYTES = 256 * 1024  # progress and resuming go in these steps; the library's own 10 MiB are too coarse
 DISK_MARGIN = 1.05  # needed disk over the bytes to fetch
-ORPHAN_AGE_S = 6 * 3600.0  # a temporary file that nobody has written to for so long belongs to a killed process
+MOST_PAUSE_S = 100  # of what the hub may ask for; its own limits are counted anew every 5 minutes
+SHA256_DIGITS = 64
 POLL_S = 0.1  # how often a waiting fetch looks at `cancelled`
 CANCEL_GRACE_S = 3.0  # how long a cancelled fetch waits for its workers to remove their temporary files
 
@@ -236,9 +239,9 @@ class _Plan:
 
     def cached_bytes(self) -> int:
         """Count the files of this commit and those whose content another commit has brought already."""
-        return sum(size for name, size in self.files.items() if self._is_cached(name))
+        return sum(size for name, size in self.files.items() if self.is_cached(name))
 
-    def _is_cached(self, name: str) -> bool:
+    def is_cached(self, name: str) -> bool:
         return (self.folder / name).exists() or (self.repository / "blobs" / self.blobs[name]).exists()
 
 
@@ -357,10 +360,11 @@ def _make_plan(wanted: _Wanted, pauses_s: Iterable[float], stop: threading.Event
 
 def _download(wanted: _Wanted, plan: _Plan, on_progress: Callable[[Progress], None], stop: threading.Event) -> Path:
     meter = _Meter(plan.total_bytes, on_progress)
+    fresh = {name for name in plan.files if not plan.is_cached(name)}
 
     def attempt() -> str:
         meter.restart(plan.cached_bytes())
-        return snapshot_download(
+        folder = snapshot_download(
             wanted.model,
             revision=plan.commit,
             token=wanted.token,
@@ -368,8 +372,10 @@ def _download(wanted: _Wanted, plan: _Plan, on_progress: Callable[[Progress], No
             allow_patterns=[glob.escape(name) for name in plan.files],
             tqdm_class=_bar_class(meter),
         )
+        _check_contents(wanted, plan, fresh)
+        return folder
 
-    _sweep_orphans(plan.repository / "blobs")
+    _sweep_orphans(plan.repository)
     _check_disk(wanted, plan)
     with _telling(wanted, plan):
         folder = Path(_retrying(attempt, _may_pass_now, BACKOFF_S, stop))
@@ -380,13 +386,33 @@ def _download(wanted: _Wanted, plan: _Plan, on_progress: Callable[[Progress], No
     return folder
 
 
-def _sweep_orphans(blobs: Path) -> None:
-    """Remove what killed processes have left: huggingface_hub never resumes nor removes it."""
-    for path in blobs.glob("*.incomplete"):
-        with suppress(OSError):  # another process may sweep too
-            if time.time() - path.stat().st_mtime > ORPHAN_AGE_S:
+def _check_contents(wanted: _Wanted, plan: _Plan, names: Set[str]) -> None:
+    """Hash what came over plain HTTP: huggingface_hub checks its size alone. xet proves every piece itself."""
+    listing = get_cached_repo_tree(wanted.model, revision=plan.commit) if is_xet_available() else ()
+    for name in names - {file.path for file in listing if file.xet_hash}:
+        path, digest = (plan.folder / name).resolve(), plan.blobs[name]
+        if len(digest) == SHA256_DIGITS and _sha256(path) != digest:  # a small file has git's id, of another kind
+            path.unlink()
+            raise OSError(f"{name} came with the wrong content")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _sweep_orphans(repository: Path) -> None:
+    """Remove what killed processes have left: huggingface_hub never resumes nor removes it.
+
+    Who still writes a file holds its lock. Where a file system only pretends to lock, another machine's download of
+    this moment loses its file, and begins anew.
+    """
+    for path in repository.glob("blobs/*.incomplete"):
+        lock = repository.parent / ".locks" / repository.name / f"{path.name.partition('.')[0]}.lock"
+        with suppress(OSError, NotImplementedError):  # it is locked, it is gone, or nothing can be locked here
+            with FileLock(lock, blocking=False):
                 path.unlink()
-                logger.info("Removed %s, left by a download that was killed.", path.name)
+            logger.info("Removed %s, left by a download that was killed.", path.name)
 
 
 def _check_disk(wanted: _Wanted, plan: _Plan) -> None:
@@ -493,6 +519,7 @@ def _heed_stop(request: httpx.Request) -> None:
 def _prepare_client() -> None:
     """Set up huggingface_hub for this process, once."""
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    logging.getLogger("huggingface_hub").handlers.clear()  # its lines come to our log, too
     set_client_factory(_make_client)
 
 
@@ -511,9 +538,11 @@ class _Client(httpx.Client):
 
 def _make_client() -> httpx.Client:
     requests: list[Callable[..., Any]] = [_heed_stop, hf_request_event_hook, _limit_time]
-    return _Client(
-        event_hooks={"request": requests, "response": [_keep_resumable]}, follow_redirects=True, timeout=None
-    )
+    responses: list[Callable[..., Any]] = [_limit_pause, _keep_resumable]
+    try:
+        return _Client(event_hooks={"request": requests, "response": responses}, follow_redirects=True, timeout=None)
+    except (ValueError, ImportError) as error:  # a proxy of a kind that it does not know, or not without a package
+        raise httpx.ProxyError(str(error)) from error
 
 
 def _limit_time(request: httpx.Request) -> None:
@@ -525,6 +554,19 @@ def _limit_time(request: httpx.Request) -> None:
         **request.extensions,
         "timeout": {phase: min(given_s.get(phase) or limit_s, limit_s) for phase in phases},
     }
+
+
+def _limit_pause(response: httpx.Response) -> None:
+    """Keep a hub from asking for any pause: huggingface_hub would sleep through all of it, and cannot be woken."""
+    if _asked_pause_s(response) > MOST_PAUSE_S:
+        response.headers.pop("ratelimit", None)
+        response.headers["retry-after"] = str(MOST_PAUSE_S)
+
+
+def _asked_pause_s(response: httpx.Response) -> int:
+    limit, after = parse_ratelimit_headers(response.headers), response.headers.get("retry-after", "")
+    reset_s = limit.reset_in_seconds if limit and not limit.remaining else 0
+    return max(reset_s, int(after) if after.isdecimal() else 0)
 
 
 def _keep_resumable(response: httpx.Response) -> None:
@@ -565,6 +607,8 @@ def _retrying(
         except Exception as error:
             if not may_pass(error) or stop.is_set():
                 raise
+            if isinstance(error, HfHubHTTPError):
+                pause_s = max(pause_s, _asked_pause_s(error.response))
             logger.warning("The hub failed (%s): next attempt in %g s.", type(error).__name__, pause_s)
         stop.wait(pause_s)
     return call()
@@ -581,14 +625,19 @@ def _may_pass_now(error: Exception) -> bool:
     """As `_may_pass`, in the middle of a download, where huggingface_hub has itself tried several times after some."""
     if isinstance(error, (httpx.ConnectError, httpx.TimeoutException, LocalEntryNotFoundError)):
         return False
+    if isinstance(error, HfHubHTTPError) and error.response.status_code == 429:
+        return False
     return _may_pass(error) or _is_broken_transfer(error)
 
 
 def _is_broken_transfer(error: Exception) -> bool:
-    """Recognise what has no class of its own: a file of the wrong size (OSError), any failure of xet (RuntimeError)."""
+    """Recognise what has no class of its own: any failure of xet (RuntimeError), a file of the wrong size or content.
+
+    And one that somebody else's `_sweep_orphans` has taken away.
+    """
     if isinstance(error, HfHubHTTPError):
         return False
-    return isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno is None)
+    return isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno in (None, errno.ENOENT))
 
 
 @contextmanager
@@ -623,7 +672,7 @@ def _explain(error: BaseException, wanted: _Wanted) -> ModelError | None:
         case httpx.ReadError() | httpx.WriteError() | httpx.RemoteProtocolError():
             return DownloadFailed(model)
         # Something answers that is not a hub: a login page of the network, a wrong HF_ENDPOINT.
-        case httpx.TransportError() | FileMetadataError() | json.JSONDecodeError():
+        case httpx.RequestError() | httpx.InvalidURL() | FileMetadataError() | json.JSONDecodeError():
             return HubUnreachable(model)
         case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS | errno.ENOTDIR):
             return CacheNotWritable(model)

@@ -27,7 +27,14 @@ from typing import TYPE_CHECKING
 from streamspace import forkserver, hardware
 from streamspace.config import Config
 from streamspace.download import Progress, fetch_model
-from streamspace.errors import EngineError, EngineNotReady, EngineRestarting, EngineStopped, StreamSpaceError
+from streamspace.errors import (
+    ConfigError,
+    EngineError,
+    EngineNotReady,
+    EngineRestarting,
+    EngineStopped,
+    StreamSpaceError,
+)
 from streamspace.healing import Failures, Watchdog
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
 from streamspace.process import collect_all, collect_rarely
@@ -127,7 +134,11 @@ class Engine:
 
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` tells how it goes, failures included."""
-        set_environment(self.config)
+        try:
+            set_environment(self.config)
+        except ConfigError as error:
+            self._tell(Status("failed", str(error)))
+            return
         self._others = set(multiprocessing.active_children())
         loop = asyncio.get_running_loop()
         # A daemon: an import of vLLM cannot be interrupted, and the process must be able to leave in the middle of it.
@@ -310,8 +321,17 @@ _RESTARTING = Status("restarting", "The engine has broken down and is being rest
 
 @cache
 def set_environment(config: Config) -> None:
-    """Set what vLLM and PyTorch read from the environment when they are imported; the operator's own values stay."""
-    sockets = tempfile.mkdtemp(prefix=SOCKETS)  # each engine leaves some there, elsewhere in the system's folder
+    """Set what vLLM and PyTorch read from the environment when they are imported; the operator's own values stay.
+
+    Raises:
+        ConfigError: there is no room for a temporary folder.
+    """
+    try:
+        # Each engine leaves its sockets there, elsewhere in the system's folder.
+        sockets = tempfile.mkdtemp(prefix=SOCKETS)
+    except OSError as error:
+        sentence = f"No temporary folder can be made ({error.strerror}): make room, or set TMPDIR to another."
+        raise ConfigError(sentence) from None
     atexit.register(shutil.rmtree, sockets, ignore_errors=True)
     wanted = {
         "VLLM_RPC_BASE_PATH": sockets,
@@ -346,7 +366,8 @@ def _reason(error: Exception, config: Config) -> str:
     """One sentence for the page about a start that failed."""
     if isinstance(error, TimeoutError):
         return f"vLLM could not start {config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    said = (isinstance(error, OSError) and error.strerror) or str(error)  # an OSError's own words name the file
+    first = next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
     if "Engine core initialization failed" in first:
         return f"vLLM could not start {config.model_name}: its process failed{_after(forkserver.last_words(), config)}."
     return f"vLLM could not start {config.model_name}{_after(first, config)}."

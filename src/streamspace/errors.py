@@ -118,8 +118,8 @@ class HubUnreachable(ModelError):
 
     def __init__(self, model: str) -> None:
         super().__init__(
-            f"The Hugging Face hub cannot be reached to fetch '{model}': check the network (and HF_ENDPOINT, if it is "
-            "set) and start again."
+            f"The Hugging Face hub cannot be reached to fetch '{model}': check the network (and HF_ENDPOINT and "
+            "HTTPS_PROXY, if they are set) and start again."
         )
 
 
@@ -168,8 +168,8 @@ class DiskFull(ModelError):
 
     def __init__(self, model: str, needed_bytes: int, free_bytes: int) -> None:
         super().__init__(
-            f"The disk is too full for '{model}': {needed_bytes / 1e9:.1f} GB are needed and {free_bytes / 1e9:.1f} GB "
-            "are free; make room, or set HF_HOME to a folder on a larger disk."
+            f"The disk is too full for '{model}': {_size(needed_bytes)} are needed and {_size(free_bytes)} are free; "
+            "make room, or set HF_HOME to a folder on a larger disk."
         )
 
 
@@ -238,3 +238,7 @@ class RequestFailed(ChatError):
 
     def __init__(self) -> None:
         super().__init__("The engine could not finish this answer; try again.")
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"

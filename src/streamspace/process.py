@@ -5,6 +5,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -41,9 +42,18 @@ def explained() -> Iterator[None]:
     raise SystemExit(code)
 
 
+class _Formatter(logging.Formatter):
+    """Leaves out of addresses the name and password that an HF_ENDPOINT may hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return re.sub(r"(?<=://)[^/\s@]*@", "", super().format(record))
+
+
 def log_to_terminal() -> None:
     """One line an event; the libraries' own chatter only where it warns."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("streamspace").setLevel(logging.INFO)
 
 

@@ -52,7 +52,7 @@ def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
         engine.retry()
         return RedirectResponse("./")
 
-    return mount(app, demo, engine)
+    return mount(app, demo, engine, engine.config.auth)
 
 
 class Server(uvicorn.Server):

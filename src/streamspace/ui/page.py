@@ -15,6 +15,7 @@ from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.completion_tab import CompletionTab
+from streamspace.ui.doors import BodyLimit, close_doors
 from streamspace.ui.endpoints import add_endpoints
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
@@ -59,13 +60,14 @@ def build_demo(engine: Engine) -> StreamingBlocks:
     return demo
 
 
-def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine) -> FastAPI:
-    """Serve the page at / of `app`, and nothing that a public page should not have."""
+def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, str] | None = None) -> FastAPI:
+    """Serve the page at / of `app`, and nothing that a public page should not have; `auth` is who may log in."""
     StatusFeed(engine).install(app)  # before the page, which takes every path that is left
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         demo,
         path="/",
+        auth=auth,
         theme=THEME,
         css=CSS,
         ssr_mode=False,
@@ -75,7 +77,10 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine) -> FastAPI:
         enable_monitoring=False,
         footer_links=["api"],
     )
+    demo.app = mounted.routes[-1].app  # type: ignore[attr-defined]  # not the one of its building, which knows no login
+    close_doors(demo)
     Streams(demo).install(mounted)
+    mounted.add_middleware(BodyLimit)
     return mounted
 
 

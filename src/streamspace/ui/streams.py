@@ -32,9 +32,11 @@ from gradio.helpers import special_args
 from gradio.route_utils import API_PREFIX, CustomCORSMiddleware
 from gradio.server_messages import ProcessCompletedMessage
 from gradio.utils import diff, error_payload, set_task_name
+from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from streamspace.errors import ConfigError
 from streamspace.prompt import clean
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,11 @@ class StreamingBlocks(gr.Blocks):
     """Blocks with `handlers`, async generators that are served by `Streams`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        try:
+            super().__init__(**options)
+        except OSError as error:
+            sentence = f"Gradio cannot write its temporary folder ({error.strerror}): set GRADIO_TEMP_DIR to another."
+            raise ConfigError(sentence) from None
         self.handlers: dict[Handler, int | None] = {}  # → where among its arguments a gr.EventData goes
 
     def stream(self, *handlers: Handler) -> None:
@@ -85,6 +91,8 @@ class Streams:
         self._messages: dict[str, asyncio.Queue[Any]] = cast(Any, self._queue.pending_messages_per_session)
         self._runs: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by session
         self._readers: set[str] = set()  # sessions that read
+        routes = cast(list[Route], demo.app.routes)
+        self._user = next(route.endpoint for route in routes if route.path == f"{API_PREFIX}/user")
 
     def install(self, app: FastAPI) -> None:
         """Add the routes to the application that the page was mounted on at /."""
@@ -96,7 +104,7 @@ class Streams:
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /queue/join: start the event, answer with its id."""
         body = _whole(await _read(receive))
-        event = self._parse(body)
+        event = self._parse(body) if await self._is_known(scope) else None
         if event is None:
             await self._demo.app(scope, _replay(body, receive), send)
             return
@@ -113,15 +121,12 @@ class Streams:
         run.add_done_callback(lambda run: self._forget(session, run))
         await _respond(send, 200, {"event_id": event_id})
 
-    @property
-    def _asks_who(self) -> bool:
-        """Whether visitors log in: then who may do what is for Gradio to know."""
-        return self._demo.app.auth is not None or self._demo.app.auth_dependency is not None
+    async def _is_known(self, scope: Scope) -> bool:
+        """Whether the visitor has logged in, or need not; Gradio refuses the others."""
+        return self._demo.app.auth is None or await self._user(Request(scope)) is not None
 
     def _parse(self, body: bytes) -> tuple[BlockFunction, str, list[Any]] | None:
         """The event that is asked for; None if it is not one of ours, or not what Gradio's clients send."""
-        if self._asks_who:
-            return None
         try:
             asked = orjson.loads(body)
             fn, session, inputs = self._demo.fns[asked["fn_index"]], asked["session_hash"], asked["data"]
@@ -188,7 +193,7 @@ class Streams:
         """GET /queue/data: everything for one session, Gradio's messages too, until none of its events is left."""
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
         messages = self._messages.get(session)
-        if messages is None or self._asks_who:
+        if messages is None or not await self._is_known(scope):
             await self._demo.app(scope, receive, send)
             return
         await send(_start(200, b"text/event-stream; charset=utf-8"))

@@ -1,0 +1,55 @@
+"""What the mounted page answers: of the many routes that Gradio brings, those that a page of text needs.
+
+The others take files of any size and keep them, hand out whatever lies in the temporary folder that all Gradio apps of
+a machine share, fetch addresses for whoever asks, and start the page's events once more.
+"""
+
+import gradio as gr
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from gradio.route_utils import API_PREFIX, FnIndexInferError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+MOST_BODY_BYTES = 16 << 20  # of one request, which is read whole into memory; a long conversation has less than 1 MiB
+
+PAGE = (
+    "/ /config /theme.css /static/{path:path} /assets/{path:path} /svelte/{path:path} /favicon.ico /robots.txt "
+    "/manifest.json /login /logout"
+).split()
+API = (
+    "/info /openapi.json /app_id /user /login_check /theme.css /heartbeat/{session_hash} /queue/join /queue/data "
+    "/queue/status /cancel /reset /run/{api_name} /call/{api_name} /call/{api_name}/{event_id} /call/v2/{api_name} "
+    "/call/v2/{api_name}/{event_id}"
+).split()
+
+
+def close_doors(demo: gr.Blocks) -> None:
+    """Leave the mounted `demo` the routes of PAGE and API; all else is 404, as are events and parameters it has not."""
+    wanted = {*PAGE, *(API_PREFIX + path for path in API)}
+    routes = demo.app.router.routes
+    routes[:] = [route for route in routes if (getattr(route, "path", "").rstrip("/") or "/") in wanted]
+    for kind in (FnIndexInferError, KeyError, TypeError):  # Gradio's own answer is a 500, and a traceback in the log
+        demo.app.add_exception_handler(kind, _no_such_event)
+
+
+class BodyLimit:
+    """Refuses a request with a larger body, or one of a length that it does not tell, before any of it is read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            if b"transfer-encoding" in headers:
+                app = JSONResponse({"detail": "The body must come with its length (Content-Length)."}, 411)
+            elif (num_bytes := int(headers.get(b"content-length", 0))) > MOST_BODY_BYTES:
+                detail = f"The body has {num_bytes} bytes; allowed are {MOST_BODY_BYTES}."
+                app = JSONResponse({"detail": detail}, 413)
+        await app(scope, receive, send)
+
+
+async def _no_such_event(request: Request, error: Exception) -> JSONResponse:
+    sentence = f"This page has no such event or parameter: {API_PREFIX}/info lists its endpoints."
+    return JSONResponse({"detail": sentence}, 404)
