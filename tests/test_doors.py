@@ -222,7 +222,7 @@ def test_nobody_gets_in_without_the_login(locked: str, method: str, path: str, c
 
 
 def test_no_event_of_the_page_starts_without_the_login(locked: str) -> None:
-    for name in ("follow", "settle", "chat", "complete"):
+    for name in ("settle", "chat", "complete"):
         status, _ = joined(locked, name, ["Hi", *[None] * 10], "x", {})
         assert status == 401
 

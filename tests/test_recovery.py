@@ -116,7 +116,7 @@ def test_nothing_is_left_of_the_engines_that_broke(mortal: App) -> None:
 
 def test_an_engine_that_dies_while_it_loads_is_loaded_again(start: Start, tmp_path: Path) -> None:
     app = App(start, tmp_path / "log")
-    wait_until(lambda: has_engine(app.process), 60, "the engine's process")
+    wait_until(lambda: "Loading the weights" in app.written and has_engine(app.process), 60, "the engine's process")
     app.engine.kill()
     app.wait(200)
     assert "It is built again in 0 s." in app.written

@@ -15,7 +15,7 @@ from gradio_client.exceptions import AppError
 from gradio_client.utils import apply_diff
 
 from streamspace import frames
-from streamspace.errors import EngineStopped
+from streamspace.errors import EngineStopped, RequestFailed
 from streamspace.messages import Delta
 from streamspace.ui import StreamingBlocks, build_demo, streams
 from streamspace.ui.chat_tab import History, shown
@@ -268,14 +268,22 @@ def test_the_first_frame_is_never_merged(visitor: Visitor, monkeypatch: pytest.M
 
 def test_what_came_before_a_failure_is_sent_before_it(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MOST_WAITING", 2)  # so that the last text could not be sent when it came
-    visitor.site.engine.script = [Delta("so "), Delta("far"), EngineStopped()]
+    visitor.site.engine.script = [Delta("so "), Delta("far"), RequestFailed()]
     visitor.ask()
     wait_until(lambda: visitor.site.engine.num_started and not visitor.site.engine.num_running, what="the failure")
     messages = list(visitor.stream())
     assert text_of(added_up(messages)[-1][2]) == "so far"
     end = completed(messages)
     assert end["success"] is False and "data" not in end["output"]
-    assert end["output"]["error"].startswith("The engine stopped before the answer was complete")
+    assert end["output"]["error"] == "The engine could not finish this answer; try again."
+
+
+def test_an_answer_that_the_engine_breaks_off_is_whole_so_far_and_marked(visitor: Visitor) -> None:
+    visitor.site.engine.script = [Delta("so "), Delta("far"), EngineStopped()]
+    end = completed(visitor.answer())
+    assert end["success"] is True
+    live, note = end["output"]["data"][2:]
+    assert text_of(live) == "so far" and "Interrupted" in note and 'class="cut"' in note
 
 
 def test_an_error_of_ours_that_nobody_foresaw_shows_nothing_of_itself(
