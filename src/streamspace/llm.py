@@ -246,10 +246,12 @@ class LLM:
 
         Raises:
             PromptTooLong: no room is left for an answer.
-            BadRequest: vLLM refused a sampling parameter.
+            BadRequest: the prompt is empty, or vLLM refused a sampling parameter.
             RequestFailed: this request failed and the engine lives.
             EngineStopped: the engine died or was shut down; deltas that came stand.
         """
+        if not prompt.token_ids:
+            raise BadRequest("The prompt is empty: there must be something to continue.")
         if len(prompt.token_ids) >= self.max_model_len:
             raise PromptTooLong(self.max_model_len)
         request_id = f"streamspace-{uuid.uuid4().hex}"
@@ -303,5 +305,5 @@ def _control_tokens(tokenizer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _sentence(error: Exception) -> str:
-    """vLLM's own sentence without its trailing details."""
-    return str(error).partition(" (parameter=")[0]
+    """vLLM's own sentence without its trailing details, and with its full stop."""
+    return str(error).partition(" (parameter=")[0].rstrip(".") + "."

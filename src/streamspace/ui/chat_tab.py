@@ -5,9 +5,9 @@ settled, and below it the turn that is under way. So a frame costs server and br
 as after none; the browser joins the two when the turn ends.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any, get_args
 
 import gradio as gr
 
@@ -16,7 +16,7 @@ from streamspace.engine import Engine
 from streamspace.errors import BadRequest, EngineNotReady
 from streamspace.frames import Pacer
 from streamspace.messages import Message, Role
-from streamspace.prompt import conversation
+from streamspace.prompt import check_text, conversation
 from streamspace.reply import from_markdown, note, to_markdown
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
@@ -29,6 +29,7 @@ EXAMPLES = (
     "用两句话解释什么是连续批处理。",
     "Write a Python function that adds two numbers.",
 )
+ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 History = list[dict[str, Any]]  # the Chatbot's value, its text as Markdown
 
 
@@ -83,7 +84,7 @@ class ChatTab:
     def _wire(self, demo: StreamingBlocks) -> None:
         settled, live, box = self._settled, self._live, self._box
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        quick = {**quiet, "queue": False}  # cheaper, but nobody sees its errors: for what cannot refuse
+        quick = {**quiet, "queue": False}  # for what the browser does alone
         answer = gr.on(
             [box.submit, self._send.click, settled.example_select, settled.retry, settled.edit],
             self._answer,
@@ -91,12 +92,12 @@ class ChatTab:
             [box, settled, live, self._note],
             js=BUSY, **RAW, **quiet,
         )  # fmt: skip
-        demo.stream(self._answer)
+        demo.stream(self._answer, self._give_back, self._undo)
         answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
-        answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **quick)
+        answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **RAW, **quiet)
         self._stop.click(None, None, self._note, js=STOP, cancels=answer, **quick)
         settled.clear(None, None, [settled, live, self._note], js=CLEAR, cancels=answer, **quick)
-        settled.undo(self._undo, [settled, box], [settled, box, self._note], **quick)
+        settled.undo(self._undo, [settled, box], [settled, box, self._note], **RAW, **quiet)
 
     @property
     def _is_ready(self) -> bool:
@@ -122,33 +123,49 @@ class ChatTab:
             if not self._is_ready:
                 raise EngineNotReady(self._engine.status.detail)
             settings = self._panel.check(values)
-            try:
+            with _as_of_this_page():
                 before, question = _asked(box, history, event)
-                messages = conversation(system_prompt, (*told(before), Message("user", question)))
-            except (AttributeError, IndexError, KeyError, TypeError):  # values come from the browser as they are
-                raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
+                turns = told(before)
+                messages = conversation(system_prompt, (*turns, Message("user", question)))
             asked = [shown("user", question)]
             is_typed = len(before) == len(history) and not event._data
             async with aclosing(stream_chat(self._engine, messages, settings, self._pacer)) as replies:
-                shown_values = ["" if is_typed else KEEP, KEEP if len(before) == len(history) else before]
+                shown_values = ["" if is_typed else KEEP, KEEP if len(before) == len(history) else shown_again(turns)]
                 async for reply in replies:
                     answer = [shown("assistant", reply.text)] if reply.text or reply.finish_reason else []
                     yield [*shown_values, [*asked, *answer], note(reply, settings)]
                     shown_values = [KEEP, KEEP]
 
-    async def _undo(self, history: History, box: str) -> tuple[History, str, str]:
+    async def _undo(self, history: History, box: str) -> AsyncGenerator[list[Any], None]:
         """Take the last question back into the box, before what stands there, and its answer away."""
-        index = _last_question(history)
-        question = told(history[index : index + 1])
-        return history[:index], "\n".join([*(message.text for message in question), *([box] if box else [])]), ""
+        with shown_to_the_visitor():
+            with _as_of_this_page():
+                index = _last_question(history)
+                questions = [message.text for message in told(history[index : index + 1])]
+                before = shown_again(told(history[:index]))
+            yield [before, "\n".join([*questions, *filter(None, [check_text("The message", box)])]), ""]
 
-    async def _give_back(self, settled: History, live: History, box: str | None) -> Any:
+    async def _give_back(self, settled: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
         """After a failure: an answer that began is kept; without one, its question goes back into an empty box."""
-        if box is None:  # the visitor ended it, see FAILED
-            return gr.skip(), gr.skip(), gr.skip()
-        if len(live) == 1 and not box:
-            return settled, [], told(live)[0].text
-        return [*settled, *live], [], box
+        with shown_to_the_visitor():
+            if box is None:  # the visitor ended it, see FAILED
+                yield [KEEP, KEEP, KEEP]
+                return
+            with _as_of_this_page():
+                before, turn = told(settled), told(live)
+            if len(turn) == 1 and not box:
+                yield [shown_again(before), [], turn[0].text]
+            else:
+                yield [shown_again((*before, *turn)), [], check_text("The message", box)]
+
+
+@contextmanager
+def _as_of_this_page() -> Iterator[None]:
+    """Values come from the browser as they are: refuse a conversation that this page cannot have made."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
 
 
 def shown(role: Role, text: str) -> dict[str, Any]:
@@ -157,10 +174,15 @@ def shown(role: Role, text: str) -> dict[str, Any]:
     return {"role": role, "metadata": None, "content": content, "options": None}
 
 
+def shown_again(messages: Sequence[Message]) -> History:
+    """What `told` was given, without anything else that a browser may have put there."""
+    return [shown(message.role, message.text) for message in messages]
+
+
 def told(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
     """The Chatbot's value as messages for the engine."""
     return tuple(
-        Message(message["role"], "".join(from_markdown(part.get("text", "")) for part in message["content"]))
+        Message(ROLES[message["role"]], "".join(from_markdown(part.get("text", "")) for part in message["content"]))
         for message in history
     )
 
