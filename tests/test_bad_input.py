@@ -293,7 +293,7 @@ SENTENCES: dict[str, tuple[str, Json, str]] = {
     "an unknown parameter": (
         "call/v2/chat",
         {"x": 1},
-        "The page could not make sense of the request to /gradio_api/call",
+        "This request makes no sense here;",
     ),
     "no event": ("cancel", {"session_hash": "s", "fn_index": 1}, "event_id is missing; it must be a string."),
 }
@@ -306,9 +306,21 @@ def test_what_is_wrong_in_form_is_named(scripted: Site, path: str, body: Json, s
     assert json.loads(answer)["error"] == json.loads(answer)["detail"] and not scripted.faults
 
 
+def test_an_empty_session_is_none(scripted: Site) -> None:
+    scripted.ask("call/complete", json.dumps({**EVENT, "session_hash": ""}).encode(), "")
+
+
 def test_a_stream_that_gradio_breaks_off_comes_to_an_end(scripted: Site) -> None:
     status, stream = scripted.send("GET", "call/chat/nothing")
     assert status == 200 and stream.startswith(b"event: error") and not scripted.faults
+
+
+def test_half_a_character_in_the_bytes_themselves_is_replaced(scripted: Site) -> None:
+    session = uuid.uuid4().hex
+    body: Json = {"data": ["\ud800", TURNS, "Be brief.", *SAMPLING, ""], "session_hash": session}
+    body |= {"fn_index": scripted.number("_answer")}
+    scripted.ask("queue/join", json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"), session)
+    assert scripted.outcomes["queue: answered"]
 
 
 def try_out(site: Site, num_inputs: int, form: bool = True) -> None:

@@ -24,6 +24,17 @@ MOST_BYTES = 32 << 20  # of a request: a context of a million tokens is 4 MB of 
 MOST_LEVELS = 32  # of lists and objects in each other: a conversation of the page has six
 
 
+# A browser fetches the images of a text at once, so that a model that was talked into it could tell another server, by
+# the address of one, what the visitor has said. So nothing that a text can name is fetched from elsewhere.
+POLICY = "; ".join(
+    [
+        *(f"{kind}-src 'self' data: blob:" for kind in ("img", "media", "font")),
+        "style-src 'self' 'unsafe-inline'",
+        "frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'self'",
+    ]
+).encode()
+
+
 class Guard:
     """An ASGI application around the one that Gradio made of `demo`."""
 
@@ -79,7 +90,7 @@ class Guard:
         return {
             "data": inputs,
             "fn_index": fn._id,
-            "session_hash": asked.get("session_hash"),
+            "session_hash": asked.get("session_hash") or None,  # Gradio mixes up an empty one and none
             "event_data": asked.get("event_data"),
             "trigger_id": trigger if isinstance(trigger, int) and trigger in self._demo.blocks else None,
         }
@@ -101,6 +112,8 @@ class Guard:
         async def passed(message: Message) -> None:
             nonlocal status, is_over
             status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY)]
             if status != 500:
                 await send(message)
                 is_over = message["type"] == "http.response.body" and not message.get("more_body", False)
@@ -115,11 +128,8 @@ class Guard:
                 return
             status = 500
         if status == 500:
-            await refuse(
-                send,
-                f"The page could not make sense of the request to {scope['path']}; "
-                f"{API_PREFIX}/info lists its endpoints and their parameters.",
-            )
+            info = f"{API_PREFIX}/info"
+            await refuse(send, f"This request makes no sense here; {info} lists the endpoints and their parameters.")
 
 
 def parse(body: bytes) -> Any:
@@ -133,7 +143,7 @@ def parse(body: bytes) -> Any:
     except ValueError:
         pass
     try:
-        return json.loads(body)
+        return json.loads(body.decode(errors="replace"))
     except (ValueError, RecursionError):
         raise BadRequest("The body of the request is not JSON.") from None
 
