@@ -30,7 +30,8 @@ CHROMIUM_FLAGS = (
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
     engine = Engine(load_config(environ={"MODEL_ID": str(BUNDLED_MODEL)}))
-    app = build_app(engine, build_demo(engine))
+    demo = build_demo(engine)
+    app = build_app(engine, demo)
     port = free_port()
     server = Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1), engine)
     loop = asyncio.new_event_loop()
@@ -39,7 +40,7 @@ def running() -> Iterator[Running]:
     try:
         wait_until(lambda: engine.status.stage in ("ready", "failed"), READY_S, "loading")
         assert engine.status.stage == "ready", engine.status.detail
-        yield Running(f"http://127.0.0.1:{port}", engine, loop)
+        yield Running(f"http://127.0.0.1:{port}", engine, demo, loop)
     finally:
         server.should_exit = True
         thread.join()

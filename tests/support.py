@@ -34,6 +34,7 @@ class Running:
 
     url: str
     engine: Engine
+    demo: StreamingBlocks
     loop: asyncio.AbstractEventLoop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

@@ -37,6 +37,8 @@ def test_a_whole_float_becomes_an_int_because_a_float_would_hang_the_engine(name
         ("temperature", -1, "temperature is -1; allowed is a number from 0 to 2."),
         ("temperature", "hot", "temperature is 'hot'; allowed is a number from 0 to 2."),
         ("temperature", math.nan, "temperature is nan; allowed is a number from 0 to 2."),
+        ("top_p", 10**400, f"top_p is 1{'0' * 56}...; allowed is a number from 0.01 to 1."),
+        ("seed", -(10**400), f"seed is -1{'0' * 55}...; allowed is a whole number from 0 to 9223372036854775807."),
         ("top_p", 0, "top_p is 0; allowed is a number from 0.01 to 1."),
         ("min_p", math.inf, "min_p is inf; allowed is a number from 0 to 1."),
         ("top_k", True, "top_k is True; allowed is a whole number from 0 to 1000."),

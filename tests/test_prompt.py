@@ -6,7 +6,7 @@ import pytest
 
 from streamspace.errors import BadRequest
 from streamspace.messages import Message
-from streamspace.prompt import clean, conversation, parse_history, without_oldest
+from streamspace.prompt import as_words, clean, conversation, parse_history, without_oldest
 
 U1, A1, U2, A2, U3 = (Message("assistant" if i % 2 else "user", f"m{i}") for i in range(5))
 SYSTEM = Message("system", "Be brief.")
@@ -66,3 +66,21 @@ def test_a_history_from_json_becomes_messages() -> None:
 def test_another_form_is_refused_with_the_place(history: Any, sentence: str) -> None:
     with pytest.raises(BadRequest, match=sentence):
         parse_history(history)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a<|im_end|>b", "a<\u2060|im_end|>b"),
+        ("<|im_end|><|im_end|>", "<\u2060|im_end|><\u2060|im_end|>"),
+        ("<<s>>", "<<\u2060s>>"),
+        ("<s<s></s>", "<s<\u2060s><\u2060/s>"),
+        ("[INST]", "[\u2060IN\u2060ST]"),  # one begins inside the other
+        ("<|im_end |> <im_end> §", "<|im_end |> <im_end> §"),
+    ],
+)
+def test_no_token_is_left_and_all_else_stays(text: str, words: str) -> None:
+    tokens = ("<|im_end|>", "<s>", "</s>", "[INST", "NST]", "§")
+    assert as_words(text, tokens) == words
+    assert as_words(text, ()) == text
+    assert words.replace("\u2060", "") == text

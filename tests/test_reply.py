@@ -1,6 +1,7 @@
 """Texts as they are shown."""
 
 import random
+import time
 
 import pytest
 
@@ -73,3 +74,21 @@ def test_the_note_says_what_the_answer_does_not() -> None:
 )
 def test_progress_has_words_and_numbers(status: Status, words: str) -> None:
     assert progress(status) == words
+
+
+HARD = {
+    "runs that all differ": " ".join("`" * length for length in range(1, 1400)),
+    "runs that differ by turns": "` `` " * 200_000,
+    "fences": "```\n~~~\n" * 125_000,
+    "fences that never end": "````\n```\n" * 100_000,
+    "blank lines": "\n \t" * 300_000,
+    "tags": "<a &lt;" * 140_000,
+}
+
+
+@pytest.mark.parametrize("text", HARD.values(), ids=HARD)
+def test_a_million_hard_characters_take_a_moment(text: str) -> None:
+    """They come with every frame. Where the time is not linear, a million take minutes; it is a second at most."""
+    began_s = time.process_time()
+    assert from_markdown(to_markdown(text + "<b>")) == text + "<b>"
+    assert time.process_time() - began_s < 20

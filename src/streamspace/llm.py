@@ -37,6 +37,7 @@ from streamspace import forkserver
 from streamspace.config import FALSE, TRUE, Config
 from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
 from streamspace.messages import Delta, Message, Prompt, Settings
+from streamspace.prompt import as_words
 
 CUDA_VERSION: str | None = torch.version.cuda  # what PyTorch was built for; None is a CPU build
 
@@ -160,6 +161,7 @@ class LLM:
         self._in_flight = in_flight  # request → set when it has ended
         self.max_model_len: int = llm.model_config.max_model_len  # tokens: prompt and answer together
         self.defaults = _settings_of(llm)
+        self._special, self._marks = _control_tokens(llm.get_tokenizer())
 
     @classmethod
     def build(cls, args: AsyncEngineArgs) -> "LLM":
@@ -224,15 +226,21 @@ class LLM:
     async def render_chat(self, messages: Sequence[Message]) -> Prompt:
         """Put a conversation through the model's chat template; one that ends in an answer is to be continued there.
 
+        No text in it can begin or end a message.
+
         Raises:
             PromptTooLong: it does not fit into the context.
             BadRequest: the template refuses it.
         """
-        turns: Any = [{"role": message.role, "content": message.text} for message in messages]
+        turns: Any = [{"role": message.role, "content": self._words(message)} for message in messages]
         continues = bool(messages) and messages[-1].role == "assistant"
         wanted = {"add_generation_prompt": not continues, "continue_final_message": continues}
         params = ChatParams(chat_template_kwargs=wanted)
         return await self._render(self._llm.renderer.render_chat_async([turns], params), chat=True)
+
+    def _words(self, message: Message) -> str:
+        """The text without the model's control tokens; an answer keeps its marks, by which templates find thoughts."""
+        return as_words(message.text, self._special if message.role == "assistant" else self._special + self._marks)
 
     async def render_text(self, text: str) -> Prompt:
         """Turn raw text into tokens, without a template.
@@ -264,10 +272,12 @@ class LLM:
 
         Raises:
             PromptTooLong: no room is left for an answer.
-            BadRequest: vLLM refused a sampling parameter.
+            BadRequest: the prompt is empty, or vLLM refused a sampling parameter.
             RequestFailed: this request failed and the engine lives.
             EngineStopped: the engine died or was shut down; deltas that came stand.
         """
+        if not prompt.token_ids:
+            raise BadRequest("The prompt is empty: there must be something to continue.")
         if len(prompt.token_ids) >= self.max_model_len:
             raise PromptTooLong(self.max_model_len)
         request_id = f"streamspace-{uuid.uuid4().hex}"
@@ -320,6 +330,19 @@ def _settings_of(llm: AsyncLLM) -> Settings:
     return Settings(**{**vars(neutral), **{name: value for name, value in given.items() if name in vars(neutral)}})
 
 
+def _control_tokens(tokenizer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What steers the model where it stands in a prompt: the special tokens, and the marks of the chat template.
+
+    Marks are tokens that the template writes although the tokenizer counts them as text: `<think>`, or all that begins
+    a turn for DeepSeek. Other such tokens, runs of spaces and HTML tags among them, are words as any other.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()  # none: mistral-common never reads one in a text
+    special = {*tokenizer.all_special_tokens, *(token.content for token in added if token.special)}
+    template = str(getattr(tokenizer, "chat_template", None) or "")
+    marks = {token.content for token in added if token.content.strip() and token.content in template}
+    return tuple(sorted(special)), tuple(sorted(marks - special))
+
+
 def _sentence(error: Exception) -> str:
-    """vLLM's own sentence without its trailing details."""
-    return str(error).partition(" (parameter=")[0]
+    """vLLM's own sentence without its trailing details, and with its full stop."""
+    return str(error).partition(" (parameter=")[0].rstrip(".") + "."

@@ -130,7 +130,8 @@ def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int
 def _number(name: str, value: Any, allowed: Range) -> float:
     whole = name in WHOLE
     kind = "a whole number" if whole else "a number"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)  # of any size, which isfinite does not take
+    is_number = is_whole or (isinstance(value, float) and math.isfinite(value))
     if not is_number or (whole and value != int(value)) or not allowed.least <= value <= allowed.most:
         raise BadRequest(
             f"{name} is {_short(value)}; allowed is {kind} from {allowed.least:g} to {_plain(allowed.most)}."
@@ -149,7 +150,10 @@ def _stops(value: Any) -> tuple[str, ...]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

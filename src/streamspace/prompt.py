@@ -1,6 +1,8 @@
 """A visitor's conversation → messages for the engine. Pure: no template, no tokens, and no input is changed."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, get_args
 
 from streamspace.errors import BadRequest
@@ -12,6 +14,30 @@ def clean(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+JOINER = "\u2060"  # a word joiner: it has no width, and no template or tokenizer knows a token with it
+
+
+def as_words(text: str, tokens: Collection[str]) -> str:
+    """The same text with none of these tokens in it: a word joiner stands after the first character of each.
+
+    A tokenizer makes one id of a special token wherever it stands, so that a text with `<|im_end|>` would end its
+    message and begin another. Tokens of one character stay, for nothing can be put into them.
+    """
+    pattern = _starts(tuple(tokens))
+    return pattern.sub(rf"\g<0>{JOINER}", text) if pattern else text
+
+
+@lru_cache(maxsize=8)
+def _starts(tokens: tuple[str, ...]) -> re.Pattern[str] | None:
+    """The first characters of these tokens where the rest follows, also inside of another token."""
+    rests: dict[str, list[str]] = {}
+    for token in tokens:
+        if len(token) > 1:
+            rests.setdefault(token[0], []).append(re.escape(token[1:]))
+    starts = [rf"{re.escape(first)}(?={'|'.join(others)})" for first, others in rests.items()]
+    return re.compile("|".join(starts)) if starts else None
 
 
 def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message, ...]:

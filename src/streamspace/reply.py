@@ -1,16 +1,16 @@
 """Texts so far → what is shown of them. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from streamspace.messages import Reply, Settings, Status
 
-# Fenced code to its end (or the text's, while it streams), and code between equal runs of backticks in one paragraph.
+# Fenced code to its end (or the text's, while it streams), or a run of backticks, which may begin code within a line.
 _CODE = re.compile(
-    r"^[ ]{0,3}(?P<fence>`{3,}|~{3,}).*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)"
-    r"|(?<!`)(?P<run>`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)(?P=run)(?!`)",
+    r"^[ ]{0,3}(?P<fence>`{3,}|~{3,}).*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)|`+",
     re.MULTILINE | re.DOTALL,
 )
+_RUN_OR_BLANK_LINE = re.compile(r"`+|\n[ \t]*(?=\n)")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _ENTITY = re.compile(r"&(?=#?\w+;)")
 _LESS = re.compile(r"&lt;(?=[A-Za-z/!?])")
@@ -66,7 +66,32 @@ def _size(num_bytes: int) -> str:
 def _outside_code(text: str, change: Callable[[str], str]) -> str:
     """Apply `change` to every part of a Markdown text that is not code."""
     parts, start = [], 0
-    for code in _CODE.finditer(text):
-        parts += [change(text[start : code.start()]), code.group()]
-        start = code.end()
+    for code_start, code_end in _code(text):
+        parts += [change(text[start:code_start]), text[code_start:code_end]]
+        start = code_end
     return "".join([*parts, change(text[start:])])
+
+
+def _code(text: str) -> Iterator[tuple[int, int]]:
+    """Where code begins and ends: between fences, or between equal runs of backticks in one paragraph."""
+    ends, position = _ends_within_paragraphs(text), 0
+    while code := _CODE.search(text, position):
+        end = code.end() if code["fence"] else ends.get(code.start())
+        if end:
+            yield code.start(), end
+        position = end or code.end()
+
+
+def _ends_within_paragraphs(text: str) -> dict[int, int]:
+    """Where a run of backticks begins → where the next equal one of its paragraph ends; one pass, however many."""
+    ends: dict[int, int] = {}
+    later: dict[int, int] = {}  # length → end of the next run that is so long
+    for found in reversed(list(_RUN_OR_BLANK_LINE.finditer(text))):
+        length = found.end() - found.start()
+        if text[found.start()] == "\n":
+            later.clear()
+            continue
+        if length in later:
+            ends[found.start()] = later[length]
+        later[length] = found.end()
+    return ends

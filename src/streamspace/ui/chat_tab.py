@@ -9,7 +9,7 @@ import html
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
@@ -18,7 +18,7 @@ from streamspace.engine import Engine
 from streamspace.errors import BadRequest, EngineNotReady, EngineStopped
 from streamspace.frames import Pacer
 from streamspace.messages import Message, Reply, Role, Settings
-from streamspace.prompt import conversation
+from streamspace.prompt import check_text, conversation
 from streamspace.reply import from_markdown, note, to_markdown
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
@@ -31,6 +31,7 @@ EXAMPLES = (
     "用两句话解释什么是连续批处理。",
     "Write a Python function that adds two numbers.",
 )
+ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 History = list[dict[str, Any]]  # the Chatbot's value, its text as Markdown
 
 
@@ -91,7 +92,7 @@ class ChatTab:
     def _wire(self, demo: StreamingBlocks) -> None:
         settled, live, box = self._settled, self._live, self._box
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        quick = {**quiet, "queue": False}  # cheaper, but nobody sees its errors: for what cannot refuse
+        quick = {**quiet, "queue": False}  # for what the browser does alone
         outputs = [box, settled, live, self._note]
         questions = [box.submit, self._send.click, settled.example_select, settled.retry, settled.edit]
         answers = [
@@ -101,13 +102,13 @@ class ChatTab:
             )
             for triggers, handler in ((questions, self._answer), ([self._more.click], self._continue))
         ]  # fmt: skip
-        demo.stream(self._answer, self._continue)
+        demo.stream(self._answer, self._continue, self._give_back, self._undo)
         for answer in answers:
             answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
-            answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **quick)
+            answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **RAW, **quiet)
         self._stop.click(None, None, self._note, js=STOP, cancels=answers, **quick)
         settled.clear(None, None, [settled, live, self._note], js=CLEAR, cancels=answers, **quick)
-        settled.undo(self._undo, [settled, box], [settled, box, self._note], **quick)
+        settled.undo(self._undo, [settled, box], [settled, box, self._note], **RAW, **quiet)
 
     @property
     def settled(self) -> list[Any]:
@@ -129,7 +130,7 @@ class ChatTab:
             with _as_of_this_page():
                 before, question = _asked(box, history, event)
                 is_typed = len(before) == len(history) and not event._data
-                turn = _Turn(before, question, keeps_history=len(before) == len(history), clears_box=is_typed)
+                turn = _Turn(told(before), question, keeps_history=len(before) == len(history), clears_box=is_typed)
                 messages = conversation(system_prompt, turn.messages)
             async with aclosing(self._stream(turn, messages, values)) as frames:
                 async for frame in frames:
@@ -143,7 +144,7 @@ class ChatTab:
             with _as_of_this_page():
                 index = _last_question(history)
                 question, *begun = (message.text for message in told(history[index:]))
-                turn = _Turn(history[:index], question, "".join(begun))
+                turn = _Turn(told(history[:index]), question, "".join(begun))
                 messages = conversation(system_prompt, turn.messages)
             if not turn.begun:
                 raise BadRequest("There is no answer to continue: ask something first.")
@@ -162,7 +163,7 @@ class ChatTab:
             raise EngineNotReady(self._engine.status.detail)
         settings = self._panel.check(values)
         question, reply = [shown("user", turn.question)], Reply()
-        shown_values = ["" if turn.clears_box else KEEP, KEEP if turn.keeps_history else turn.before]
+        shown_values = ["" if turn.clears_box else KEEP, KEEP if turn.keeps_history else shown_again(turn.before)]
 
         def frame(reply: Reply) -> list[Any]:
             text = turn.begun + reply.text
@@ -179,36 +180,27 @@ class ChatTab:
                 raise
             yield frame(replace(reply, finish_reason="interrupted", is_held_up=False))
 
-    async def _undo(self, history: History, box: str) -> tuple[History, str, str]:
+    async def _undo(self, history: History, box: str) -> AsyncGenerator[list[Any], None]:
         """Take the last question back into the box, before what stands there, and its answer away."""
-        index = _last_question(history)
-        question = told(history[index : index + 1])
-        return history[:index], "\n".join([*(message.text for message in question), *([box] if box else [])]), ""
+        with shown_to_the_visitor():
+            with _as_of_this_page():
+                index = _last_question(history)
+                questions = [message.text for message in told(history[index : index + 1])]
+                before = shown_again(told(history[:index]))
+            yield [before, "\n".join([*questions, *filter(None, [check_text("The message", box)])]), ""]
 
-    async def _give_back(self, settled: History, live: History, box: str | None) -> Any:
+    async def _give_back(self, settled: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
         """After a failure: an answer that began is kept; without one, its question goes back into an empty box."""
-        if box is None:  # the visitor ended it, see FAILED
-            return gr.skip(), gr.skip(), gr.skip()
-        if len(live) == 1 and not box:
-            return settled, [], told(live)[0].text
-        return [*settled, *live], [], box
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """A question with its answer to come."""
-
-    before: History
-    question: str
-    begun: str = ""  # the part of the answer that is there already
-    keeps_history: bool = False  # whether `before` is what the page shows as settled
-    clears_box: bool = False
-
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        """The conversation up to where the engine is to go on."""
-        begun = (Message("assistant", self.begun),) if self.begun else ()
-        return (*told(self.before), Message("user", self.question), *begun)
+        with shown_to_the_visitor():
+            if box is None:  # the visitor ended it, see FAILED
+                yield [KEEP, KEEP, KEEP]
+                return
+            with _as_of_this_page():
+                before, turn = told(settled), told(live)
+            if len(turn) == 1 and not box:
+                yield [shown_again(before), [], turn[0].text]
+            else:
+                yield [shown_again((*before, *turn)), [], check_text("The message", box)]
 
 
 @contextmanager
@@ -218,6 +210,23 @@ def _as_of_this_page() -> Iterator[None]:
         yield
     except (AttributeError, IndexError, KeyError, TypeError):
         raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A question with its answer to come."""
+
+    before: tuple[Message, ...]
+    question: str
+    begun: str = ""  # the part of the answer that is there already
+    keeps_history: bool = False  # whether `before` is what the page shows as settled
+    clears_box: bool = False
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation up to where the engine is to go on."""
+        begun = (Message("assistant", self.begun),) if self.begun else ()
+        return (*self.before, Message("user", self.question), *begun)
 
 
 def _note_html(reply: Reply, settings: Settings) -> str:
@@ -232,10 +241,15 @@ def shown(role: Role, text: str) -> dict[str, Any]:
     return {"role": role, "metadata": None, "content": content, "options": None}
 
 
+def shown_again(messages: Sequence[Message]) -> History:
+    """What `told` was given, without anything else that a browser may have put there."""
+    return [shown(message.role, message.text) for message in messages]
+
+
 def told(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
     """The Chatbot's value as messages for the engine."""
     return tuple(
-        Message(message["role"], "".join(from_markdown(part.get("text", "")) for part in message["content"]))
+        Message(ROLES[message["role"]], "".join(from_markdown(part.get("text", "")) for part in message["content"]))
         for message in history
     )
 

@@ -5,9 +5,8 @@ a machine share, fetch addresses for whoever asks, and start the page's events o
 """
 
 import gradio as gr
-from fastapi import Request
 from fastapi.responses import JSONResponse
-from gradio.route_utils import API_PREFIX, FnIndexInferError
+from gradio.route_utils import API_PREFIX
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOST_BODY_BYTES = 16 << 20  # of one request, which is read whole into memory; a long conversation has less than 1 MiB
@@ -24,12 +23,10 @@ API = (
 
 
 def close_doors(demo: gr.Blocks) -> None:
-    """Leave the mounted `demo` the routes of PAGE and API; all else is 404, as are events and parameters it has not."""
+    """Leave the mounted `demo` the routes of PAGE and API; all else is 404."""
     wanted = {*PAGE, *(API_PREFIX + path for path in API)}
     routes = demo.app.router.routes
     routes[:] = [route for route in routes if (getattr(route, "path", "").rstrip("/") or "/") in wanted]
-    for kind in (FnIndexInferError, KeyError, TypeError):  # Gradio's own answer is a 500, and a traceback in the log
-        demo.app.add_exception_handler(kind, _no_such_event)
 
 
 class BodyLimit:
@@ -48,8 +45,3 @@ class BodyLimit:
                 detail = f"The body has {num_bytes} bytes; allowed are {MOST_BODY_BYTES}."
                 app = JSONResponse({"detail": detail}, 413)
         await app(scope, receive, send)
-
-
-async def _no_such_event(request: Request, error: Exception) -> JSONResponse:
-    sentence = f"This page has no such event or parameter: {API_PREFIX}/info lists its endpoints."
-    return JSONResponse({"detail": sentence}, 404)

@@ -47,7 +47,7 @@ class SettingsPanel:
             {"value": new} if now == old != new else {} for now, old, new in zip(values, start, suited, strict=True)
         ]
         changes[0]["maximum"] = most
-        if (values[0] or 0) > most:
+        if isinstance(values[0], int | float) and values[0] > most:
             changes[0]["value"] = most
         return [gr.update(**change) for change in changes]
 

@@ -13,7 +13,6 @@ This works with the insides of Gradio's queue, a reason more why requirements.tx
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 import uuid
@@ -33,11 +32,11 @@ from gradio.route_utils import API_PREFIX, CustomCORSMiddleware
 from gradio.server_messages import ProcessCompletedMessage
 from gradio.utils import diff, error_payload, set_task_name
 from starlette.requests import Request
-from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
-from streamspace.errors import ConfigError
-from streamspace.prompt import clean
+from streamspace.errors import BadRequest, ConfigError
+from streamspace.ui.guard import Guard, is_deep, parse, read, replay, respond, start, whole
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,9 @@ class Streams:
         self._user = next(route.endpoint for route in routes if route.path == f"{API_PREFIX}/user")
 
     def install(self, app: FastAPI) -> None:
-        """Add the routes to the application that the page was mounted on at /."""
+        """Add the routes to the application that the page was mounted on at /; all others are guarded."""
+        mount = next(route for route in app.routes if isinstance(route, Mount))
+        mount.app = self._gradio = Guard(self._demo, mount.app, self._is_known)
         for path, route, method in (("join", self._join, "POST"), ("data", self._data, "GET")):
             # An ASGI object, not a function, so that Starlette leaves the request alone.
             guarded = CustomCORSMiddleware(route)  # Gradio's own rule for other origins
@@ -103,13 +104,13 @@ class Streams:
 
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /queue/join: start the event, answer with its id."""
-        body = _whole(await _read(receive))
+        body = whole(await read(receive))
         event = self._parse(body) if await self._is_known(scope) else None
         if event is None:
-            await self._demo.app(scope, _replay(body, receive), send)
+            await self._gradio(scope, replay(body, receive), send)
             return
         if sum(map(len, self._runs.values())) >= MOST_RUNS:
-            await _respond(send, 503, {"detail": f"{MOST_RUNS} events are under way: try again in a moment."})
+            await respond(send, 503, {"detail": f"{MOST_RUNS} events are under way: try again in a moment."})
             return
         fn, session, inputs = event
         event_id = uuid.uuid4().hex
@@ -119,7 +120,7 @@ class Streams:
         set_task_name(run, session, fn._id, event_id, False)  # by which Gradio's /cancel finds it
         self._runs[session].add(run)
         run.add_done_callback(lambda run: self._forget(session, run))
-        await _respond(send, 200, {"event_id": event_id})
+        await respond(send, 200, {"event_id": event_id})
 
     async def _is_known(self, scope: Scope) -> bool:
         """Whether the visitor has logged in, or need not; Gradio refuses the others."""
@@ -128,15 +129,15 @@ class Streams:
     def _parse(self, body: bytes) -> tuple[BlockFunction, str, list[Any]] | None:
         """The event that is asked for; None if it is not one of ours, or not what Gradio's clients send."""
         try:
-            asked = orjson.loads(body)
+            asked = parse(body)
             fn, session, inputs = self._demo.fns[asked["fn_index"]], asked["session_hash"], asked["data"]
             if fn.fn not in self._demo.handlers or not isinstance(session, str):
                 return None
-            if not isinstance(inputs, list) or len(inputs) != len(fn.inputs):
+            if not isinstance(inputs, list) or len(inputs) != len(fn.inputs) or is_deep(asked):
                 return None
             if (index := self._demo.handlers[cast(Handler, fn.fn)]) is not None:
                 inputs.insert(index, gr.EventData(None, asked.get("event_data")))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (BadRequest, KeyError, TypeError, AttributeError):
             return None
         return fn, session, inputs
 
@@ -194,9 +195,9 @@ class Streams:
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
         messages = self._messages.get(session)
         if messages is None or not await self._is_known(scope):
-            await self._demo.app(scope, receive, send)
+            await self._gradio(scope, receive, send)
             return
-        await send(_start(200, b"text/event-stream; charset=utf-8"))
+        await send(start(200, b"text/event-stream; charset=utf-8"))
         self._readers.add(session)
         leaving = asyncio.create_task(self._when_gone(session, receive))
         try:
@@ -268,42 +269,3 @@ _CLOSE = _message("close_stream", None)
 def _gradios(message: Any) -> _Sent:
     """A message that Gradio's own queue made."""
     return _encoded(message.model_dump(), message.event_id if isinstance(message, ProcessCompletedMessage) else None)
-
-
-async def _read(receive: Receive) -> bytes:
-    parts, more = [], True
-    while more:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(parts)
-
-
-def _whole(body: bytes) -> bytes:
-    """The body with U+FFFD for half characters: JSON can spell them, but no answer can hold them."""
-    if b"\\ud" not in body.lower():
-        return body
-    try:
-        return clean(json.dumps(json.loads(body), ensure_ascii=False)).encode()
-    except (ValueError, RecursionError):
-        return body
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives a body that was read already, then goes on as the original."""
-    given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return given.pop() if given else await receive()
-
-    return again
-
-
-def _start(status: int, content_type: bytes) -> Message:
-    headers = [(b"content-type", content_type), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
-    return {"type": "http.response.start", "status": status, "headers": headers}
-
-
-async def _respond(send: Send, status: int, content: dict[str, Any]) -> None:
-    await send(_start(status, b"application/json"))
-    await send({"type": "http.response.body", "body": orjson.dumps(content)})

@@ -1,0 +1,369 @@
+"""Whatever is sent to the page's routes: never a failure of the server, always words, and the engine lives.
+
+The inputs are generated. Some hundred are tried in a run of the suite; with STREAMSPACE_BAD_INPUTS=5000 it is that many
+on the scripted engine, and a tenth of it on the real one:
+
+    STREAMSPACE_BAD_INPUTS=5000 make test ARGS="-k bad_input -s"
+"""
+
+import functools
+import http.client
+import json
+import logging
+import math
+import os
+import traceback
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tried_with
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from streamspace import frames
+from streamspace.messages import Settings
+from streamspace.ui import StreamingBlocks, build_demo, streams
+from streamspace.ui.chat_tab import shown
+from tests.fake import FakePageEngine, deltas
+from tests.support import Running, served, wait_until
+
+NUM_INPUTS = int(os.environ.get("STREAMSPACE_BAD_INPUTS", "600"))
+TOLD = ("Traceback", 'File "', "site-packages", "/streamspace/", "object at 0x")  # what no answer may hold
+SAMPLING = [100, 0.8, 0.95, 0, 0, 1, 42]  # and the stop strings
+Json = Any
+
+
+@dataclass
+class Site:
+    """A page, and what went wrong on its server."""
+
+    url: str
+    demo: StreamingBlocks
+    faults: list[str] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    def number(self, name: str) -> int:
+        """The fn_index of the last event with this handler."""
+        return max(i for i, fn in self.demo.fns.items() if getattr(fn.fn, "__name__", "") == name)
+
+    def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
+        connection.request(method, f"/gradio_api/{path}", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer = response.status, response.read()
+        connection.close()
+        return answer
+
+    def ask(self, path: str, body: bytes, session: str) -> None:
+        """Send it, read to the end what came of it, and hold all of it to what is promised."""
+        status, answer = self.send("POST", path, body)
+        assert status < 500, answer[:500]
+        outcome = f"{status}"
+        if status == 200 and b"event_id" in answer:
+            event = json.loads(answer)["event_id"]
+            where = f"{path.rstrip('/')}/{event}" if path.startswith("call/") else f"queue/data?session_hash={session}"
+            status, stream = self.send("GET", where)
+            assert status == 200, stream[:500]
+            answer, outcome = stream, reason(stream, path)
+        elif status >= 400:
+            refusal = json.loads(answer)
+            assert refusal.get("detail") or refusal.get("error"), answer[:500]
+        for word in TOLD:
+            assert word.encode() not in answer, answer[:500]
+        assert not self.faults, self.faults
+        self.outcomes[f"{path.partition('/')[0]}: {outcome}"] += 1
+
+
+def reason(stream: bytes, path: str) -> str:
+    """How an event ended by its stream: as an answer, or refused in a sentence."""
+    if path.startswith("call/"):
+        *_, last = stream.decode().strip().split("\n\n")
+        kind, _, data = last.partition("\ndata: ")
+        if kind == "event: complete":
+            return "answered"
+        sentence = json.loads(data)["error"]
+    else:
+        messages = [json.loads(line.removeprefix(b"data: ")) for line in stream.splitlines() if line]
+        (end,) = (message for message in messages if message["msg"] == "process_completed")
+        if end["success"]:
+            return "answered"
+        sentence = end["output"]["error"]
+    assert isinstance(sentence, str) and sentence.endswith((".", "?")) and len(sentence) < 400, sentence
+    return "refused"
+
+
+class Faults(logging.Handler):
+    """What goes to the log as an error, or is printed as a traceback."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self.faults = faults
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.faults.append(f"{record.name}: {record.getMessage()} {record.exc_info}"[:2000])
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[list[str]]:
+    """Everything that goes wrong on a server of this process."""
+    faults: list[str] = []
+    handler = Faults(faults)
+    loggers = [logging.getLogger(name) for name in ("", "uvicorn", "uvicorn.error", "streamspace", "asyncio", "vllm")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "LINGER_S", 0.01)
+        patch.setattr(traceback, "print_exc", lambda *_, **__: faults.append(traceback.format_exc()[-2000:]))
+        for logger in loggers:
+            logger.addHandler(handler)
+        yield faults
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+@pytest.fixture(scope="module")
+def scripted(watched: list[str]) -> Iterator[Site]:
+    engine = FakePageEngine(deltas("an |answer"))
+    demo = build_demo(engine)  # type: ignore[arg-type]  # it has what the page needs of an engine
+    with pytest.MonkeyPatch.context() as patch, served(engine, demo) as url:
+        patch.setattr(frames, "FRAME_S", 0.0)
+        yield Site(url, demo, watched)
+
+
+# Values, from any JSON to what is nearly right.
+
+TOKENS = ["<|im_start|>system\n", "<|im_end|>", "<think>", "</think>", "<|endoftext|>", "</s>", "[INST]", "{{ 7 * 7 }}"]
+ODD_TEXTS = [
+    *TOKENS, "", " ", "\x00\x01\x1b[31m\x7f", "\u202e\u2066abc\u2069", "e\u0301\u200b\ufeff", "\ud800", "a\udfffb",
+    "a" * 1_000_000, "word " * 50_000, "`" * 10_000, "$" * 10_000, "<" * 10_000, "&lt;" * 10_000, "\n" * 10_000,
+    "../../etc/passwd", "%s%n{0}", "<script>alert(1)</script>", "NaN", "1e5", "null",
+]  # fmt: skip
+texts = st.text(max_size=40) | st.sampled_from(ODD_TEXTS)
+numbers = (
+    st.integers(-5, 2100)
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(
+        [2**31, 2**63, 2**64, -(2**63) - 1, 10**30, 10**400, 1e308, -0.0, 5e-324, float("nan"), float("inf")]
+    )
+)
+scalars = st.none() | st.booleans() | numbers | texts
+json_values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+deep = st.builds(
+    lambda value, levels, as_list: functools.reduce(lambda v, _: [v] if as_list else {"a": v}, range(levels), value),
+    scalars, st.sampled_from([5, 20, 26, 33, 200, 500]), st.booleans(),
+)  # fmt: skip
+anything = json_values | json_values | scalars | deep
+roles = st.sampled_from(["user", "assistant", "system", "robot", "", "user<|im_end|>", None, 5, ["user"]])
+parts = st.fixed_dictionaries({"type": st.sampled_from(["text", "file", 5]), "text": texts}) | anything
+events = (
+    st.fixed_dictionaries({"index": st.integers(-3, 5) | anything})
+    | st.fixed_dictionaries({"value": st.fixed_dictionaries({"text": texts | anything})})
+    | st.fixed_dictionaries(
+        {"previous_value": texts, "index": st.integers(-3, 5) | anything, "value": texts | anything}
+    )
+    | anything
+)
+
+
+def histories(content: SearchStrategy[Json]) -> SearchStrategy[Json]:
+    message = st.fixed_dictionaries({"role": roles, "content": content}, optional={"metadata": anything, "id": scalars})
+    good = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": content})
+    many = st.builds(lambda turn, n: [turn] * n, good, st.sampled_from([1_000, 10_000]))
+    return st.lists(message, max_size=4) | st.lists(good, max_size=6) | anything | many
+
+
+TURNS = [shown("user", "question"), shown("assistant", "answer")]
+SPOKEN = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
+text, number = texts | anything, numbers | anything
+on_page, spoken = histories(st.lists(parts, max_size=3) | text), histories(text)
+sampling = [number] * 7
+# What each handler takes, right, and what to put in its place.
+RIGHT: dict[str, list[Json]] = {
+    "_answer": ["Hi", TURNS, "Be brief.", *SAMPLING, ""],
+    "_undo": [TURNS, ""],
+    "_give_back": [TURNS, TURNS[:1], ""],
+    "chat": ["Hi", SPOKEN, "Be brief.", *SAMPLING, []],
+    "complete": ["Hi", *SAMPLING, []],
+    "run": ["Hi", "Hi", "Hi", *SAMPLING, ""],
+    "settle": [True, *SAMPLING, "", *[True] * 5, *SAMPLING, ""],
+}
+stops = text | st.lists(texts, max_size=20)
+WRONG: dict[str, list[SearchStrategy[Json]]] = {
+    "_answer": [text, on_page, text, *sampling, stops],
+    "_undo": [on_page, text],
+    "_give_back": [on_page, on_page, text],
+    "chat": [text, spoken, text, *sampling, stops],
+    "complete": [text, *sampling, stops],
+    "run": [text, text, text, *sampling, stops],
+    "settle": [anything] * 22,
+}
+Request = tuple[str, bytes, str]  # path, body, session
+
+
+@st.composite
+def requests(draw: st.DrawFn, fn_index: Callable[[str], int], form: bool = True) -> Request:
+    """A request to one of the routes that take JSON, with some wrong values, or wrong in its `form`."""
+    session = uuid.uuid4().hex
+    path = draw(st.sampled_from(["queue/join"] * 12 + ["call/chat", "call/complete"] * 4 + (OTHERS if form else [])))
+    name = path.partition("/")[2]
+    if name not in RIGHT:
+        name = draw(st.sampled_from(["_answer", *RIGHT]))
+    data = list(RIGHT[name])
+    for place in draw(st.sets(st.integers(0, len(data) - 1), max_size=2)) if data else ():
+        data[place] = draw(WRONG[name][place])
+    body: Json = {"data": data, "session_hash": session}
+    if not path.startswith("call/"):
+        body |= {"fn_index": fn_index(name), "event_data": draw(st.none() | events), "event_id": "none"}
+    match draw(st.integers(0, 20)) if form else 20:
+        case 0:
+            key = draw(st.sampled_from([*body, "trigger_id", "simple_format", "batched", "oauth_token"]))
+            body[key] = draw(anything)
+            session = body["session_hash"] if isinstance(body["session_hash"], str) else session
+        case 1:
+            del body[draw(st.sampled_from(sorted(body)))]
+        case 2:
+            body["data"] = data[1:] if draw(st.booleans()) else [*data, draw(anything)]
+        case 3:
+            body = draw(anything)
+        case 4:
+            encoded = json.dumps(body).encode()
+            return path, encoded[: draw(st.integers(0, len(encoded)))] + draw(st.binary(max_size=4)), session
+    return path, json.dumps(body, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass"), session
+
+
+BIG = [{**turn, "metadata": {"n": [10**400, math.nan]}} for turn in TURNS]  # which no JSON of orjson's can hold
+FOUND: dict[str, tuple[str, dict[int, Json], Json]] = {
+    "a number beyond any float": ("_answer", {3: 10**400}, None),
+    "a limit that is a word": ("settle", {1: "many"}, None),
+    "numbers that cannot go back, asked again": ("_answer", {1: [*BIG, *BIG]}, {"index": 3}),
+    "numbers that cannot go back, undone": ("_undo", {0: [*BIG, *BIG]}, None),
+    "numbers that cannot go back, given back": ("_give_back", {0: BIG, 1: BIG}, None),
+    "a box that is a number": ("_undo", {1: 5}, None),
+    "a list in a list in a list": ("_answer", {4: json.loads("[" * 26 + "]" * 26)}, None),
+}
+
+
+@pytest.mark.parametrize(("name", "changes", "event_data"), FOUND.values(), ids=FOUND)
+def test_what_was_found(scripted: Site, name: str, changes: dict[int, Json], event_data: Json) -> None:
+    session = uuid.uuid4().hex
+    data = [changes.get(place, value) for place, value in enumerate(RIGHT[name])]
+    body = {"data": data, "session_hash": session, "fn_index": scripted.number(name), "event_data": event_data}
+    scripted.ask("queue/join", json.dumps(body).encode(), session)
+
+
+OTHERS = [
+    "queue/join/", "call/chat/", "call/_answer", "call/nothing", "call/v2/chat", "call/v2/complete", "run/chat",
+    "run/_undo", "run/_answer/", "api/predict", "cancel", "reset", "component_server", "login", "upload", "x",
+]  # fmt: skip
+
+
+EVENT = {"data": ["Hi", *SAMPLING, []], "session_hash": "s"}
+SENTENCES: dict[str, tuple[str, Json, str]] = {
+    "no JSON": ("call/chat", b"{", "The body of the request is not JSON."),
+    "no object": ("cancel", [], "The body of the request is a list; it must be an object."),
+    "too deep": (
+        "call/chat",
+        b'{"data":' + b"[" * 40 + b"]" * 40 + b"}",
+        "The values are nested in more than 32 levels;",
+    ),
+    "deeper": ("call/chat", b'{"data":' + b"[" * 100_000, "The body of the request is not JSON."),
+    "no values": ("call/complete", {}, "data is missing; it must be a list."),
+    "too few values": ("call/complete", {"data": ["Hi"]}, "data has 1 values; complete takes 9."),
+    "no session": (
+        "call/complete",
+        {**EVENT, "session_hash": 5},
+        "session_hash is a number; it must be a",
+    ),
+    "no number": ("queue/join", {**EVENT, "fn_index": True}, "fn_index is a boolean; it must be a whole number."),
+    "unknown": ("call/nothing", EVENT, "The page has no such event; /gradio_api/info lists its endpoints."),
+    "private": ("call/_answer", EVENT, "The page has no such event; /gradio_api/info lists its endpoints."),
+    "an unknown parameter": (
+        "call/v2/chat",
+        {"x": 1},
+        "This request makes no sense here;",
+    ),
+    "no event": ("cancel", {"session_hash": "s", "fn_index": 1}, "event_id is missing; it must be a string."),
+}
+
+
+@pytest.mark.parametrize(("path", "body", "sentence"), SENTENCES.values(), ids=SENTENCES)
+def test_what_is_wrong_in_form_is_named(scripted: Site, path: str, body: Json, sentence: str) -> None:
+    status, answer = scripted.send("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode())
+    assert status == 400 and json.loads(answer)["detail"].startswith(sentence)
+    assert json.loads(answer)["error"] == json.loads(answer)["detail"] and not scripted.faults
+
+
+def test_an_empty_session_is_none(scripted: Site) -> None:
+    scripted.ask("call/complete", json.dumps({**EVENT, "session_hash": ""}).encode(), "")
+
+
+def test_a_stream_that_gradio_breaks_off_comes_to_an_end(scripted: Site) -> None:
+    status, stream = scripted.send("GET", "call/chat/nothing")
+    assert status == 200 and stream.startswith(b"event: error") and not scripted.faults
+
+
+def test_half_a_character_in_the_bytes_themselves_is_replaced(scripted: Site) -> None:
+    session = uuid.uuid4().hex
+    body: Json = {"data": ["\ud800", TURNS, "Be brief.", *SAMPLING, ""], "session_hash": session}
+    body |= {"fn_index": scripted.number("_answer")}
+    scripted.ask("queue/join", json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"), session)
+    assert scripted.outcomes["queue: answered"]
+
+
+def try_out(site: Site, num_inputs: int, form: bool = True) -> None:
+    """Send that many requests, and report what came of them."""
+
+    @tried_with(
+        max_examples=num_inputs,
+        deadline=None,
+        database=None,
+        derandomize="STREAMSPACE_BAD_INPUTS" not in os.environ,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(requests(site.number, form))
+    def one(request: Request) -> None:
+        site.ask(*request)
+
+    one()
+    print(
+        f"\n{site.outcomes.total()} requests: {dict(sorted(site.outcomes.items()))}; server faults: {len(site.faults)}"
+    )
+
+
+def test_no_input_makes_the_server_fail(scripted: Site) -> None:
+    try_out(scripted, NUM_INPUTS)
+    assert not scripted.faults
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of a few tokens, so that there is time for many."""
+    from streamspace import llm
+
+    sampling_params = llm.sampling_params
+
+    def few_tokens(settings: Settings) -> Any:
+        return sampling_params(replace(settings, max_tokens=min(4, settings.max_tokens)))
+
+    monkeypatch.setattr(llm, "sampling_params", few_tokens)
+
+
+@pytest.mark.usefixtures("brief")
+def test_no_input_harms_the_engine(running: Running, watched: list[str]) -> None:
+    site = Site(running.url, running.demo, watched)
+    try_out(site, NUM_INPUTS // 10, form=False)
+    assert not site.faults and running.engine.status.stage == "ready"
+    wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="an idle engine")
+    body = {"data": ["Once upon a time", *SAMPLING, []], "session_hash": "after"}
+    site.ask("call/complete", json.dumps(body).encode(), "after")
+    assert site.outcomes["call: answered"]
