@@ -46,17 +46,14 @@ def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message,
     return (*head, *(Message(turn.role, clean(turn.text)) for turn in turns))
 
 
-def without_oldest(messages: Sequence[Message]) -> tuple[Message, ...] | None:
-    """The same without its oldest turn, a question and its answer together; None if only the last one is left.
+def without_oldest(messages: Sequence[Message]) -> Sequence[tuple[int, int]]:
+    """What may be left out, the least first: (begin, end) of the oldest turns, each a question and its answer.
 
-    The system prompt stays, and so does the last message.
+    The first leaves out nothing. The system prompt stays, and so does the last message.
     """
-    start = 1 if messages and messages[0].role == "system" else 0
-    rest = messages[start:]
-    if len(rest) <= 1:
-        return None
-    later_questions = (i for i, message in enumerate(rest) if i and message.role == "user")
-    return (*messages[:start], *rest[next(later_questions, len(rest) - 1) :])
+    begin = 1 if messages and messages[0].role == "system" else 0
+    later = range(begin + 1, len(messages))
+    return [(begin, end) for end in (begin, *(n for n in later if messages[n].role == "user" or n == later[-1]))]
 
 
 def check_text(name: str, value: Any) -> str:
