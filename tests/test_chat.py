@@ -84,15 +84,34 @@ def long_conversation() -> list[Message]:
 def test_the_oldest_turns_are_left_out_and_counted_until_the_answer_has_room() -> None:
     engine = FakeEngine(deltas("ok"), max_model_len=70)
     reply = chat(engine, long_conversation())[-1]
-    kept = engine.conversations[-1]
+    (kept,) = {tried for tried in engine.conversations if len(tried) == 14 - reply.num_left_out}
     assert (kept[0].text, kept[-1].text, kept[1].role) == ("short", "last question", "user")
-    assert reply.num_left_out == 14 - len(kept) > 0
+    assert reply.num_left_out > 0
     assert sum(len(message.text.split()) for message in kept) + 10 <= 70
 
 
 def test_a_prompt_beyond_the_context_is_trimmed_as_well() -> None:
     prompt, num_left_out = asyncio.run(fit(FakeEngine(max_model_len=30), long_conversation(), 5))
     assert len(prompt.token_ids) <= 25 and num_left_out == 10
+
+
+@pytest.mark.parametrize("num_words", range(1, 140, 3))
+def test_no_more_is_left_out_than_must_be(num_words: int) -> None:
+    """Against trying one turn after another."""
+    messages, engine = long_conversation(), FakeEngine(max_model_len=num_words + 10)
+    prompt, num_left_out = asyncio.run(fit(engine, messages, 10))
+    sizes = [1 + 20 * turns + 2 for turns in range(6, -1, -1)]  # from all turns to none
+    fitting = [
+        number for number, size in enumerate(sizes) if size + min(10, engine.max_model_len // 2) <= num_words + 10
+    ]
+    assert num_left_out == 2 * (fitting[0] if fitting else 6)
+    assert len(prompt.token_ids) == sizes[num_left_out // 2]
+
+
+def test_thousands_of_turns_are_not_tried_one_by_one() -> None:
+    engine = FakeEngine(max_model_len=30)
+    asyncio.run(fit(engine, long_conversation() * 1000, 10))
+    assert len(engine.conversations) < 20
 
 
 def test_a_single_message_that_is_too_long_is_refused_before_the_engine() -> None:

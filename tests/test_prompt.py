@@ -26,18 +26,19 @@ def test_half_characters_become_replacement_characters_and_all_else_stays() -> N
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("before", "choices"),
     [
-        ((SYSTEM, U1, A1, U2, A2, U3), (SYSTEM, U2, A2, U3)),
-        ((U1, A1, U2), (U2,)),
-        ((U1, U2, A2, U3), (U2, A2, U3)),
-        ((SYSTEM, A1, U2), (SYSTEM, U2)),
-        ((SYSTEM, U1), None),
-        ((U1,), None),
+        ((SYSTEM, U1, A1, U2, A2, U3), [(SYSTEM, U2, A2, U3), (SYSTEM, U3)]),
+        ((U1, A1, U2), [(U2,)]),
+        ((U1, U2, A2, U3), [(U2, A2, U3), (U3,)]),
+        ((SYSTEM, A1, U2), [(SYSTEM, U2)]),
+        ((U1, A1, U2, A2), [(U2, A2)]),
+        ((SYSTEM, U1), []),
+        ((U1,), []),
     ],
 )
-def test_the_oldest_turn_goes_and_the_system_prompt_and_last_message_stay(before: Any, after: Any) -> None:
-    assert without_oldest(before) == after
+def test_the_oldest_turns_go_and_the_system_prompt_and_last_message_stay(before: Any, choices: Any) -> None:
+    assert [(*before[:begin], *before[end:]) for begin, end in without_oldest(before)] == [before, *choices]
 
 
 def test_no_input_is_changed() -> None:

@@ -130,18 +130,33 @@ async def fit(engine: Engine, messages: Sequence[Message], max_tokens: int) -> t
     Raises:
         PromptTooLong: the last message does not fit even alone.
     """
-    kept: tuple[Message, ...] = tuple(messages)
-    while True:
-        shorter = without_oldest(kept)
+    choices = without_oldest(messages)
+
+    async def rendered(number: int) -> tuple[Prompt, int] | None:
+        """The prompt by one of the choices, if there is room after it; the last one has to do."""
+        begin, end = choices[number]
+        is_last = number == len(choices) - 1
         try:
-            prompt = await engine.render_chat(kept)
+            prompt = await engine.render_chat((*messages[:begin], *messages[end:]))
         except PromptTooLong:
-            if shorter is None:
+            if is_last:
                 raise
+            return None
+        return (prompt, end - begin) if is_last or _has_room(prompt, max_tokens, engine.max_model_len) else None
+
+    if found := await rendered(0):
+        return found
+    # By halves: to try thousands of turns one by one keeps the renderer, which serves everybody, for minutes.
+    low, high = 1, len(choices) - 1
+    while low < high:
+        half = (low + high) // 2
+        if fewer := await rendered(half):
+            found, high = fewer, half
         else:
-            if shorter is None or _has_room(prompt, max_tokens, engine.max_model_len):
-                return prompt, len(messages) - len(kept)
-        kept = shorter
+            low = half + 1
+    found = found or await rendered(low)
+    assert found is not None  # the last of the choices had to do
+    return found
 
 
 def _has_room(prompt: Prompt, max_tokens: int, max_model_len: int | None) -> bool:

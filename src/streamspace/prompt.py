@@ -46,15 +46,15 @@ def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message,
     return (*head, *(Message(turn.role, clean(turn.text)) for turn in turns))
 
 
-def without_oldest(messages: Sequence[Message]) -> tuple[Message, ...] | None:
-    """The same without its oldest turn, a question and its answer together; None if only the last one is left.
+def without_oldest(messages: Sequence[Message]) -> Sequence[tuple[int, int]]:
+    """What may be left out, the least first: (begin, end) of the oldest turns, each a question and its answer.
 
-    The system prompt stays, and so does the last question, with an answer to it that is to be continued.
+    The first leaves out nothing. The system prompt stays, and so does the last question, with an answer to it that is
+    to be continued.
     """
-    start = 1 if messages and messages[0].role == "system" else 0
-    rest = messages[start:]
-    next_question = next((i for i, message in enumerate(rest) if i and message.role == "user"), None)
-    return None if next_question is None else (*messages[:start], *rest[next_question:])
+    begin = 1 if messages and messages[0].role == "system" else 0
+    later = (n for n in range(begin + 1, len(messages)) if messages[n].role == "user")
+    return [(begin, end) for end in (begin, *later)]
 
 
 def check_text(name: str, value: Any) -> str:
