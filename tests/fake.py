@@ -14,6 +14,9 @@ class FakeEngine:
     def __init__(self, script: Sequence[Delta | Exception | float] = (), max_model_len: int = 100) -> None:
         self.script = script
         self.status = Status("ready", "Ready")
+        self.capacity: int | None = None
+        self.max_prompt_tokens = 0
+        self.max_seconds = 3600.0
         self.max_model_len = max_model_len
         self.conversations: list[tuple[Message, ...]] = []
         self.num_started = 0

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
-from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong
+from streamspace.errors import BadRequest, EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import BEAT_S, Pacer, frames
 from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Status
 from streamspace.prompt import clean, without_oldest
@@ -25,6 +25,12 @@ class Engine(Protocol):
 
     @property
     def max_model_len(self) -> int | None: ...
+
+    @property
+    def max_prompt_tokens(self) -> int: ...
+
+    @property
+    def max_seconds(self) -> float: ...
 
     async def render_chat(self, messages: Sequence[Message]) -> Prompt: ...
 
@@ -67,6 +73,7 @@ async def stream_completion(engine: Engine, text: str, settings: Settings, pacer
 
     async def attempt() -> AsyncGenerator[Reply, None]:
         prompt = await engine.render_text(clean(text))
+        _check_length(engine, prompt)
         async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
             async for reply in replies:
                 yield reply
@@ -129,6 +136,7 @@ async def fit(engine: Engine, messages: Sequence[Message], max_tokens: int) -> t
 
     Raises:
         PromptTooLong: the last message does not fit even alone.
+        BadRequest: it has more tokens than the operator allows.
     """
     choices = without_oldest(messages)
 
@@ -142,7 +150,9 @@ async def fit(engine: Engine, messages: Sequence[Message], max_tokens: int) -> t
             if is_last:
                 raise
             return None
-        return (prompt, end - begin) if is_last or _has_room(prompt, max_tokens, engine.max_model_len) else None
+        if is_last:
+            _check_length(engine, prompt)
+        return (prompt, end - begin) if is_last or _has_room(engine, prompt, max_tokens) else None
 
     if found := await rendered(0):
         return found
@@ -159,8 +169,18 @@ async def fit(engine: Engine, messages: Sequence[Message], max_tokens: int) -> t
     return found
 
 
-def _has_room(prompt: Prompt, max_tokens: int, max_model_len: int | None) -> bool:
-    return max_model_len is None or len(prompt.token_ids) + min(max_tokens, max_model_len // 2) <= max_model_len
+def _has_room(engine: Engine, prompt: Prompt, max_tokens: int) -> bool:
+    most, num_tokens = engine.max_model_len, len(prompt.token_ids)
+    is_allowed = not engine.max_prompt_tokens or num_tokens <= engine.max_prompt_tokens
+    return is_allowed and (most is None or num_tokens + min(max_tokens, most // 2) <= most)
+
+
+def _check_length(engine: Engine, prompt: Prompt) -> None:
+    if 0 < engine.max_prompt_tokens < len(prompt.token_ids):
+        raise BadRequest(
+            f"This is too long: it comes to {len(prompt.token_ids)} tokens, and at most {engine.max_prompt_tokens} are "
+            "allowed here; shorten the message or the system prompt."
+        )
 
 
 async def _patiently(engine: Engine, attempt: Callable[[], AsyncGenerator[Reply, None]]) -> AsyncGenerator[Reply, None]:
@@ -183,12 +203,15 @@ async def _patiently(engine: Engine, attempt: Callable[[], AsyncGenerator[Reply,
 async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
     reply, ended = Reply(), asyncio.Event()
     deltas = engine.generate(prompt, settings, ended)
+    end_s = asyncio.get_running_loop().time() + engine.max_seconds
     paced = frames(deltas, lambda: pacer.interval_s(len(reply.text)), pacer.woke, ended)
     with pacer.stream():
         async with aclosing(paced) as merged:
             async for delta in merged:
                 if delta is not None:
                     reply = Reply(reply.text + delta.text, delta.finish_reason)
+                if reply.finish_reason is None and asyncio.get_running_loop().time() > end_s:
+                    reply = replace(reply, finish_reason="time")
                 yield reply  # unchanged after a silence, so that a reader who has gone is noticed
                 if reply.finish_reason is not None:
                     return

@@ -72,6 +72,25 @@ class Config:
     max_tokens: int = _option(
         "MAX_TOKENS", "--max-tokens", "most tokens that one answer may have", _whole_number(1, 1_000_000)
     )
+    max_prompt_tokens: int = _option(
+        "MAX_PROMPT_TOKENS", "--max-prompt-tokens", "most tokens that one prompt may have; 0 is as many as the context",
+        _whole_number(0, 100_000_000),
+    )  # fmt: skip
+    max_seconds: int = _option(
+        "MAX_SECONDS", "--max-seconds", "most seconds that one answer may take", _whole_number(1, 86_400)
+    )
+    answers_per_visitor: int = _option(
+        "ANSWERS_PER_VISITOR", "--answers-per-visitor", "most answers at once for one visitor; 0 is no limit",
+        _whole_number(0, 1_000_000),
+    )  # fmt: skip
+    queue_length: int = _option(
+        "QUEUE_LENGTH", "--queue-length", "most requests that wait while the engine is full; 0 is no limit",
+        _whole_number(0, 1_000_000),
+    )  # fmt: skip
+    requests_per_minute: int = _option(
+        "REQUESTS_PER_MINUTE", "--requests-per-minute", "most requests a minute from one address; 0 is no limit",
+        _whole_number(0, 1_000_000),
+    )  # fmt: skip
     hang_timeout: int = _option(
         "HANG_TIMEOUT", "--hang-timeout", "seconds that the engine may take for one step; then it is restarted",
         _whole_number(1, 86_400),
@@ -130,6 +149,11 @@ def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
         "hf_token": None,
         "system_prompt": "",
         "max_tokens": 2048,
+        "max_prompt_tokens": 0,
+        "max_seconds": 300 if environ.get("SPACE_ID") else 3600,
+        "answers_per_visitor": 1 if environ.get("SPACE_ID") else 0,
+        "queue_length": 256 if environ.get("SPACE_ID") else 1024,
+        "requests_per_minute": 30 if environ.get("SPACE_ID") else 0,
         "hang_timeout": 60 if has_gpu(environ) else 300,  # on a CPU, a whole prompt is one step
         "host": "0.0.0.0" if environ.get("SPACE_ID") else "127.0.0.1",
         "port": 7860,

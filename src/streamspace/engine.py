@@ -76,6 +76,7 @@ class Engine:
         self._status = Status("loading", "Starting", 0, NUM_STEPS)
         self._llm: LLM | None = None
         self._max_model_len: int | None = None
+        self._capacity: int | None = None
         self._defaults = Settings(max_tokens=1024, seed=None)
         self._stopping = threading.Event()
         self._look = threading.Event()  # set when the engine's thread has something to look at
@@ -114,6 +115,21 @@ class Engine:
     def max_model_len(self) -> int | None:
         """Tokens that the context holds, prompt and answer together; None before the engine is first ready."""
         return self._max_model_len
+
+    @property
+    def capacity(self) -> int | None:
+        """Requests that the engine works on at once (its max_num_seqs); None before it is first ready."""
+        return self._capacity
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """Tokens that the operator allows for one prompt; 0 is as many as the context holds."""
+        return self.config.max_prompt_tokens
+
+    @property
+    def max_seconds(self) -> float:
+        """Seconds that the operator allows for one answer."""
+        return self.config.max_seconds
 
     @property
     def defaults(self) -> Settings:
@@ -258,7 +274,7 @@ class Engine:
         self._tell_step(3, "Warming up")
         asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result(WARM_UP_S)
         self.restarts += self._max_model_len is not None
-        self._max_model_len, self._defaults = built.max_model_len, built.defaults
+        self._max_model_len, self._capacity, self._defaults = built.max_model_len, built.capacity, built.defaults
         collect_rarely()
         self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
         return built

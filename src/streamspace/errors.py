@@ -24,7 +24,10 @@ no secret, so that it may be shown to anybody.
     ├── EngineError        the engine cannot be built
     └── ChatError          one answer cannot be given
         ├── BadRequest       a value that is not allowed
-        ├── PromptTooLong    the prompt does not fit into the context
+        ├── PromptTooLong    the prompt does not fit into the context, or has more tokens than are allowed
+        ├── TooManyRequests  of one address in a minute
+        ├── TooManyAnswers   of one visitor at once
+        ├── QueueFull        too many wait already
         ├── EngineNotReady   loading, failed or stopping
         │   └── EngineRestarting   it broke and will be back
         ├── EngineStopped    the engine went away in the middle
@@ -201,8 +204,30 @@ class BadRequest(ChatError):
     """What the visitor sent is not allowed; the sentence names the value and what would be right."""
 
 
+class TooManyRequests(ChatError):
+    """An address asked too often in the last minute."""
+
+    def __init__(self, most: int, wait_s: float) -> None:
+        super().__init__(f"At most {most} requests a minute are answered here: try again in {max(1, round(wait_s))} s.")
+
+
+class TooManyAnswers(ChatError):
+    """A visitor has as many answers under way as are allowed at once."""
+
+    def __init__(self, most: int) -> None:
+        answers = "one answer" if most == 1 else f"{most} answers"
+        super().__init__(f"At most {answers} at once for each visitor: wait until one has ended, or stop it.")
+
+
+class QueueFull(ChatError):
+    """As many requests wait as are allowed to."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The queue is full, {most} requests wait already: try again in a minute.")
+
+
 class PromptTooLong(ChatError):
-    """The prompt does not fit into the model's context."""
+    """The prompt does not fit into the model's context, or has more tokens than the operator allows."""
 
     def __init__(self, max_model_len: int, num_tokens: int | None = None) -> None:
         count = f"{num_tokens} tokens" if num_tokens is not None else f"more than {max_model_len} tokens"

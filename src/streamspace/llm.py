@@ -159,7 +159,10 @@ class LLM:
         self._llm = llm
         self._counts = counts
         self._in_flight = in_flight  # request → set when it has ended
+        config = llm.vllm_config
         self.max_model_len: int = llm.model_config.max_model_len  # tokens: prompt and answer together
+        # Requests at once, of all replicas together.
+        self.capacity: int = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
         self.defaults = _settings_of(llm)
         self._special, self._marks = _control_tokens(llm.get_tokenizer())
 

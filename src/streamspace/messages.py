@@ -58,11 +58,12 @@ class Delta:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer so far; `finish_reason` is as in Delta, or "interrupted" by the end of the engine."""
+    """An answer so far; `finish_reason` is as in Delta, "interrupted" (the engine broke) or "time"."""
 
     text: str = ""
     finish_reason: str | None = None
     num_left_out: int = 0  # oldest messages of the conversation that the context had no room for
+    place: int = 0  # in the queue, the next one being 1; 0 if it does not wait there
     is_held_up: bool = False  # the engine is being restarted, and the request waits for it
 
 

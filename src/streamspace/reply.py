@@ -37,7 +37,9 @@ def from_markdown(markdown: str) -> str:
 def note(reply: Reply, settings: Settings) -> str:
     """One line about an answer, for under the chat; empty if it ended by itself and all went in."""
     parts = []
-    if reply.is_held_up:
+    if reply.place:
+        parts.append(f"Waiting in the queue: place {reply.place} …")
+    elif reply.is_held_up:
         parts.append("The engine is being restarted; this waits until it is back …")
     elif not reply.text and reply.finish_reason is None:
         parts.append("Waiting for the first token …")
@@ -45,6 +47,8 @@ def note(reply: Reply, settings: Settings) -> str:
         parts.append(f"The oldest {reply.num_left_out} messages were left out, because the context is full.")
     if reply.finish_reason == "length":
         parts.append(f"Cut off by a limit: max_tokens is {settings.max_tokens}, or the context is full.")
+    if reply.finish_reason == "time":
+        parts.append("Cut off: an answer may not take longer here.")
     if reply.finish_reason == "interrupted":
         parts.append("Interrupted: the engine stopped before the answer was complete; Continue takes it up again.")
     return " ".join(parts)

@@ -24,6 +24,7 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import KEEP, RAW, StreamingBlocks
 from streamspace.ui.style import BUSY, CLEAR, FAILED, SETTLE, STOP
+from streamspace.ui.who import Door
 
 EXAMPLES = (
     "What is the KV cache?",
@@ -38,8 +39,9 @@ History = list[dict[str, Any]]  # the Chatbot's value, its text as Markdown
 class ChatTab:
     """Made inside Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
 
-    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks) -> None:
+    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks, door: Door) -> None:
         self._engine = engine
+        self._door = door
         self._pacer = pacer
         self._lay_out()
         self._wire(demo)
@@ -171,7 +173,8 @@ class ChatTab:
             return [*shown_values, [*question, *answer], _note_html(reply, settings)]
 
         try:
-            async with aclosing(stream_chat(self._engine, messages, settings, self._pacer)) as replies:
+            answer = stream_chat(self._engine, messages, settings, self._pacer)
+            async with aclosing(self._door.admit(answer, lambda place: Reply(place=place))) as replies:
                 async for reply in replies:
                     yield frame(reply)
                     shown_values = [KEEP, KEEP]

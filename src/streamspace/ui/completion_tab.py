@@ -15,6 +15,7 @@ from streamspace.reply import note
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import RAW, StreamingBlocks
+from streamspace.ui.who import Door
 
 Stream = Callable[[Engine, Sequence[str], Settings, Pacer], AsyncGenerator[tuple[Reply, ...], None]]
 Handler = Callable[..., AsyncGenerator[list[str], None]]
@@ -23,8 +24,9 @@ Handler = Callable[..., AsyncGenerator[list[str], None]]
 class CompletionTab:
     """Made inside a Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
 
-    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks) -> None:
+    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks, door: Door) -> None:
         self._engine = engine
+        self._door = door
         self._pacer = pacer
         self._lay_out()
         self._wire(demo)
@@ -95,7 +97,9 @@ class CompletionTab:
             with shown_to_the_visitor():
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
                 settings = self._panel.check(values[num_prompts:])
-                async with aclosing(stream(self._engine, prompts, settings, self._pacer)) as frames:
+                texts = stream(self._engine, prompts, settings, self._pacer)
+                admitted = self._door.admit(texts, lambda place: (Reply(place=place),) * num_prompts)
+                async with aclosing(admitted) as frames:
                     async for replies in frames:
                         yield [*(reply.text for reply in replies), *(note(reply, settings) for reply in replies)]
 

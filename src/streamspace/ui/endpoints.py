@@ -10,13 +10,14 @@ from streamspace.chat import stream_chat, stream_completion
 from streamspace.engine import Engine
 from streamspace.errors import EngineNotReady
 from streamspace.frames import Pacer
-from streamspace.messages import Message, Settings, check_settings
+from streamspace.messages import Message, Reply, Settings, check_settings
 from streamspace.prompt import check_text, conversation, parse_history
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.streams import Handler
+from streamspace.ui.who import Door
 
 
-def add_endpoints(engine: Engine, pacer: Pacer) -> set[Handler]:
+def add_endpoints(engine: Engine, pacer: Pacer, door: Door) -> set[Handler]:
     """Add both to the Blocks under construction. Parameters have vLLM's names; each yields the text so far.
 
     Returns:
@@ -52,7 +53,8 @@ def add_endpoints(engine: Engine, pacer: Pacer) -> set[Handler]:
             )
             turns = (*parse_history(history or []), Message("user", check_text("message", message)))
             messages = conversation(system, turns)
-            async with aclosing(stream_chat(engine, messages, settings, pacer)) as replies:
+            answer = stream_chat(engine, messages, settings, pacer)
+            async with aclosing(door.admit(answer, lambda place: Reply(place=place))) as replies:
                 async for reply in replies:
                     yield reply.text
 
@@ -70,7 +72,8 @@ def add_endpoints(engine: Engine, pacer: Pacer) -> set[Handler]:
         """Continue a raw text. The defaults are those of vLLM's streaming example; no seed draws a new one."""
         with shown_to_the_visitor():
             settings = checked(_sampling(locals()), Settings(seed=None))
-            async with aclosing(stream_completion(engine, check_text("prompt", prompt), settings, pacer)) as replies:
+            answer = stream_completion(engine, check_text("prompt", prompt), settings, pacer)
+            async with aclosing(door.admit(answer, lambda place: Reply(place=place))) as replies:
                 async for reply in replies:
                     yield reply.text
 

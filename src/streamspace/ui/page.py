@@ -13,6 +13,7 @@ from streamspace.config import Config
 from streamspace.engine import Engine
 from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
+from streamspace.limits import Gate, Limits
 from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.completion_tab import CompletionTab
 from streamspace.ui.doors import BodyLimit, close_doors
@@ -20,6 +21,7 @@ from streamspace.ui.endpoints import add_endpoints
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
+from streamspace.ui.who import Door
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +35,18 @@ def build_demo(engine: Engine) -> StreamingBlocks:
     """The page on this engine; it may be built, and shown, long before the engine is ready."""
     config = engine.config
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
-    demo = StreamingBlocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
+    limits = Limits(config.answers_per_visitor, config.queue_length, config.requests_per_minute)
+    door = Door(engine, Gate(limits), is_behind_proxy=config.space_id is not None)
+    demo = StreamingBlocks(door.is_behind_proxy, title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
     with demo:
         gr.Markdown(_heading(config), elem_id="heading")
         gr.HTML(status_html(engine.status), elem_id="status")
         with gr.Tabs():
             with gr.Tab("Chat"):
-                chat = ChatTab(engine, pacer, demo)
+                chat = ChatTab(engine, pacer, demo, door)
             with gr.Tab("Completion"):
-                completion = CompletionTab(engine, pacer, demo)
-        demo.stream(*add_endpoints(engine, pacer))
+                completion = CompletionTab(engine, pacer, demo, door)
+        demo.stream(*add_endpoints(engine, pacer, door))
 
         async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
             """Let the controls that wait for the engine work, now that it is ready."""

@@ -19,6 +19,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import parse_qs
@@ -31,12 +32,15 @@ from gradio.helpers import special_args
 from gradio.route_utils import API_PREFIX, CustomCORSMiddleware
 from gradio.server_messages import ProcessCompletedMessage
 from gradio.utils import diff, error_payload, set_task_name
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from streamspace.errors import BadRequest, ConfigError
+from streamspace.limits import Visitor
 from streamspace.ui.guard import Guard, is_deep, parse, read, replay, respond, start, whole
+from streamspace.ui.who import ASKING, address
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +58,13 @@ Handler = Callable[..., AsyncGenerator[Any, None]]
 class StreamingBlocks(gr.Blocks):
     """Blocks with `handlers`, async generators that are served by `Streams`."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, is_behind_proxy: bool = False, **options: Any) -> None:
         try:
             super().__init__(**options)
         except OSError as error:
             sentence = f"Gradio cannot write its temporary folder ({error.strerror}): set GRADIO_TEMP_DIR to another."
             raise ConfigError(sentence) from None
+        self.is_behind_proxy = is_behind_proxy
         self.handlers: dict[Handler, int | None] = {}  # → where among its arguments a gr.EventData goes
 
     def stream(self, *handlers: Handler) -> None:
@@ -116,7 +121,9 @@ class Streams:
         event_id = uuid.uuid4().hex
         self._messages.setdefault(session, asyncio.Queue())
         self._queue.pending_event_ids_session.setdefault(session, set()).add(event_id)
-        run = asyncio.create_task(self._run(session, event_id, fn, inputs))
+        context = copy_context()
+        context.run(ASKING.set, Visitor(session, self._address(scope)))
+        run = asyncio.create_task(self._run(session, event_id, fn, inputs), context=context)
         set_task_name(run, session, fn._id, event_id, False)  # by which Gradio's /cancel finds it
         self._runs[session].add(run)
         run.add_done_callback(lambda run: self._forget(session, run))
@@ -125,6 +132,10 @@ class Streams:
     async def _is_known(self, scope: Scope) -> bool:
         """Whether the visitor has logged in, or need not; Gradio refuses the others."""
         return self._demo.app.auth is None or await self._user(Request(scope)) is not None
+
+    def _address(self, scope: Scope) -> str:
+        peer = scope["client"][0] if scope.get("client") else ""
+        return address(Headers(scope=scope), peer, self._demo.is_behind_proxy)
 
     def _parse(self, body: bytes) -> tuple[BlockFunction, str, list[Any]] | None:
         """The event that is asked for; None if it is not one of ours, or not what Gradio's clients send."""

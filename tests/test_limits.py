@@ -1,0 +1,295 @@
+"""Who is answered, who waits and who is refused; and that every door asks."""
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, suppress
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from streamspace.chat import stream_chat, stream_completion
+from streamspace.config import load_config
+from streamspace.errors import BadRequest, QueueFull, TooManyAnswers, TooManyRequests
+from streamspace.frames import Pacer
+from streamspace.limits import Gate, Limits, Visitor
+from streamspace.messages import Delta, Message, Settings
+from streamspace.ui import build_demo
+from streamspace.ui.who import address
+from tests.fake import FakeEngine, FakePageEngine, deltas
+from tests.support import served, wait_until
+from tests.test_streams import LONG, Json, Site, completed
+from tests.test_streams import Visitor as Tab
+
+ANNA, BEN, CLEO = (Visitor(name, f"{name}'s address") for name in ("Anna", "Ben", "Cleo"))
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Work:
+    """An answer that ends when it is told to; `seen` is what its visitor got."""
+
+    def __init__(self, gate: Gate, visitor: Visitor, capacity: int | None = 1) -> None:
+        self.seen: list[str] = []
+        self.end = asyncio.Event()
+        self.is_closed = False
+        self.task = asyncio.create_task(self._follow(gate, visitor, capacity))
+
+    async def _follow(self, gate: Gate, visitor: Visitor, capacity: int | None) -> None:
+        async with aclosing(gate.admit(visitor, self._answer(), capacity, lambda place: f"place {place}")) as items:
+            async for item in items:
+                if item not in self.seen:  # a place is told again and again
+                    self.seen.append(item)
+
+    async def _answer(self) -> AsyncGenerator[str, None]:
+        try:
+            yield "text"
+            await self.end.wait()
+        finally:
+            self.is_closed = True
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_as_many_as_the_engine_takes_run_and_the_others_move_up_in_their_order() -> None:
+    async def act() -> None:
+        gate = Gate(Limits())
+        works = [Work(gate, visitor, capacity=2) for visitor in (ANNA, BEN, CLEO, ANNA)]
+        await settled()
+        assert [work.seen for work in works] == [["text"], ["text"], ["place 1"], ["place 2"]]
+        works[1].end.set()
+        await settled()
+        assert works[2].seen == ["place 1", "text"] and works[3].seen == ["place 2", "place 1"]
+        for work in works:
+            work.end.set()
+        await asyncio.wait_for(asyncio.gather(*(work.task for work in works)), 2)
+        assert works[3].seen == ["place 2", "place 1", "text"]
+
+    asyncio.run(act())
+
+
+def test_who_leaves_the_line_or_an_answer_makes_room() -> None:
+    async def act() -> None:
+        gate = Gate(Limits(answers_per_visitor=1))
+        anna, ben, cleo = (Work(gate, visitor) for visitor in (ANNA, BEN, CLEO))
+        await settled()
+        for leaving in (ben, anna):
+            leaving.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await leaving.task
+        await settled()
+        assert cleo.seen == ["place 2", "place 1", "text"] and anna.is_closed and ben.seen == ["place 1"]
+        again = Work(gate, ANNA, capacity=None)  # both have none under way now
+        await settled()
+        assert again.seen == ["text"]
+        cleo.end.set()
+        again.end.set()
+        await asyncio.gather(cleo.task, again.task)
+
+    asyncio.run(act())
+
+
+def test_a_visitor_has_so_many_answers_at_once_waiting_ones_too() -> None:
+    async def act() -> None:
+        gate = Gate(Limits(answers_per_visitor=2))
+        works = [Work(gate, ANNA) for _ in range(2)]
+        await settled()
+        refused, other = Work(gate, ANNA), Work(gate, BEN)
+        with pytest.raises(TooManyAnswers, match="At most 2 answers at once for each visitor"):
+            await refused.task
+        await settled()
+        assert refused.seen == [] and other.seen == ["place 2"]
+        for work in (*works, other):
+            work.end.set()
+        await asyncio.gather(*(work.task for work in (*works, other)))
+
+    asyncio.run(act())
+
+
+def test_a_full_queue_refuses_but_an_idle_engine_does_not() -> None:
+    async def act() -> None:
+        gate = Gate(Limits(queue_length=1))
+        works = [Work(gate, ANNA), Work(gate, BEN)]
+        await settled()
+        with pytest.raises(QueueFull, match="The queue is full, 1 requests wait already"):
+            await Work(gate, CLEO).task
+        for work in works:
+            work.end.set()
+        await asyncio.gather(*(work.task for work in works))
+        last = Work(gate, CLEO)
+        last.end.set()
+        await last.task
+        assert last.seen == ["text"]
+
+    asyncio.run(act())
+
+
+def test_an_address_asks_so_often_a_minute_and_is_told_when_again() -> None:
+    async def act() -> None:
+        clock = Clock()
+        gate = Gate(Limits(requests_per_minute=2), clock)
+
+        async def ask(visitor: Visitor) -> None:
+            work = Work(gate, visitor)
+            work.end.set()
+            await work.task
+
+        await ask(ANNA)
+        clock.now_s += 20
+        await ask(ANNA)
+        with pytest.raises(TooManyRequests, match="At most 2 requests a minute are answered here: try again in 40 s"):
+            await ask(ANNA)
+        await ask(BEN)
+        clock.now_s += 40
+        await ask(ANNA)
+
+    asyncio.run(act())
+
+
+def test_a_prompt_has_at_most_so_many_tokens_and_older_turns_go_first() -> None:
+    engine = FakeEngine(deltas("ok"))
+    engine.max_prompt_tokens = 4
+
+    async def last(replies: AsyncGenerator[Any, None]) -> Any:
+        async with aclosing(replies) as stream:
+            return [reply async for reply in stream][-1]
+
+    turns = (Message("user", "one two three"), Message("assistant", "four"), Message("user", "five six"))
+    reply = asyncio.run(last(stream_chat(engine, turns, Settings(), Pacer())))
+    assert reply.text == "ok" and reply.num_left_out == 2
+    long = "one two three four five"
+    for stream in (
+        stream_chat(engine, (Message("user", long),), Settings(), Pacer()),
+        stream_completion(engine, long, Settings(), Pacer()),
+    ):
+        with pytest.raises(BadRequest, match="it comes to 5 tokens, and at most 4 are allowed here"):
+            asyncio.run(last(stream))
+
+
+def test_an_answer_ends_with_its_time() -> None:
+    engine = FakeEngine([Delta("so far"), LONG])
+    engine.max_seconds = 0.3
+
+    async def act() -> list[Any]:
+        async with aclosing(stream_completion(engine, "Hi", Settings(), Pacer())) as stream:
+            return [(reply.text, reply.finish_reason) async for reply in stream]
+
+    assert asyncio.run(act())[-1] == ("so far", "time")
+    assert engine.num_closed_early == 1
+
+
+def test_a_space_is_stricter_than_a_machine_of_ones_own() -> None:
+    ours, space = load_config((), {}), load_config((), {"SPACE_ID": "o/n"})
+    assert (ours.answers_per_visitor, ours.requests_per_minute, ours.max_seconds) == (0, 0, 3600)
+    assert (space.answers_per_visitor, space.requests_per_minute, space.max_seconds) == (1, 30, 300)
+
+
+def test_only_behind_a_proxy_the_last_forwarded_address_counts() -> None:
+    headers = {"x-forwarded-for": "1.1.1.1, 2.2.2.2"}
+    assert address(headers, "3.3.3.3", is_behind_proxy=True) == "2.2.2.2"
+    assert address(headers, "3.3.3.3", is_behind_proxy=False) == address({}, "3.3.3.3", True) == "3.3.3.3"
+
+
+# Every door
+
+
+@pytest.fixture
+def open_site() -> Iterator[Callable[..., Site]]:
+    """Serves the page with these options and variables, on an engine that takes one request at a time."""
+    open_ones: list[Any] = []
+
+    def serve(*options: str, **environ: str) -> Site:
+        engine = FakePageEngine()
+        engine.config = load_config(options, {"MODEL_ID": str(engine.config.model), **environ})
+        engine.capacity = 1
+        demo = build_demo(engine)  # type: ignore[arg-type]  # it has what the page needs of an engine
+        serving = served(engine, demo)
+        open_ones.append(serving)
+        return Site(serving.__enter__(), engine, demo)
+
+    yield serve
+    for serving in open_ones:
+        serving.__exit__(None, None, None)
+
+
+def refusal(tab: Tab, ask: Callable[[Tab], str]) -> str:
+    event_id = ask(tab)
+    return str(completed(list(tab.stream()), event_id)["output"]["error"])
+
+
+@pytest.mark.parametrize("ask", [Tab.ask, Tab.complete], ids=["chat", "completion"])
+def test_a_tab_with_an_answer_under_way_gets_no_second_one(
+    open_site: Callable[..., Site], ask: Callable[[Tab], str]
+) -> None:
+    site = open_site("--answers-per-visitor", "1")
+    site.engine.script = [Delta("a"), LONG]
+    tab = Tab(site)
+    tab.ask()
+    reading = iter(tab.stream())
+    next(reading)
+    second = ask(tab)
+    end = next(message for message in reading if message["msg"] == "process_completed")
+    assert end["event_id"] == second and end["output"]["error"].startswith("At most one answer at once for each")
+    assert site.engine.num_running == 1
+
+
+def test_a_waiting_visitor_sees_the_place_and_is_answered(open_site: Callable[..., Site]) -> None:
+    site = open_site()
+    site.engine.script = [Delta("a"), LONG]
+    first, second = Tab(site), Tab(site)
+    first.ask()
+    reading = first.stream()
+    next(iter(reading))
+    wait_until(lambda: site.engine.num_running, what="the first answer")
+    second.ask()
+    messages = iter(second.stream())
+    assert any("Waiting in the queue: place 1" in json.dumps(message) for message in messages)
+    site.engine.script = deltas("b")
+    reading.close()
+    assert "b" in json.dumps(completed(list(messages))["output"]["data"][2])
+
+
+def test_the_named_endpoints_are_no_way_round(open_site: Callable[..., Site]) -> None:
+    site = open_site("--requests-per-minute", "2")
+    site.engine.script = deltas("a")
+    Tab(site).answer()
+    client = Client(site.url, verbose=False)
+    assert client.predict("Hi", api_name="/chat") == "a"
+    with pytest.raises(AppError, match="At most 2 requests a minute"):
+        client.predict("Hi", api_name="/complete")
+    body = json.dumps({"data": ["Hi", *[None] * 8]}).encode()
+    status, _, text = Tab(site).post("call/complete", body)
+    assert status == 200 and refused_by_call(site, json.loads(text)["event_id"])
+    assert refusal(Tab(site), Tab.ask).startswith("At most 2 requests a minute")
+
+
+def refused_by_call(site: Site, event_id: str) -> bool:
+    with urllib.request.urlopen(f"{site.url}/gradio_api/call/complete/{event_id}") as stream:
+        return b"At most 2 requests a minute" in stream.read()
+
+
+def test_on_a_space_visitors_are_told_apart_by_what_the_proxy_says(open_site: Callable[..., Site]) -> None:
+    site = open_site("--requests-per-minute", "1", SPACE_ID="o/n")
+    site.engine.script = deltas("a")
+
+    def ask_from(forwarded: str) -> str | None:
+        tab = Tab(site)
+        asked: Json = {"data": ["Hi", 100, 0.8, 0.95, 0, 0, 1, None, []], "session_hash": tab.session}
+        asked["fn_index"] = site.number("complete")
+        tab.post("queue/join", json.dumps(asked).encode(), **{"X-Forwarded-For": forwarded})
+        error: str | None = completed(list(tab.stream()))["output"].get("error")
+        return error
+
+    assert ask_from("9.9.9.9, 1.1.1.1") is None and ask_from("2.2.2.2") is None
+    assert "At most 1 requests a minute" in str(ask_from("8.8.8.8, 1.1.1.1"))
