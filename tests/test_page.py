@@ -448,13 +448,64 @@ def test_the_chat_follows_the_answer_until_the_reader_scrolls_up(new_page: NewPa
         assert page.evaluate(BELOW) < 1
 
 
-def test_an_engine_that_stops_keeps_the_text_and_says_so(new_page: NewPage) -> None:
-    with served(FakePageEngine([Delta("so far"), 0.2, EngineStopped()])) as url:
-        page = new_page(url)
+def test_an_engine_that_breaks_keeps_the_text_and_continue_takes_it_up(new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so far"), 0.2, EngineStopped()])
+    with served(engine) as url:
+        page = new_page(url, viewport={"width": 390, "height": 844})
         send(page, "Hello")
-        expect(page.get_by_text("The engine stopped before the answer was complete").first).to_be_visible()
-        expect(bot(page)).to_have_text("so far")
+        expect(page.locator("#note")).to_contain_text("Interrupted: the engine stopped before the answer was complete")
         wait_for_end(page)
+        expect(bot(page)).to_have_text("so far")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        engine.script = deltas(", so good")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far, so good")
+        assert [(message.role, message.text) for message in engine.conversations[-1]] == [
+            ("user", "Hello"),
+            ("assistant", "so far"),
+        ]
+        expect(questions(page)).to_have_count(1)
+        expect(page.get_by_role("button", name="Continue")).to_be_hidden()
+
+
+def test_an_answer_that_was_stopped_can_be_continued(new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so far"), SILENCE_S])
+    with served(engine) as url:
+        page = new_page(url)
+        begin(page, "Hello", "so far")
+        expect(page.get_by_role("button", name="Continue")).to_be_hidden()
+        page.get_by_role("button", name="Stop").click()
+        expect(page.locator("#note")).to_have_text("Stopped by you.")
+        engine.script = deltas(", so good")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far, so good")
+        expect(page.locator("#note")).to_have_text("")
+
+
+def test_every_open_page_is_told_what_the_engine_does(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("hi"))
+    with served(engine) as url:
+        pages = [new_page(url), new_page(url)]
+        for status in (
+            Status("restarting", "The engine has broken down", 1, 4),
+            Status("failed", "The engine is <given> up"),
+            Status("ready", "Ready again"),
+        ):
+            engine.status = status
+            for page in pages:
+                expect(page.locator(f"#status .{status.stage}")).to_contain_text(status.detail)
+        engine.status = Status("restarting", "Once more", 1, 4)
+        expect(pages[0].locator("#status")).to_contain_text("Once more")
+        expect(pages[0].locator("#send")).to_be_enabled()  # a question waits
+        send(pages[0], "Hello")
+        expect(bot(pages[0])).to_have_text("hi")
+
+
+def test_a_page_whose_server_has_gone_says_so(new_page: NewPage) -> None:
+    with served(FakePageEngine()) as url:
+        page = new_page(url)
+        expect(page.locator("#status .ready")).to_be_visible()
+    expect(page.locator("#status .failed")).to_contain_text("The connection to the server is lost")
 
 
 def test_a_failure_to_load_is_shown_with_its_reason_and_nothing_can_be_sent(new_page: NewPage) -> None:

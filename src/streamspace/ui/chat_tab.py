@@ -67,7 +67,9 @@ class ChatTab:
                 buttons=["copy"],
                 allow_tags=False,
             )
-        self._note = gr.HTML("", elem_classes="note", elem_id="note")
+        with gr.Row(elem_id="below"):
+            self._note = gr.HTML("", elem_classes="note", elem_id="note")
+            self._more = gr.Button("Continue", elem_id="more", size="sm", scale=0, min_width=90)  # for a cut answer
         with gr.Row(elem_id="compose"):
             self._box = gr.Textbox(
                 label="Message", placeholder="Ask something", elem_id="message",
@@ -82,7 +84,6 @@ class ChatTab:
                 interactive=self._engine.status.takes_requests,
             )
             self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by BUSY
-            self._more = gr.Button("Continue", elem_id="more", scale=1, min_width=80)  # shown below a cut answer
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self._system_prompt = gr.Textbox(
                 self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,

@@ -55,9 +55,9 @@ CSS = """
 #conversation:not(:has(.message)) #chat { flex: 1 0 auto; }
 #conversation:has(#live .message) #chat:not(:has(.message)), #live:not(:has(.message)) { display: none; }
 #conversation:has(#live .message) #chat .message-buttons, #live .icon-button-wrapper.top-panel { visibility: hidden; }
+#below { align-items: center; flex-wrap: nowrap; }
 #settle, #more { display: none; }
-.gradio-container:has(#note .cut) #more { display: flex; }
-#compose.busy #more { display: none; }
+#below:has(.cut):not(:has(~ #compose.busy)) #more { display: flex; flex: none; }
 #compose { align-items: flex-end; flex-wrap: nowrap; }
 #stop, #compose.busy #send { display: none; }
 #compose.busy #stop { display: flex; }
