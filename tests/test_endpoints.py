@@ -12,6 +12,7 @@ from gradio_client.exceptions import AppError
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
+from streamspace.messages import Status
 from tests.support import Running, wait_until
 
 PROMPTS = [
@@ -133,9 +134,11 @@ def test_health_shows_the_engines_own_counts(running: Running, client: Client) -
     wait_until(lambda: health(running) == (200, idle), what="an idle engine again")
 
 
-def test_a_dead_engine_is_unhealthy_with_the_reason(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(running.engine._llm), "is_dead", property(lambda llm: True))
+def test_an_engine_that_was_given_up_is_unhealthy_with_the_reason(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running.engine, "_status", Status("failed", "It broke too often."))
     with pytest.raises(urllib.error.HTTPError) as refused:
         health(running)
     assert refused.value.code == 503
-    assert json.load(refused.value)["status"] == "failed"
+    assert json.load(refused.value) == {"status": "failed", "detail": "It broke too often."}

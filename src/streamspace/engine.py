@@ -45,7 +45,8 @@ if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page
 log = logging.getLogger(__name__)
 
 NUM_STEPS = 4  # on the way to ready: files, vLLM, weights, warm-up
-STOP_S = 8.0  # how long the engine's thread may take to end, 5 of them for vLLM's own shutdown
+STOP_S = 7.0  # how long the engine's thread may take to end, 5 of them for vLLM's own shutdown
+BUILD_STOP_S = 4.0  # the same while it loads; an import of vLLM cannot be interrupted at all
 WATCH_S = 0.2  # how often the engine is looked at; a stream that breaks off has it looked at sooner
 NUM_WARM_UPS = 1  # answers that a fresh engine gives to nobody
 WARM_UP_S = 300.0  # how long a fresh engine may take over its first answer, compilation included
@@ -168,11 +169,12 @@ class Engine:
 
     async def stop(self) -> None:
         """Abort what runs and stop the engine's processes; also while it loads, and when it never started."""
-        self._status = Status("failed", "The app is shutting down.")
+        self._status, is_built = Status("failed", "The app is shutting down."), self._llm is not None
         for event in (self._stopping, self._look, self._again):
             event.set()
-        if self._thread is not None:
-            await asyncio.to_thread(self._join, self._thread)
+        thread, self._thread = self._thread, None  # a second call has nothing to wait for
+        if thread is not None:
+            await asyncio.to_thread(self._join, thread, is_built)
 
     async def render_chat(self, messages: Sequence[Message]) -> Prompt:
         """Put a conversation through the model's chat template; raises as `LLM.render_chat` and EngineNotReady."""
@@ -321,12 +323,12 @@ class Engine:
             cancelled=self._stopping,
         )
 
-    def _join(self, thread: threading.Thread) -> None:
+    def _join(self, thread: threading.Thread, is_built: bool) -> None:
         """End a build under way (without its process, vLLM's constructor raises), then wait for the thread."""
-        if self._llm is None:
+        if not is_built:
             for child in self._children():
                 child.terminate()
-        thread.join(STOP_S)
+        thread.join(STOP_S if is_built else BUILD_STOP_S)
 
     def _children(self) -> set[BaseProcess]:
         return set(multiprocessing.active_children()) - self._others
