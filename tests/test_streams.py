@@ -334,6 +334,21 @@ def test_a_visitor_who_never_reads_loses_its_run(visitor: Visitor, monkeypatch: 
     wait_until(lambda: visitor.site.engine.num_closed_early == 1, 2, "the close")
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_reader_who_takes_nothing_any_more_loses_its_run_and_is_told(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "READER_S", 0.5)
+    part = "x" * 1_000_000  # which fills the sockets between at once
+    visitor.site.engine.script = [step for _ in range(100) for step in (Delta(part), 0.05)]
+    visitor.complete()
+    stream = visitor.stream(receive_bytes=4096)
+    wait_until(lambda: visitor.site.engine.num_closed_early == 1, 4, "the close")
+    messages = list(stream)
+    assert completed(messages)["output"]["error"].startswith("The answer was ended, because nothing of it was read")
+    assert part in added_up(messages)[-1][0]
+
+
 def test_a_reader_has_all_the_time(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "READER_S", 0.2)
     visitor.site.engine.script = [Delta("a"), 0.3, *deltas("b|c")]

@@ -87,7 +87,6 @@ class Engine:
         self._pids: set[int] = set()  # of the engine that is, or was last
         self._others: set[BaseProcess] = set()  # processes that are not this engine's
         self.retry_key = secrets.token_urlsafe(16)  # by which the log's reader may have `retry` called
-        self.restarts = 0  # engines built after the first one
 
     @property
     def status(self) -> Status:
@@ -275,7 +274,6 @@ class Engine:
         self._pids = {child.pid for child in self._children() if child.pid}
         self._tell_step(3, "Warming up")
         asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result(WARM_UP_S)
-        self.restarts += self._max_model_len is not None
         self._max_model_len, self._capacity, self._defaults = built.max_model_len, built.capacity, built.defaults
         collect_rarely()
         self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))

@@ -14,6 +14,7 @@ This works with the insides of Gradio's queue, a reason more why requirements.tx
 import asyncio
 import contextlib
 import logging
+import math
 import time
 import uuid
 from collections import defaultdict
@@ -46,7 +47,8 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING = 4  # messages for one reader that may wait to be sent: beyond, frames are merged
 MOST_RUNS = 1024  # handlers at once, of all visitors together; the next one is refused as by Gradio's full queue
-READER_S = 10.0  # how long a handler runs for a visitor who has not begun to read
+READER_S = 10.0  # how long a handler runs for a visitor who has not begun to read, or who takes nothing any more
+NOT_READ = "The answer was ended, because nothing of it was read for a while; what came so far stands."
 LINGER_S = 2.0  # how long a stream stays open with nothing under way: see `Streams._next`
 HEARTBEAT_S = 15.0  # the longest silence on a connection, as Gradio has it: proxies cut dead ones
 RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}  # options of an event whose handler is served here
@@ -94,7 +96,7 @@ class Streams:
         self._queue = demo._queue
         self._messages: dict[str, asyncio.Queue[Any]] = cast(Any, self._queue.pending_messages_per_session)
         self._runs: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by session
-        self._readers: set[str] = set()  # sessions that read
+        self._read_s: dict[str, float] = {}  # when each session that reads last took something
         routes = cast(list[Route], demo.app.routes)
         self._user = next(route.endpoint for route in routes if route.path == f"{API_PREFIX}/user")
 
@@ -170,7 +172,7 @@ class Streams:
         self, session: str, event_id: str, frames: AsyncGenerator[Any, None], messages: asyncio.Queue[Any]
     ) -> list[Any]:
         """Send what changed since the frame before; returns the last one, which goes out whole."""
-        deadline_s = time.monotonic() + READER_S
+        began_s = time.monotonic()
         sent: list[Any] | None = None
         values: list[Any] = []
 
@@ -185,9 +187,11 @@ class Streams:
             async with aclosing(frames):
                 async for frame in frames:
                     values = frame if isinstance(frame, list) else [frame]
-                    if session not in self._readers and time.monotonic() > deadline_s:
+                    if session not in self._read_s and time.monotonic() > began_s + READER_S:
                         await self._leave(session)
                         break
+                    if messages.qsize() >= MOST_WAITING and time.monotonic() > self._last_read_s(session) + READER_S:
+                        raise gr.Error(NOT_READ, duration=None, print_exception=False)
                     # The first one is never merged: it may change what later ones keep.
                     if values != sent and (sent is None or messages.qsize() < MOST_WAITING):
                         tell()
@@ -195,6 +199,9 @@ class Streams:
             if values != (sent or []):
                 tell()  # also before a failure, for what came stands; some clients show the frames alone
         return values
+
+    def _last_read_s(self, session: str) -> float:
+        return self._read_s.get(session, math.inf)
 
     def _forget(self, session: str, run: asyncio.Task[None]) -> None:
         self._runs[session].discard(run)
@@ -209,15 +216,16 @@ class Streams:
             await self._gradio(scope, receive, send)
             return
         await send(start(200, b"text/event-stream; charset=utf-8"))
-        self._readers.add(session)
+        self._read_s[session] = time.monotonic()
         leaving = asyncio.create_task(self._when_gone(session, receive))
         try:
             is_over = False
             while not is_over and not leaving.done():
                 data, is_over = await self._next(session, messages)
+                self._read_s[session] = time.monotonic()
                 await send({"type": "http.response.body", "body": data, "more_body": not is_over})
         finally:
-            self._readers.discard(session)
+            self._read_s.pop(session, None)
             leaving.cancel()
 
     async def _next(self, session: str, messages: asyncio.Queue[Any]) -> tuple[bytes, bool]:
