@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -66,7 +67,8 @@ class Site:
         outcome = f"{status}"
         if status == 200 and b"event_id" in answer:
             event = json.loads(answer)["event_id"]
-            where = f"{path.rstrip('/')}/{event}" if path.startswith("call/") else f"queue/data?session_hash={session}"
+            query = urlencode({"session_hash": session})
+            where = f"{path.rstrip('/')}/{event}" if path.startswith("call/") else f"queue/data?{query}"
             status, stream = self.send("GET", where)
             assert status == 200, stream[:500]
             answer, outcome = stream, reason(stream, path)
