@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import time
 import uuid
@@ -28,7 +27,7 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from benchmarks.startup import free_port  # noqa: E402
+from benchmarks.startup import running_app  # noqa: E402
 from benchmarks.streaming import payload  # noqa: E402
 
 TOLD = (b"Interrupted", b"being restarted", b'"success":false')
@@ -180,20 +179,16 @@ def main() -> None:
     parser.add_argument("--signal", choices=["KILL", "STOP"], default="KILL")
     parser.add_argument("--hang-timeout", default="5")
     given = parser.parse_args()
-    port = free_port()
     began_s = time.monotonic()
-    command = [sys.executable, str(ROOT / "app.py"), "--model", given.model, "--port", str(port)]
-    with subprocess.Popen([*command, "--hang-timeout", given.hang_timeout], stderr=subprocess.DEVNULL) as process:
+    with running_app(given.model, "--hang-timeout", given.hang_timeout) as (url, process):
         app = psutil.Process(process.pid)
-        try:
-            asyncio.run(measure(given, f"http://127.0.0.1:{port}", app, began_s))
-        finally:
-            children = app.children(recursive=True)
-            ended_s = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-            _, left = psutil.wait_procs(children, 10)
-            print(f"SIGTERM: ended after {time.monotonic() - ended_s:.1f} s, {len(left)} processes left")
+        asyncio.run(measure(given, url, app, began_s))
+        children = app.children(recursive=True)
+        ended_s = time.monotonic()
+        process.terminate()
+        process.wait()
+        _, left = psutil.wait_procs(children, 10)
+        print(f"SIGTERM: ended after {time.monotonic() - ended_s:.1f} s, {len(left)} processes left")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ is polled without a pause; the engine counts a prefill only once it is over.
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import time
 import uuid
@@ -21,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.recovery import wait_for_health  # noqa: E402
-from benchmarks.startup import free_port  # noqa: E402
+from benchmarks.startup import running_app  # noqa: E402
 from benchmarks.streaming import payload, percentile  # noqa: E402
 
 QUIET_S = 0.3  # without a request: then it is released
@@ -104,13 +103,8 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--model", default=str(BUNDLED_MODEL))
     given = parser.parse_args()
-    port = free_port()
-    command = [sys.executable, str(ROOT / "app.py"), "--model", given.model, "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            asyncio.run(measure(f"http://127.0.0.1:{port}", given.times))
-        finally:
-            process.terminate()
+    with running_app(given.model) as (url, _):
+        asyncio.run(measure(url, given.times))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import time
 import uuid
@@ -25,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.recovery import engine_processes, wait_for_health  # noqa: E402
-from benchmarks.startup import free_port  # noqa: E402
+from benchmarks.startup import running_app  # noqa: E402
 from benchmarks.streaming import payload, percentile  # noqa: E402
 
 WAYS = {"reads": 6, "stops": 2, "closes": 2, "stays away": 1}
@@ -145,13 +144,8 @@ def main() -> None:
     parser.add_argument("--kill-every", type=float, default=300)
     parser.add_argument("--model", default=str(BUNDLED_MODEL))
     given = parser.parse_args()
-    port = free_port()
-    command = [sys.executable, str(ROOT / "app.py"), "--model", given.model, "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            asyncio.run(soak(given, f"http://127.0.0.1:{port}", psutil.Process(process.pid)))
-        finally:
-            process.terminate()
+    with running_app(given.model) as (url, process):
+        asyncio.run(soak(given, url, psutil.Process(process.pid)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +65,18 @@ def time_bare(model: str) -> float:
         if process.wait() != 0:
             raise SystemExit("The bare script failed; its reason stands above.")
     return took
+
+
+@contextmanager
+def running_app(model: str, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`python app.py` without its log: its address, which may not answer yet, and its process. Ended by SIGTERM."""
+    port = free_port()
+    command = [sys.executable, str(ROOT / "app.py"), "--model", model, "--port", str(port), *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield f"http://127.0.0.1:{port}", process
+        finally:
+            process.terminate()
 
 
 def free_port() -> int:

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-LEAD_S = 1.0  # before the first question: for every visitor to have opened the page
+LEAD_S = 4.0  # before the first question: for all to have opened the page, whose first stream stays open for 2 s
 
 
 @dataclass(frozen=True)

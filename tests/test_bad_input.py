@@ -192,6 +192,7 @@ sampling = [number] * 7
 # What each handler takes, right, and what to put in its place.
 RIGHT: dict[str, list[Json]] = {
     "_answer": ["Hi", TURNS, "Be brief.", *SAMPLING, ""],
+    "_continue": ["Hi", TURNS, "Be brief.", *SAMPLING, ""],
     "_undo": [TURNS, ""],
     "_give_back": [TURNS, TURNS[:1], ""],
     "chat": ["Hi", SPOKEN, "Be brief.", *SAMPLING, []],
@@ -202,6 +203,7 @@ RIGHT: dict[str, list[Json]] = {
 stops = text | st.lists(texts, max_size=20)
 WRONG: dict[str, list[SearchStrategy[Json]]] = {
     "_answer": [text, on_page, text, *sampling, stops],
+    "_continue": [text, on_page, text, *sampling, stops],
     "_undo": [on_page, text],
     "_give_back": [on_page, on_page, text],
     "chat": [text, spoken, text, *sampling, stops],
@@ -250,6 +252,7 @@ FOUND: dict[str, tuple[str, dict[int, Json], Json]] = {
     "numbers that cannot go back, asked again": ("_answer", {1: [*BIG, *BIG]}, {"index": 3}),
     "numbers that cannot go back, undone": ("_undo", {0: [*BIG, *BIG]}, None),
     "numbers that cannot go back, given back": ("_give_back", {0: BIG, 1: BIG}, None),
+    "an answer to continue, of nothing": ("_continue", {1: []}, None),
     "a box that is a number": ("_undo", {1: 5}, None),
     "a list in a list in a list": ("_answer", {4: json.loads("[" * 26 + "]" * 26)}, None),
 }

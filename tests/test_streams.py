@@ -41,7 +41,7 @@ class Site:
         return next(i for i, fn in self.demo.fns.items() if getattr(fn.fn, "__name__", "") == name)
 
     def num_waiting(self, session: str) -> int:
-        """Messages that wait for this session's reader."""
+        """Messages that wait for their reader."""
         messages = self.demo._queue.pending_messages_per_session.get(session)
         return messages.qsize() if messages else 0
 
@@ -291,6 +291,15 @@ def test_an_answer_that_the_engine_breaks_off_is_whole_so_far_and_marked(visitor
     assert end["success"] is True
     live, note = end["output"]["data"][2:]
     assert text_of(live) == "so far" and "Interrupted" in note and 'class="cut"' in note
+
+
+def test_an_answer_that_takes_too_long_is_cut_with_the_limit_and_can_be_continued(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitor.site.engine, "max_seconds", 0.2)
+    visitor.site.engine.script = [Delta("so far"), LONG]
+    live, note = completed(visitor.answer())["output"]["data"][2:]
+    assert text_of(live) == "so far" and "an answer may take 0.2 s here" in note and 'class="cut"' in note
 
 
 def test_an_error_of_ours_that_nobody_foresaw_shows_nothing_of_itself(

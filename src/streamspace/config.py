@@ -143,6 +143,7 @@ def is_path(model: str) -> bool:
 
 def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
     """What holds where neither the command line nor the environment says otherwise."""
+    is_space = bool(environ.get("SPACE_ID"))
     return {
         "model": GPU_MODEL if has_gpu(environ) else str(BUNDLED_MODEL),
         "revision": None,
@@ -150,12 +151,12 @@ def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
         "system_prompt": "",
         "max_tokens": 2048,
         "max_prompt_tokens": 0,
-        "max_seconds": 300 if environ.get("SPACE_ID") else 3600,
-        "answers_per_visitor": 1 if environ.get("SPACE_ID") else 0,
-        "queue_length": 256 if environ.get("SPACE_ID") else 1024,
-        "requests_per_minute": 30 if environ.get("SPACE_ID") else 0,
+        "max_seconds": 300 if is_space else 3600,
+        "answers_per_visitor": 1 if is_space else 0,
+        "queue_length": 256 if is_space else 1024,
+        "requests_per_minute": 30 if is_space else 0,
         "hang_timeout": 60 if has_gpu(environ) else 300,  # on a CPU, a whole prompt is one step
-        "host": "0.0.0.0" if environ.get("SPACE_ID") else "127.0.0.1",
+        "host": "0.0.0.0" if is_space else "127.0.0.1",
         "port": 7860,
         "share": False,
         "auth": None,
@@ -167,7 +168,7 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
 
     Raises:
         ConfigError: a name that neither we nor vLLM know, or a value of ours that is not allowed. Values of vLLM's
-            flags are checked by `streamspace.llm.check_flags`. Also when nothing temporary can be written anywhere.
+            flags are checked by `Engine.check_flags`. Also when nothing temporary can be written anywhere.
         SystemExit: after `--help` was printed.
     """
     given, rest = _parser().parse_known_args(list(arguments))

@@ -34,7 +34,7 @@ def from_markdown(markdown: str) -> str:
     return _outside_code(markdown, lambda part: _AMPERSAND.sub("&", _LESS.sub("<", part)))
 
 
-def note(reply: Reply, settings: Settings) -> str:
+def note(reply: Reply, settings: Settings, max_seconds: float) -> str:
     """One line about an answer, for under the chat; empty if it ended by itself and all went in."""
     parts = []
     if reply.place:
@@ -48,7 +48,7 @@ def note(reply: Reply, settings: Settings) -> str:
     if reply.finish_reason == "length":
         parts.append(f"Cut off by a limit: max_tokens is {settings.max_tokens}, or the context is full.")
     if reply.finish_reason == "time":
-        parts.append("Cut off: an answer may not take longer here.")
+        parts.append(f"Cut off by a limit: an answer may take {max_seconds:g} s here.")
     if reply.finish_reason == "interrupted":
         parts.append("Interrupted: the engine stopped before the answer was complete; Continue takes it up again.")
     return " ".join(parts)

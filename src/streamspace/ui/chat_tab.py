@@ -146,7 +146,7 @@ class ChatTab:
         with shown_to_the_visitor():
             with _as_of_this_page():
                 index = _last_question(history)
-                question, *begun = (message.text for message in told(history[index:]))
+                question, *begun = [message.text for message in told(history[index:])] or [""]
                 turn = _Turn(told(history[:index]), question, "".join(begun))
                 messages = conversation(system_prompt, turn.messages)
             if not turn.begun:
@@ -171,7 +171,7 @@ class ChatTab:
         def frame(reply: Reply) -> list[Any]:
             text = turn.begun + reply.text
             answer = [shown("assistant", text)] if text or reply.finish_reason else []
-            return [*shown_values, [*question, *answer], _note_html(reply, settings)]
+            return [*shown_values, [*question, *answer], _note_html(reply, settings, self._engine.max_seconds)]
 
         try:
             answer = stream_chat(self._engine, messages, settings, self._pacer)
@@ -233,10 +233,10 @@ class _Turn:
         return (*self.before, Message("user", self.question), *begun)
 
 
-def _note_html(reply: Reply, settings: Settings) -> str:
+def _note_html(reply: Reply, settings: Settings, max_seconds: float) -> str:
     """The line below the chat; one about an answer that was cut has Continue shown, by its class."""
-    words = html.escape(note(reply, settings))
-    return f'<span class="cut">{words}</span>' if reply.finish_reason in ("length", "interrupted") else words
+    words = html.escape(note(reply, settings, max_seconds))
+    return f'<span class="cut">{words}</span>' if reply.finish_reason in ("length", "time", "interrupted") else words
 
 
 def shown(role: Role, text: str) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class CompletionTab:
                 admitted = self._door.admit(texts, lambda place: (Reply(place=place),) * num_prompts)
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
-                        yield [*(reply.text for reply in replies), *(note(reply, settings) for reply in replies)]
+                        notes = (note(reply, settings, self._engine.max_seconds) for reply in replies)
+                        yield [*(reply.text for reply in replies), *notes]
 
         return run

@@ -13,21 +13,17 @@ from streamspace.engine import Engine
 from streamspace.messages import Status
 from streamspace.reply import progress
 
-PATH = "status"
 LOOK_S = 0.2  # how often the state is looked at
 HEARTBEAT_S = 15.0  # the longest silence: proxies cut dead connections
 
 # Run when the page is there. A tab that nobody sees lets its connection go: a browser has six for one server. What
 # waits for the engine is settled by the page's own event, whose button nobody sees either.
-FOLLOW = (
-    """() => {
+FOLLOW = """() => {
   const state = document.querySelector('#status .state');
   let source, stage;
   const show = (name, words) => { state.className = 'state ' + name; state.innerHTML = words; };
   const open = () => {
-    source = new EventSource('"""
-    + PATH
-    + """');
+    source = new EventSource('status');
     source.onmessage = (event) => {
       const told = JSON.parse(event.data);
       show(told.stage, told.html);
@@ -42,7 +38,6 @@ FOLLOW = (
   document.addEventListener('visibilitychange', () => { source.close(); if (!document.hidden) open(); });
   open();
 }"""
-)
 
 
 def status_html(status: Status) -> str:
@@ -73,7 +68,7 @@ class StatusFeed:
     def install(self, app: FastAPI) -> None:
         """Add the route."""
 
-        @app.get(f"/{PATH}")
+        @app.get("/status")
         async def status() -> StreamingResponse:
             headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             return StreamingResponse(self.events(), media_type="text/event-stream", headers=headers)

@@ -14,7 +14,6 @@ This works with the insides of Gradio's queue, a reason more why requirements.tx
 import asyncio
 import contextlib
 import logging
-import math
 import time
 import uuid
 from collections import defaultdict
@@ -187,11 +186,12 @@ class Streams:
             async with aclosing(frames):
                 async for frame in frames:
                     values = frame if isinstance(frame, list) else [frame]
-                    if session not in self._read_s and time.monotonic() > began_s + READER_S:
-                        await self._leave(session)
-                        break
-                    if messages.qsize() >= MOST_WAITING and time.monotonic() > self._last_read_s(session) + READER_S:
-                        raise gr.Error(NOT_READ, duration=None, print_exception=False)
+                    if time.monotonic() > self._read_s.get(session, began_s) + READER_S:
+                        if session not in self._read_s:
+                            await self._leave(session)
+                            break
+                        if messages.qsize() >= MOST_WAITING:
+                            raise gr.Error(NOT_READ, duration=None, print_exception=False)
                     # The first one is never merged: it may change what later ones keep.
                     if values != sent and (sent is None or messages.qsize() < MOST_WAITING):
                         tell()
@@ -199,9 +199,6 @@ class Streams:
             if values != (sent or []):
                 tell()  # also before a failure, for what came stands; some clients show the frames alone
         return values
-
-    def _last_read_s(self, session: str) -> float:
-        return self._read_s.get(session, math.inf)
 
     def _forget(self, session: str, run: asyncio.Task[None]) -> None:
         self._runs[session].discard(run)
