@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.errors import PromptTooLong
-from streamspace.messages import Delta, Message, Prompt, Settings, Status
+from streamspace.messages import Delta, Message, Prompt, Settings, Split, Status
 
 
 class FakeEngine:
@@ -18,20 +19,26 @@ class FakeEngine:
         self.max_prompt_tokens = 0
         self.max_seconds = 3600.0
         self.max_model_len = max_model_len
+        self.thinks: bool | None = None
+        self.split: Split | None = None
+        self.waits = False
         self.conversations: list[tuple[Message, ...]] = []
         self.num_started = 0
         self.num_closed_early = 0
         self.num_running = 0
 
-    async def render_chat(self, messages: Sequence[Message]) -> Prompt:
+    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
         self.conversations.append(tuple(messages))
-        return await self.render_text(" ".join(message.text for message in messages))
+        return replace(await self.render_text(" ".join(message.text for message in messages)), split=self.split)
 
     async def render_text(self, text: str) -> Prompt:
         num_tokens = len(text.split())
         if num_tokens > self.max_model_len:
             raise PromptTooLong(self.max_model_len, num_tokens)
         return Prompt(tuple(range(num_tokens)))
+
+    def is_queued(self, ended: asyncio.Event) -> bool:
+        return self.waits
 
     async def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None

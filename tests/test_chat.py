@@ -57,7 +57,7 @@ def test_leaving_before_the_first_token_aborts_too() -> None:
     async def leave() -> None:
         replies = stream_chat(engine, HELLO, Settings(), pacer)
         for _ in range(2):
-            assert await anext(replies) == Reply()  # it was accepted; the keep-alive of the silence
+            assert not (await anext(replies)).text  # it was accepted; then the keep-alive of the silence
         await replies.aclose()
 
     asyncio.run(leave())
@@ -91,7 +91,7 @@ def test_the_oldest_turns_are_left_out_and_counted_until_the_answer_has_room() -
 
 
 def test_a_prompt_beyond_the_context_is_trimmed_as_well() -> None:
-    prompt, num_left_out = asyncio.run(fit(FakeEngine(max_model_len=30), long_conversation(), 5))
+    prompt, num_left_out = asyncio.run(fit(FakeEngine(max_model_len=30), long_conversation(), Settings(max_tokens=5)))
     assert len(prompt.token_ids) <= 25 and num_left_out == 10
 
 
@@ -99,7 +99,7 @@ def test_a_prompt_beyond_the_context_is_trimmed_as_well() -> None:
 def test_no_more_is_left_out_than_must_be(num_words: int) -> None:
     """Against trying one turn after another."""
     messages, engine = long_conversation(), FakeEngine(max_model_len=num_words + 10)
-    prompt, num_left_out = asyncio.run(fit(engine, messages, 10))
+    prompt, num_left_out = asyncio.run(fit(engine, messages, Settings(max_tokens=10)))
     sizes = [1 + 20 * turns + 2 for turns in range(6, -1, -1)]  # from all turns to none
     fitting = [
         number for number, size in enumerate(sizes) if size + min(10, engine.max_model_len // 2) <= num_words + 10
@@ -110,7 +110,7 @@ def test_no_more_is_left_out_than_must_be(num_words: int) -> None:
 
 def test_thousands_of_turns_are_not_tried_one_by_one() -> None:
     engine = FakeEngine(max_model_len=30)
-    asyncio.run(fit(engine, long_conversation() * 1000, 10))
+    asyncio.run(fit(engine, long_conversation() * 1000, Settings(max_tokens=10)))
     assert len(engine.conversations) < 20
 
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from streamspace.messages import Reply, Settings, Status
-from streamspace.reply import from_markdown, note, progress, to_markdown
+from streamspace.messages import Status
+from streamspace.reply import from_markdown, progress, to_markdown
 
 
 @pytest.mark.parametrize(
@@ -51,18 +51,6 @@ def test_what_is_shown_can_be_taken_back_whatever_it_was() -> None:
     for _ in range(20_000):
         text = "".join(chance.choices(pieces, k=chance.randrange(12)))
         assert from_markdown(to_markdown(text)) == text
-
-
-def test_the_note_says_what_the_answer_does_not() -> None:
-    settings = Settings(max_tokens=9)
-    assert note(Reply(), settings, 300) == "Waiting for the first token …"
-    assert note(Reply("text"), settings, 300) == ""
-    assert note(Reply("text", "stop"), settings, 300) == ""
-    assert note(Reply(place=3), settings, 300) == "Waiting in the queue: place 3 …"
-    assert "restarted; this waits" in note(Reply(is_held_up=True), settings, 300)
-    assert "an answer may take 300 s here" in note(Reply("text", "time"), settings, 300)
-    assert "max_tokens is 9" in note(Reply("text", "length"), settings, 300)
-    assert "oldest 4 messages were left out" in note(Reply("text", "stop", num_left_out=4), settings, 300)
 
 
 @pytest.mark.parametrize(

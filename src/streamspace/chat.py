@@ -11,7 +11,7 @@ from typing import Protocol
 
 from streamspace.errors import BadRequest, EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import BEAT_S, Pacer, frames
-from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Status
+from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Split, Status
 from streamspace.prompt import clean, without_oldest
 
 MOST_RESTARTS = 2  # that a request without any text waits for: one that itself breaks the engine must not go on
@@ -32,13 +32,15 @@ class Engine(Protocol):
     @property
     def max_seconds(self) -> float: ...
 
-    async def render_chat(self, messages: Sequence[Message]) -> Prompt: ...
+    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt: ...
 
     async def render_text(self, text: str) -> Prompt: ...
 
     def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]: ...
+
+    def is_queued(self, ended: asyncio.Event) -> bool: ...
 
 
 async def stream_chat(
@@ -57,8 +59,8 @@ async def stream_chat(
     """
 
     async def attempt() -> AsyncGenerator[Reply, None]:
-        prompt, num_left_out = await fit(engine, messages, settings.max_tokens)
-        yield Reply(num_left_out=num_left_out)
+        prompt, num_left_out = await fit(engine, messages, settings)
+        yield Reply(num_left_out=num_left_out, num_prompt_tokens=len(prompt.token_ids))
         async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
             async for reply in replies:
                 yield replace(reply, num_left_out=num_left_out)
@@ -126,8 +128,25 @@ async def stream_at_once(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def fit(engine: Engine, messages: Sequence[Message], max_tokens: int) -> tuple[Prompt, int]:
-    """Render a conversation so that `max_tokens` have room after it, or half the context if they are more.
+async def timed(replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
+    """The same replies with the times since this was first asked for one; closing this closes them."""
+    time_s = asyncio.get_running_loop().time
+    began_s = time_s()
+    queued_s, ttft_s, thought_s = 0.0, None, 0.0
+    async with aclosing(replies):
+        async for reply in replies:
+            elapsed_s = time_s() - began_s
+            if reply.place:
+                queued_s = elapsed_s
+            if ttft_s is None and (reply.text or reply.thought):
+                ttft_s = elapsed_s
+            if ttft_s is not None and reply.thought and not reply.text:
+                thought_s = elapsed_s - ttft_s
+            yield replace(reply, queued_s=queued_s, ttft_s=ttft_s, thought_s=thought_s, elapsed_s=elapsed_s)
+
+
+async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -> tuple[Prompt, int]:
+    """Render a conversation so that max_tokens have room after it, or half the context if they are more.
 
     Whole turns are left out from the oldest on; the system prompt and the last message stay.
 
@@ -145,14 +164,14 @@ async def fit(engine: Engine, messages: Sequence[Message], max_tokens: int) -> t
         begin, end = choices[number]
         is_last = number == len(choices) - 1
         try:
-            prompt = await engine.render_chat((*messages[:begin], *messages[end:]))
+            prompt = await engine.render_chat((*messages[:begin], *messages[end:]), settings.enable_thinking)
         except PromptTooLong:
             if is_last:
                 raise
             return None
         if is_last:
             _check_length(engine, prompt)
-        return (prompt, end - begin) if is_last or _has_room(engine, prompt, max_tokens) else None
+        return (prompt, end - begin) if is_last or _has_room(engine, prompt, settings.max_tokens) else None
 
     if found := await rendered(0):
         return found
@@ -193,7 +212,7 @@ async def _patiently(engine: Engine, attempt: Callable[[], AsyncGenerator[Reply,
                     yield reply
             return
         except (EngineRestarting, EngineStopped):
-            if reply.text or not num_left:
+            if reply.text or reply.thought or not num_left:
                 raise
         while engine.status.stage == "restarting":
             yield Reply(is_held_up=True)
@@ -201,17 +220,27 @@ async def _patiently(engine: Engine, attempt: Callable[[], AsyncGenerator[Reply,
 
 
 async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
-    reply, ended = Reply(), asyncio.Event()
+    written, ended = "", asyncio.Event()
+    reply = Reply(num_prompt_tokens=len(prompt.token_ids))
     deltas = engine.generate(prompt, settings, ended)
     end_s = asyncio.get_running_loop().time() + engine.max_seconds
-    paced = frames(deltas, lambda: pacer.interval_s(len(reply.text)), pacer.woke, ended)
+    paced = frames(deltas, lambda: pacer.interval_s(len(written)), pacer.woke, ended)
     with pacer.stream():
         async with aclosing(paced) as merged:
             async for delta in merged:
                 if delta is not None:
-                    reply = Reply(reply.text + delta.text, delta.finish_reason)
+                    written += delta.text
+                    reply = _read(written, delta, prompt.split)
+                elif not written:
+                    reply = replace(reply, is_queued=engine.is_queued(ended))
                 if reply.finish_reason is None and asyncio.get_running_loop().time() > end_s:
                     reply = replace(reply, finish_reason="time")
                 yield reply  # unchanged after a silence, so that a reader who has gone is noticed
                 if reply.finish_reason is not None:
                     return
+
+
+def _read(written: str, delta: Delta, split: Split | None) -> Reply:
+    """All that the model wrote, `delta` being the last of it, as thought and answer."""
+    thought, text = split(written, delta.finish_reason is not None) if split else ("", written)
+    return Reply(text, delta.finish_reason, thought=thought, stop=delta.stop, metrics=delta.metrics)

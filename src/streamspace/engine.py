@@ -78,6 +78,7 @@ class Engine:
         self._llm: LLM | None = None
         self._max_model_len: int | None = None
         self._capacity: int | None = None
+        self._thinks: bool | None = None
         self._defaults = Settings(max_tokens=1024, seed=None)
         self._stopping = threading.Event()
         self._look = threading.Event()  # set when the engine's thread has something to look at
@@ -175,9 +176,14 @@ class Engine:
         if thread is not None:
             await asyncio.to_thread(self._join, thread, is_built)
 
-    async def render_chat(self, messages: Sequence[Message]) -> Prompt:
+    @property
+    def thinks(self) -> bool | None:
+        """Whether the model's chat template asks for thoughts by itself; None if it has no switch for them."""
+        return self._thinks
+
+    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
         """Put a conversation through the model's chat template; raises as `LLM.render_chat` and EngineNotReady."""
-        return await self._ready().render_chat(messages)
+        return await self._ready().render_chat(messages, enable_thinking)
 
     async def render_text(self, text: str) -> Prompt:
         """Turn raw text into tokens; raises as `LLM.render_text` and EngineNotReady."""
@@ -197,6 +203,11 @@ class Engine:
         except EngineStopped:
             self._look.set()
             raise
+
+    def is_queued(self, ended: asyncio.Event) -> bool:
+        """Whether the request that `generate` was given this event for waits in the engine's queue."""
+        llm = self._llm
+        return llm is not None and llm.is_queued(ended)
 
     def _ready(self) -> "LLM":
         status, llm = self.status, self._llm
@@ -275,6 +286,7 @@ class Engine:
         self._tell_step(3, "Warming up")
         asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result(WARM_UP_S)
         self._max_model_len, self._capacity, self._defaults = built.max_model_len, built.capacity, built.defaults
+        self._thinks = built.thinks
         collect_rarely()
         self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
         return built

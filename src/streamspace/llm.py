@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import torch
 from vllm import AsyncEngineArgs, SamplingParams
 from vllm.exceptions import VLLMValidationError
+from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
 from vllm.renderers import ChatParams
 from vllm.sampling_params import RequestOutputKind
@@ -36,8 +37,10 @@ from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, Schedule
 from streamspace import forkserver
 from streamspace.config import FALSE, TRUE, Config
 from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
-from streamspace.messages import Delta, Message, Prompt, Settings
+from streamspace.messages import Delta, Message, Metrics, Prompt, Settings
 from streamspace.prompt import as_words
+from streamspace.reasoning import TAIL, Marks, check_parser, keeps_special, thoughts_of
+from streamspace.thoughts import splitter
 
 CUDA_VERSION: str | None = torch.version.cuda  # what PyTorch was built for; None is a CPU build
 
@@ -94,6 +97,7 @@ def engine_args(config: Config, folder: Path) -> AsyncEngineArgs:
         flags = parser.parse_args([*arguments, *config.engine_arguments])
     except (ValueError, OSError) as error:  # a YAML file that cannot be read, JSON that cannot be parsed
         raise ConfigError(f"vLLM's engine flags: {error}.") from None
+    check_parser(flags.reasoning_parser, bool(flags.reasoning_parser_plugin))
     several_workers = any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS)
     if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
         flags.distributed_executor_backend = None  # vLLM's own choice
@@ -134,7 +138,7 @@ class Counts(StatLoggerBase):
         """vLLM's hook; there is nothing to log."""
 
 
-def sampling_params(settings: Settings) -> SamplingParams:
+def sampling_params(settings: Settings, keeps_special: bool = False) -> SamplingParams:
     """Step 3, set the sampling. DELTA: every output carries only the text that is new.
 
     Settings hold whole numbers as int, which matters: a float in one of these fields hangs the engine for everybody.
@@ -148,6 +152,7 @@ def sampling_params(settings: Settings) -> SamplingParams:
         repetition_penalty=settings.repetition_penalty,
         seed=settings.seed,
         stop=list(settings.stop),
+        skip_special_tokens=not keeps_special,
         output_kind=RequestOutputKind.DELTA,
     )
 
@@ -164,7 +169,12 @@ class LLM:
         # Requests at once, of all replicas together.
         self.capacity: int = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
         self.defaults = _settings_of(llm)
-        self._special, self._marks = _control_tokens(llm.get_tokenizer())
+        self._tokenizer = llm.get_tokenizer()
+        self._special, self._marks = _control_tokens(self._tokenizer)
+        parser_name = config.structured_outputs_config.reasoning_parser
+        self._thoughts = thoughts_of(llm.model_config, parser_name, self._tokenizer)
+        self._keeps_special = keeps_special(self._thoughts, self._special)
+        self.thinks = self._thinks()
 
     @classmethod
     def build(cls, args: AsyncEngineArgs) -> "LLM":
@@ -226,20 +236,34 @@ class LLM:
             async for _ in deltas:
                 pass
 
-    async def render_chat(self, messages: Sequence[Message]) -> Prompt:
+    def is_queued(self, ended: asyncio.Event) -> bool:
+        """Whether the request of this event waits in the engine's queue, which is first come, first served."""
+        requests = list(self._in_flight.values())
+        return ended in requests and self.waiting >= len(requests) - requests.index(ended)
+
+    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
         """Put a conversation through the model's chat template; one that ends in an answer is to be continued there.
 
-        No text in it can begin or end a message.
+        An answer that has only a thought so far goes on inside it. No text can begin or end a message.
 
         Raises:
             PromptTooLong: it does not fit into the context.
             BadRequest: the template refuses it.
         """
-        turns: Any = [{"role": message.role, "content": self._words(message)} for message in messages]
-        continues = bool(messages) and messages[-1].role == "assistant"
-        wanted = {"add_generation_prompt": not continues, "continue_final_message": continues}
-        params = ChatParams(chat_template_kwargs=wanted)
-        return await self._render(self._llm.renderer.render_chat_async([turns], params), chat=True)
+        last = messages[-1] if messages else None
+        thought = last.thought if last and not last.text else ""
+        turns: Any = [{"role": m.role, "content": self._words(m)} for m in (messages[:-1] if thought else messages)]
+        continues = last is not None and last.role == "assistant" and not thought
+        params = _chat_params(continues, enable_thinking)
+        token_ids = await self._render(self._llm.renderer.render_chat_async([turns], params), chat=True)
+        if continues or self._thoughts is None:
+            return Prompt(token_ids)
+        tail = self._tokenizer.decode(token_ids[-TAIL:])
+        if isinstance(self._thoughts, Marks) and thought:
+            mark = "" if tail.rstrip().endswith(self._thoughts.start) else self._thoughts.start + "\n"
+            words = self._tokenizer.encode(mark + as_words(thought, self._special), add_special_tokens=False)
+            return Prompt((*token_ids, *words), splitter(self._thoughts.start, self._thoughts.end, is_begun=True))
+        return Prompt(token_ids, self._thoughts.split(tail))
 
     def _words(self, message: Message) -> str:
         """The text without the model's control tokens; an answer keeps its marks, by which templates find thoughts."""
@@ -251,9 +275,9 @@ class LLM:
         Raises:
             PromptTooLong: it does not fit into the context.
         """
-        return await self._render(self._llm.renderer.render_cmpl_async([{"prompt": text}]), chat=False)
+        return Prompt(await self._render(self._llm.renderer.render_cmpl_async([{"prompt": text}]), chat=False))
 
-    async def _render(self, rendering: Any, chat: bool) -> Prompt:
+    async def _render(self, rendering: Any, chat: bool) -> tuple[int, ...]:
         try:
             rendered = await rendering
         except VLLMValidationError as error:
@@ -263,7 +287,18 @@ class LLM:
         except ValueError as error:
             raise BadRequest("The model's chat template refused the conversation.") from error
         (prompt,) = rendered[1] if chat else rendered
-        return Prompt(tuple(prompt["prompt_token_ids"]))
+        return tuple(prompt["prompt_token_ids"])
+
+    def _thinks(self) -> bool | None:
+        """Whether the chat template asks for thoughts by itself; None if it has no switch for that."""
+        if self._thoughts is None or "enable_thinking" not in str(getattr(self._tokenizer, "chat_template", "")):
+            return None
+        turns: Any = [[{"role": "user", "content": "Hi"}]]
+        by_itself, wanted = (
+            self._llm.renderer.render_chat(turns, _chat_params(False, choice))[1][0]["prompt_token_ids"]
+            for choice in (None, True)
+        )
+        return bool(by_itself == wanted)
 
     async def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
@@ -287,12 +322,14 @@ class LLM:
         tokens: Any = {"type": "token", "prompt_token_ids": list(prompt.token_ids)}
         self._in_flight[request_id] = ended or asyncio.Event()
         try:
-            async with aclosing(self._llm.generate(tokens, sampling_params(settings), request_id)) as outputs:
+            params = sampling_params(settings, self._keeps_special and prompt.split is not None)
+            async with aclosing(self._llm.generate(tokens, params, request_id)) as outputs:
                 async for output in outputs:
                     (part,) = output.outputs
                     if part.finish_reason == "abort":
                         raise EngineStopped
-                    yield Delta(part.text, part.finish_reason)
+                    stop = part.stop_reason if isinstance(part.stop_reason, str) else None
+                    yield Delta(part.text, part.finish_reason, stop, _metrics(output, len(prompt.token_ids)))
                     if output.finished:
                         return
         except EngineDeadError as error:
@@ -315,6 +352,27 @@ class LLM:
         """
         self._llm.shutdown(timeout=0 if at_once else None)
         _forget_tokenizers()
+
+
+def _metrics(output: RequestOutput, num_prompt_tokens: int) -> Metrics | None:
+    stats = output.metrics
+    if stats is None:
+        return None
+    return Metrics(
+        num_prompt_tokens=num_prompt_tokens,
+        num_cached_tokens=output.num_cached_tokens or 0,
+        num_tokens=stats.num_generation_tokens,
+        queued_s=stats.scheduled_ts - stats.queued_ts,
+        prefill_s=stats.first_token_ts - stats.scheduled_ts,
+        decode_s=stats.last_token_ts - stats.first_token_ts,
+    )
+
+
+def _chat_params(continues: bool, enable_thinking: bool | None) -> ChatParams:
+    wanted: dict[str, Any] = {"add_generation_prompt": not continues, "continue_final_message": continues}
+    if enable_thinking is not None:
+        wanted["enable_thinking"] = enable_thinking
+    return ChatParams(chat_template_kwargs=wanted)
 
 
 def _forget_tokenizers() -> None:

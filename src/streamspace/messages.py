@@ -1,7 +1,7 @@
 """Plain frozen data that goes from room to room, and the check that lets a visitor's numbers in."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -9,6 +9,7 @@ from streamspace.errors import BadRequest
 
 Role = Literal["system", "user", "assistant"]
 Stage = Literal["downloading", "loading", "ready", "restarting", "failed"]
+Split = Callable[[str, bool], tuple[str, str]]  # what the model wrote, and whether that is all → thought, answer
 
 
 # The prompts of vLLM's own streaming example, examples/deployment/async_llm_streaming.py; its sampling is `Settings()`.
@@ -21,10 +22,12 @@ EXAMPLE_PROMPTS = (
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation; a thought is the model's own, before its text, and not for later prompts."""
 
     role: Role
     text: str
+    thought: str = ""
+    thought_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,32 @@ class Settings:
     repetition_penalty: float = 1.0  # 1 is none
     seed: int | None = 42  # None draws a new one for each answer
     stop: tuple[str, ...] = ()  # the answer ends before the first of them
+    enable_thinking: bool | None = None  # for the chat template, if it has this switch; None is as the template has it
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the engine gets: token ids, already through the chat template."""
+    """What the engine gets: token ids, already through the chat template; and how to read what it gives."""
 
     token_ids: tuple[int, ...]
+    split: Split | None = None  # None: the model writes no thoughts
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What the engine measured of one answer so far, by its own clocks."""
+
+    num_prompt_tokens: int
+    num_cached_tokens: int  # of the prompt, which the prefix cache had
+    num_tokens: int  # of the answer, thoughts included
+    queued_s: float  # in the engine's queue
+    prefill_s: float  # from there to the first token
+    decode_s: float  # from the first token to the last
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """How fast the answer came after its first token; None before there are two tokens."""
+        return (self.num_tokens - 1) / self.decode_s if self.num_tokens > 1 and self.decode_s > 0 else None
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,8 @@ class Delta:
 
     text: str
     finish_reason: str | None = None  # "stop", "length" or "abort", as vLLM has it
+    stop: str | None = None  # which of the stop strings ended it
+    metrics: Metrics | None = None  # None: the operator has turned vLLM's statistics off
 
 
 @dataclass(frozen=True)
@@ -65,6 +89,15 @@ class Reply:
     num_left_out: int = 0  # oldest messages of the conversation that the context had no room for
     place: int = 0  # in the queue, the next one being 1; 0 if it does not wait there
     is_held_up: bool = False  # the engine is being restarted, and the request waits for it
+    thought: str = ""
+    thought_s: float = 0.0  # how long it took, so far
+    num_prompt_tokens: int = 0  # once they are known and until `metrics` tells them
+    is_queued: bool = False  # it waits in the engine's own queue
+    queued_s: float = 0.0  # in our queue
+    ttft_s: float | None = None  # from the request's arrival to its first text, all waiting included
+    elapsed_s: float = 0.0  # from the request's arrival
+    stop: str | None = None  # which of the stop strings ended it
+    metrics: Metrics | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +154,7 @@ def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int
     ranges = {**RANGES, "max_tokens": Range(1, max_tokens)}
     fallback = replace(fallback, max_tokens=min(fallback.max_tokens, max_tokens))
     checked: dict[str, Any] = {
-        name: _stops(value) if name == "stop" else _number(name, value, ranges[name])
+        name: _others[name](value) if name in _others else _number(name, value, ranges[name])
         for name, value in given.items()
         if value is not None
     }
@@ -148,6 +181,15 @@ def _stops(value: Any) -> tuple[str, ...]:
     if len(stops) > MOST_STOPS:
         raise BadRequest(f"stop has {len(stops)} strings; allowed are {MOST_STOPS}.")
     return stops
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadRequest(f"enable_thinking is {_short(value)}; allowed is true or false.")
+    return value
+
+
+_others: dict[str, Callable[[Any], Any]] = {"stop": _stops, "enable_thinking": _switch}  # than numbers
 
 
 def _short(value: Any) -> str:

@@ -41,9 +41,14 @@ def _starts(tokens: tuple[str, ...]) -> re.Pattern[str] | None:
 
 
 def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages of one request: the system prompt, if there is one, and the turns, oldest first."""
+    """The messages of one request: the system prompt, if there is one, and the turns, oldest first.
+
+    Thoughts are not sent back, except one that has no answer yet and is to go on.
+    """
     head = (Message("system", clean(system_prompt)),) if system_prompt.strip() else ()
-    return (*head, *(Message(turn.role, clean(turn.text)) for turn in turns))
+    last = turns[-1:] and turns[-1]
+    kept = [clean(turn.thought) if turn is last and not turn.text else "" for turn in turns]
+    return (*head, *(Message(turn.role, clean(turn.text), thought) for turn, thought in zip(turns, kept, strict=True)))
 
 
 def without_oldest(messages: Sequence[Message]) -> Sequence[tuple[int, int]]:

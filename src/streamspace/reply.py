@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
-from streamspace.messages import Reply, Settings, Status
+from streamspace.messages import Status
 
 # Fenced code to its end (or the text's, while it streams), or a run of backticks, which may begin code within a line.
 _CODE = re.compile(
@@ -32,26 +32,6 @@ def from_markdown(markdown: str) -> str:
     if "&" not in markdown:
         return markdown
     return _outside_code(markdown, lambda part: _AMPERSAND.sub("&", _LESS.sub("<", part)))
-
-
-def note(reply: Reply, settings: Settings, max_seconds: float) -> str:
-    """One line about an answer, for under the chat; empty if it ended by itself and all went in."""
-    parts = []
-    if reply.place:
-        parts.append(f"Waiting in the queue: place {reply.place} …")
-    elif reply.is_held_up:
-        parts.append("The engine is being restarted; this waits until it is back …")
-    elif not reply.text and reply.finish_reason is None:
-        parts.append("Waiting for the first token …")
-    if reply.num_left_out:
-        parts.append(f"The oldest {reply.num_left_out} messages were left out, because the context is full.")
-    if reply.finish_reason == "length":
-        parts.append(f"Cut off by a limit: max_tokens is {settings.max_tokens}, or the context is full.")
-    if reply.finish_reason == "time":
-        parts.append(f"Cut off by a limit: an answer may take {max_seconds:g} s here.")
-    if reply.finish_reason == "interrupted":
-        parts.append("Interrupted: the engine stopped before the answer was complete; Continue takes it up again.")
-    return " ".join(parts)
 
 
 def progress(status: Status) -> str:

@@ -5,7 +5,6 @@ settled, and below it the turn that is under way. So a frame costs server and br
 as after none; the browser joins the two when the turn ends.
 """
 
-import html
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
@@ -13,13 +12,14 @@ from typing import Any, get_args
 
 import gradio as gr
 
-from streamspace.chat import stream_chat
+from streamspace.chat import stream_chat, timed
 from streamspace.engine import Engine
 from streamspace.errors import BadRequest, EngineNotReady, EngineStopped
 from streamspace.frames import Pacer
-from streamspace.messages import Message, Reply, Role, Settings
+from streamspace.line import Line
+from streamspace.messages import Message, Reply, Role
 from streamspace.prompt import check_text, conversation
-from streamspace.reply import from_markdown, note, to_markdown
+from streamspace.reply import from_markdown, to_markdown
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import KEEP, RAW, StreamingBlocks
@@ -32,6 +32,9 @@ EXAMPLES = (
     "用两句话解释什么是连续批处理。",
     "Write a Python function that adds two numbers.",
 )
+NOTHING = Message("assistant", "")
+THOUGHT = {"title": "Thought", "status": "done"}
+THINKING = {"as the model does": None, "on": True, "off": False}
 ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 History = list[dict[str, Any]]  # the Chatbot's value, its text as Markdown
 
@@ -89,6 +92,10 @@ class ChatTab:
                 self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
                 info="What the model is told before the conversation",
             )  # fmt: skip
+            self._thinking = gr.Radio(
+                list(THINKING), value=next(iter(THINKING)), label="enable_thinking", elem_id="thinking", visible=False,
+                info="Whether the model thinks before it answers; its thought is shown in a fold",
+            )  # fmt: skip
             with gr.Group():
                 self._panel = SettingsPanel(self._engine, self._engine.defaults)
 
@@ -98,13 +105,11 @@ class ChatTab:
         quick = {**quiet, "queue": False}  # for what the browser does alone
         outputs = [box, settled, live, self._note]
         questions = [box.submit, self._send.click, settled.example_select, settled.retry, settled.edit]
+        inputs = [box, settled, self._system_prompt, self._thinking, *self._panel.components]
         answers = [
-            gr.on(
-                triggers, handler, [box, settled, self._system_prompt, *self._panel.components], outputs,
-                js=BUSY, **RAW, **quiet,
-            )
+            gr.on(triggers, handler, inputs, outputs, js=BUSY, **RAW, **quiet)
             for triggers, handler in ((questions, self._answer), ([self._more.click], self._continue))
-        ]  # fmt: skip
+        ]
         demo.stream(self._answer, self._continue, self._give_back, self._undo)
         for answer in answers:
             answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
@@ -116,13 +121,14 @@ class ChatTab:
     @property
     def settled(self) -> list[Any]:
         """The components that wait for the engine."""
-        return [self._send, *self._panel.components]
+        return [self._send, self._thinking, *self._panel.components]
 
     def settle(self, *values: Any) -> list[Any]:
         """Values of `settled` → updates for them: Send works, and the settings suit the model."""
         return [
             gr.update(interactive=self._engine.status.takes_requests),
-            *self._panel.suit(self._engine.defaults, values[1:]),
+            gr.update(visible=self._engine.thinks is not None),
+            *self._panel.suit(self._engine.defaults, values[2:]),
         ]
 
     async def _answer(
@@ -146,10 +152,10 @@ class ChatTab:
         with shown_to_the_visitor():
             with _as_of_this_page():
                 index = _last_question(history)
-                question, *begun = [message.text for message in told(history[index:])] or [""]
-                turn = _Turn(told(history[:index]), question, "".join(begun))
+                question, *begun = told(history[index:]) or [Message("user", "")]
+                turn = _Turn(told(history[:index]), question.text, _joined(begun))
                 messages = conversation(system_prompt, turn.messages)
-            if not turn.begun:
+            if turn.begun == NOTHING:
                 raise BadRequest("There is no answer to continue: ask something first.")
             async with aclosing(self._stream(turn, messages, values)) as frames:
                 async for frame in frames:
@@ -164,23 +170,26 @@ class ChatTab:
         """
         if not self._engine.status.takes_requests:
             raise EngineNotReady(self._engine.status.detail)
-        settings = self._panel.check(values)
+        settings = replace(self._panel.check(values[1:]), enable_thinking=_thinking(values[0]))
+        line = Line(settings, self._engine.max_seconds, self._engine.max_model_len)
         question, reply = [shown("user", turn.question)], Reply()
         shown_values = ["" if turn.clears_box else KEEP, KEEP if turn.keeps_history else shown_again(turn.before)]
 
         def frame(reply: Reply) -> list[Any]:
-            text = turn.begun + reply.text
-            answer = [shown("assistant", text)] if text or reply.finish_reason else []
-            return [*shown_values, [*question, *answer], _note_html(reply, settings, self._engine.max_seconds)]
+            answer = turn.grown(reply)
+            is_there = answer != NOTHING or reply.finish_reason
+            live = [*question, *parts(answer, is_thinking=reply.finish_reason is None)] if is_there else question
+            return [*shown_values, live, line.html(reply)]
 
         try:
             answer = stream_chat(self._engine, messages, settings, self._pacer)
-            async with aclosing(self._door.admit(answer, lambda place: Reply(place=place))) as replies:
+            admitted = timed(self._door.admit(answer, lambda place: Reply(place=place)))
+            async with aclosing(admitted) as replies:
                 async for reply in replies:
                     yield frame(reply)
                     shown_values = [KEEP, KEEP]
         except EngineStopped:
-            if not turn.begun + reply.text:
+            if turn.grown(reply) == NOTHING:
                 raise
             yield frame(replace(reply, finish_reason="interrupted", is_held_up=False))
 
@@ -212,7 +221,7 @@ def _as_of_this_page() -> Iterator[None]:
     """Values come from the browser as they are: refuse a conversation that this page cannot have made."""
     try:
         yield
-    except (AttributeError, IndexError, KeyError, TypeError):
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
 
 
@@ -222,40 +231,79 @@ class _Turn:
 
     before: tuple[Message, ...]
     question: str
-    begun: str = ""  # the part of the answer that is there already
+    begun: Message = NOTHING  # the part of the answer that is there already
     keeps_history: bool = False  # whether `before` is what the page shows as settled
     clears_box: bool = False
 
     @property
     def messages(self) -> tuple[Message, ...]:
         """The conversation up to where the engine is to go on."""
-        begun = (Message("assistant", self.begun),) if self.begun else ()
+        begun = () if self.begun == NOTHING else (self.begun,)
         return (*self.before, Message("user", self.question), *begun)
 
+    def grown(self, reply: Reply) -> Message:
+        """The answer with what has come."""
+        begun = self.begun
+        return replace(
+            begun, text=begun.text + reply.text, thought=begun.thought + reply.thought,
+            thought_s=begun.thought_s + reply.thought_s,
+        )  # fmt: skip
 
-def _note_html(reply: Reply, settings: Settings, max_seconds: float) -> str:
-    """The line below the chat; one about an answer that was cut has Continue shown, by its class."""
-    words = html.escape(note(reply, settings, max_seconds))
-    return f'<span class="cut">{words}</span>' if reply.finish_reason in ("length", "time", "interrupted") else words
 
-
-def shown(role: Role, text: str) -> dict[str, Any]:
+def shown(role: Role, text: str, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
     """A message as the Chatbot has it, in the form that Gradio takes as it is and neither trims nor copies."""
     content = [{"type": "text", "text": to_markdown(text)}]
-    return {"role": role, "metadata": None, "content": content, "options": None}
+    return {"role": role, "metadata": metadata, "content": content, "options": None}
+
+
+def parts(message: Message, is_thinking: bool = False) -> History:
+    """A message as one or two of the Chatbot: a thought is one of its own, in a fold before the answer.
+
+    The fold is open while the model `is_thinking` and has not begun to answer.
+    """
+    both = []
+    if message.thought:
+        state = {"title": "Thinking", "status": "pending"} if is_thinking and not message.text else THOUGHT
+        both.append(shown(message.role, message.thought, {**state, "duration": round(message.thought_s, 1)}))
+    if message.text or not message.thought:
+        both.append(shown(message.role, message.text))
+    return both
 
 
 def shown_again(messages: Sequence[Message]) -> History:
     """What `told` was given, without anything else that a browser may have put there."""
-    return [shown(message.role, message.text) for message in messages]
+    return [part for message in messages for part in parts(message)]
 
 
 def told(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
-    """The Chatbot's value as messages for the engine."""
-    return tuple(
-        Message(ROLES[message["role"]], "".join(from_markdown(part.get("text", "")) for part in message["content"]))
-        for message in history
-    )
+    """The Chatbot's value as messages for the engine; a thought belongs to the answer after it."""
+    messages: list[Message] = []
+    thought = NOTHING
+    for part in history:
+        role, text = ROLES[part["role"]], "".join(from_markdown(item.get("text", "")) for item in part["content"])
+        if role == "assistant" and (metadata := part.get("metadata")) and metadata.get("title"):
+            thought = replace(thought, thought=text, thought_s=float(metadata.get("duration") or 0))
+            continue
+        if thought != NOTHING and role != "assistant":  # it was cut off before its answer
+            messages.append(thought)
+            thought = NOTHING
+        messages.append(replace(thought, role=role, text=text))
+        thought = NOTHING
+    return (*messages, thought) if thought != NOTHING else tuple(messages)
+
+
+def _joined(parts: Sequence[Message]) -> Message:
+    """An answer that was told in several messages as one."""
+    joined = NOTHING
+    for part in parts:
+        joined = _Turn((), "", joined).grown(Reply(part.text, thought=part.thought, thought_s=part.thought_s))
+    return joined
+
+
+def _thinking(choice: Any) -> bool | None:
+    if not isinstance(choice, str) or choice not in THINKING:
+        raise BadRequest(f"enable_thinking is {choice!r:.60}; allowed is {', '.join(THINKING)}.")
+    return THINKING[choice]
 
 
 def _asked(box: str, history: History, event: gr.EventData) -> tuple[History, str]:

@@ -9,9 +9,9 @@ import gradio as gr
 from streamspace.chat import stream_at_once, stream_in_sequence
 from streamspace.engine import Engine
 from streamspace.frames import Pacer
+from streamspace.line import Line
 from streamspace.messages import EXAMPLE_PROMPTS, Reply, Settings
 from streamspace.prompt import check_text
-from streamspace.reply import note
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import RAW, StreamingBlocks
@@ -97,11 +97,12 @@ class CompletionTab:
             with shown_to_the_visitor():
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
                 settings = self._panel.check(values[num_prompts:])
+                lines = [Line(settings, self._engine.max_seconds, self._engine.max_model_len) for _ in prompts]
                 texts = stream(self._engine, prompts, settings, self._pacer)
                 admitted = self._door.admit(texts, lambda place: (Reply(place=place),) * num_prompts)
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
-                        notes = (note(reply, settings, self._engine.max_seconds) for reply in replies)
+                        notes = (line.html(reply) for line, reply in zip(lines, replies, strict=True))
                         yield [*(reply.text for reply in replies), *notes]
 
         return run

@@ -14,14 +14,17 @@ BUSY = """(...inputs) => {
 # What Stop and Clear do before they end the answer; each gives its outputs.
 STOP = """() => {
   document.querySelector('#compose').classList.add('ended');
-  return document.querySelector('#live [data-testid=bot]') ? '<span class="cut">Stopped by you.</span>' : '';
+  const numbers = document.querySelector('#note .numbers')?.outerHTML ?? '';
+  return document.querySelector('#live [data-testid=bot]') ? `<span class="cut">Stopped by you.</span> ${numbers}` : '';
 }"""
 CLEAR = "() => { document.querySelector('#compose').classList.add('ended', 'cleared'); return [[], [], '']; }"
 # The turn that was under way joins the settled conversation.
 SETTLE = """(settled, live) => {
   const compose = document.querySelector('#compose');
   compose.classList.remove('busy');
-  return [compose.classList.contains('cleared') ? [] : [...(settled ?? []), ...(live ?? [])], []];
+  const thought = (metadata) => metadata && { ...metadata, title: 'Thought', status: 'done' };
+  const turn = (live ?? []).map((part) => ({ ...part, metadata: thought(part.metadata) }));
+  return [compose.classList.contains('cleared') ? [] : [...(settled ?? []), ...turn], []];
 }"""
 # Gradio takes an answer that the visitor ends for a failure, too; then nothing goes back into the box.
 FAILED = """(...inputs) => {
@@ -41,6 +44,8 @@ CSS = """
 #status .failed p::before { color: #dc2626; }
 #status .failed p { color: var(--body-text-color); }
 #status progress { flex: 1 1 12rem; height: 0.5rem; accent-color: var(--color-accent); }
+.note .numbers { color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
+.note meter { width: 4rem; height: 0.75rem; vertical-align: middle; }
 .note { min-height: 1.25rem; margin: -0.5rem 0; font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 [data-testid="status-tracker"] { display: none; } /* a refusal is a message; its red tag would cover the chat */
 /* Two Chatbots that look like one. The end of a reversed column is where it begins, and there it stays while it grows,
@@ -59,6 +64,7 @@ CSS = """
 #settle, #more { display: none; }
 #below:has(.cut):not(:has(~ #compose.busy)) #more { display: flex; flex: none; }
 #compose { align-items: flex-end; flex-wrap: nowrap; }
+@media (max-width: 640px) { #note { min-height: 2.5rem; } } /* two lines, from the beginning */
 #stop, #compose.busy #send { display: none; }
 #compose.busy #stop { display: flex; }
 """
