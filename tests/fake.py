@@ -22,6 +22,7 @@ class FakeEngine:
         self.thinks: bool | None = None
         self.split: Split | None = None
         self.waits = False
+        self.settings: list[Settings] = []
         self.conversations: list[tuple[Message, ...]] = []
         self.num_started = 0
         self.num_closed_early = 0
@@ -43,6 +44,7 @@ class FakeEngine:
     async def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:
+        self.settings.append(settings)
         self.num_started += 1
         self.num_running += 1
         finished = False

@@ -191,25 +191,25 @@ on_page, spoken = histories(st.lists(parts, max_size=3) | text), histories(text)
 sampling = [number] * 7
 # What each handler takes, right, and what to put in its place.
 RIGHT: dict[str, list[Json]] = {
-    "_answer": ["Hi", TURNS, "Be brief.", *SAMPLING, ""],
-    "_continue": ["Hi", TURNS, "Be brief.", *SAMPLING, ""],
+    "_answer": ["Hi", TURNS, "Be brief.", "on", *SAMPLING, ""],
+    "_continue": ["Hi", TURNS, "Be brief.", "on", *SAMPLING, ""],
     "_undo": [TURNS, ""],
     "_give_back": [TURNS, TURNS[:1], ""],
-    "chat": ["Hi", SPOKEN, "Be brief.", *SAMPLING, []],
+    "chat": ["Hi", SPOKEN, "Be brief.", *SAMPLING, [], True],
     "complete": ["Hi", *SAMPLING, []],
     "run": ["Hi", "Hi", "Hi", *SAMPLING, ""],
-    "settle": [True, *SAMPLING, "", *[True] * 5, *SAMPLING, ""],
+    "settle": [True, "on", *SAMPLING, "", *[True] * 5, *SAMPLING, ""],
 }
 stops = text | st.lists(texts, max_size=20)
 WRONG: dict[str, list[SearchStrategy[Json]]] = {
-    "_answer": [text, on_page, text, *sampling, stops],
-    "_continue": [text, on_page, text, *sampling, stops],
+    "_answer": [text, on_page, text, text, *sampling, stops],
+    "_continue": [text, on_page, text, text, *sampling, stops],
     "_undo": [on_page, text],
     "_give_back": [on_page, on_page, text],
-    "chat": [text, spoken, text, *sampling, stops],
+    "chat": [text, spoken, text, *sampling, stops, anything],
     "complete": [text, *sampling, stops],
     "run": [text, text, text, *sampling, stops],
-    "settle": [anything] * 22,
+    "settle": [anything] * 23,
 }
 Request = tuple[str, bytes, str]  # path, body, session
 
@@ -319,7 +319,7 @@ def test_a_stream_that_gradio_breaks_off_comes_to_an_end(scripted: Site) -> None
 
 def test_half_a_character_in_the_bytes_themselves_is_replaced(scripted: Site) -> None:
     session = uuid.uuid4().hex
-    body: Json = {"data": ["\ud800", TURNS, "Be brief.", *SAMPLING, ""], "session_hash": session}
+    body: Json = {"data": ["\ud800", TURNS, "Be brief.", "on", *SAMPLING, ""], "session_hash": session}
     body |= {"fn_index": scripted.number("_answer")}
     scripted.ask("queue/join", json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"), session)
     assert scripted.outcomes["queue: answered"]

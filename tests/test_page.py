@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from streamspace.errors import EngineStopped
-from streamspace.messages import Delta, Status
+from streamspace.messages import Delta, Settings, Status
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served, wait_until
 
@@ -289,7 +289,7 @@ def test_stop_before_the_first_token_keeps_the_question_and_brings_send_back(new
     with served(engine) as url:
         page = new_page(url)
         send(page, "Hello")
-        expect(page.locator("#note")).to_contain_text("Waiting for the first token")
+        expect(page.locator("#note")).to_contain_text("Reading the prompt (prefill of 1 tokens)")
         expect(page.locator("#send")).to_be_hidden()
         page.get_by_role("button", name="Stop").click()
         wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
@@ -475,11 +475,11 @@ def test_an_answer_that_was_stopped_can_be_continued(new_page: NewPage) -> None:
         begin(page, "Hello", "so far")
         expect(page.get_by_role("button", name="Continue")).to_be_hidden()
         page.get_by_role("button", name="Stop").click()
-        expect(page.locator("#note")).to_have_text("Stopped by you.")
+        expect(page.locator("#note")).to_contain_text("Stopped by you.")
         engine.script = deltas(", so good")
         page.get_by_role("button", name="Continue").click()
         expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far, so good")
-        expect(page.locator("#note")).to_have_text("")
+        expect(page.locator("#note")).to_contain_text("Ended.")
 
 
 def test_every_open_page_is_told_what_the_engine_does(new_page: NewPage) -> None:
@@ -574,10 +574,26 @@ def test_the_three_example_prompts_run_alone_in_sequence_and_at_once(running: Ru
 def test_the_completion_defaults_are_those_of_the_example(running: Running, new_page: NewPage) -> None:
     page = open_completion(running, new_page)
     page.get_by_role("button", name="Settings").last.click()
-    values = {"max_tokens": "100", "temperature": "0.8", "top_p": "0.95", "seed": "42"}
-    for name, value in values.items():
+    for name, value in {"max_tokens": "100", "temperature": "0.8", "top_p": "0.95"}.items():
         control = page.locator(".block", has=page.get_by_text(name, exact=True)).last
         expect(control.locator("input[type=number]")).to_have_value(value)
+    expect(page.get_by_label("seed").last).to_have_value("42")
+
+
+def test_an_empty_seed_stays_empty_when_the_settings_are_opened(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("Done."))
+    engine.defaults = Settings(seed=None)
+    with served(engine) as url:
+        page = new_page(url)
+        page.get_by_role("button", name="Settings").first.click()
+        expect(page.get_by_label("seed").first).to_have_value("")
+        begin_and_end(page, "Hello")
+        page.get_by_label("seed").first.fill(" 7 ")
+        begin_and_end(page, "Hello again")
+        page.get_by_label("seed").first.fill("seven")
+        send(page, "And again")
+        expect(page.get_by_text("seed is 'seven'; allowed is a whole number").first).to_be_visible()
+    assert [settings.seed for settings in engine.settings] == [None, 7]
 
 
 @pytest.mark.usefixtures("endless")

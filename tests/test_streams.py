@@ -23,6 +23,7 @@ from tests.fake import FakePageEngine, deltas
 from tests.support import served, wait_until
 
 SETTINGS: list[Any] = [100, 0.8, 0.95, 0, 0, 1, 42, ""]
+CHAT_SETTINGS: list[Any] = ["as the model does", *SETTINGS]
 ASK = "_answer"  # the chat's handler
 LONG = 60.0  # seconds that no test waits for
 Json = dict[str, Any]
@@ -109,7 +110,7 @@ class Visitor:
         return str(json.loads(text)["event_id"])
 
     def ask(self, text: Any = "Hi", history: Any = (), event_data: Any = None, system_prompt: Any = "Be brief.") -> str:
-        return self.join(ASK, [text, history, system_prompt, *SETTINGS], event_data)
+        return self.join(ASK, [text, history, system_prompt, *CHAT_SETTINGS], event_data)
 
     def complete(self, prompt: str = "Hi") -> str:
         return self.join("complete", [prompt, 100, 0.8, 0.95, 0, 0, 1, None, []])
@@ -503,7 +504,11 @@ def test_a_stream_of_an_unknown_session_is_answered_as_gradio_does_it(visitor: V
     ("origin", "allowed"), [("https://elsewhere.example", None), ("http://localhost:1234", "http://localhost:1234")]
 )
 def test_another_sites_script_may_not_read_a_local_page(visitor: Visitor, origin: str, allowed: str | None) -> None:
-    asked = {"data": ["", [], "", *SETTINGS], "fn_index": visitor.site.number(ASK), "session_hash": visitor.session}
+    asked = {
+        "data": ["", [], "", *CHAT_SETTINGS],
+        "fn_index": visitor.site.number(ASK),
+        "session_hash": visitor.session,
+    }
     status, headers, _ = visitor.post("queue/join", json.dumps(asked).encode(), Origin=origin)
     assert status == 200 and headers["Access-Control-Allow-Origin"] == allowed
     connection = http.client.HTTPConnection(visitor.site.url.removeprefix("http://"), timeout=10)
@@ -526,11 +531,11 @@ def test_a_frame_costs_the_same_after_fifty_turns_as_after_none(
     for history in ([], turns * 50):
         messages = visitor.answer(history=history)
         costs.append(sum(len(json.dumps(message)) for message in generating(messages)))
-    assert costs[0] == costs[1]
+    assert abs(costs[0] - costs[1]) < 10  # the digits of the number of prompt tokens
 
 
 def asked(site: Site, **changes: Any) -> bytes:
-    body = {"data": ["Hi", [], "", *SETTINGS], "fn_index": site.number(ASK), "session_hash": "s", **changes}
+    body = {"data": ["Hi", [], "", *CHAT_SETTINGS], "fn_index": site.number(ASK), "session_hash": "s", **changes}
     return json.dumps({name: value for name, value in body.items() if value is not ...}).encode()
 
 
@@ -562,10 +567,10 @@ def test_an_unknown_event_is_refused_in_a_sentence(visitor: Visitor) -> None:
     assert status == 400 and json.loads(text)["detail"].startswith("The page has no such event")
 
 
-@pytest.mark.parametrize("num_inputs", [0, 1, 10, 12])
+@pytest.mark.parametrize("num_inputs", [0, 1, 11, 13])
 def test_a_wrong_number_of_inputs_is_refused_in_a_sentence(visitor: Visitor, num_inputs: int) -> None:
     status, _, text = visitor.post("queue/join", asked(visitor.site, data=["Hi"] * num_inputs))
-    assert (status, json.loads(text)["detail"]) == (400, f"data has {num_inputs} values; _answer takes 11.")
+    assert (status, json.loads(text)["detail"]) == (400, f"data has {num_inputs} values; _answer takes 12.")
     assert visitor.site.engine.num_started == 0
 
 

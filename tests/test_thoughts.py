@@ -9,9 +9,9 @@ import pytest
 
 from streamspace.config import BUNDLED_MODEL
 from streamspace.messages import Split
-from streamspace.thoughts import split_harmony, splitter
+from streamspace.thoughts import Splitter, split_harmony
 
-THINK = splitter("<think>", "</think>")
+THINK = Splitter("<think>", "</think>")
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ THINK = splitter("<think>", "</think>")
         (THINK, "Four, not <think>five</think>.", "", "Four, not <think>five</think>."),
         (THINK, "<think></think>Four.", "", "Four."),
         (THINK, "<", "", "<"),
-        (splitter("<think>", "</think>", is_open=True), "2 and 2</think>Four.", "2 and 2", "Four."),
-        (splitter("<think>", "</think>", is_open=True), "<think>2 and 2</think>Four.", "2 and 2", "Four."),
-        (splitter("<think>", "</think>", is_begun=True), " and 2\n</think>\nFour.", " and 2", "Four."),
+        (Splitter("<think>", "</think>", is_open=True), "2 and 2</think>Four.", "2 and 2", "Four."),
+        (Splitter("<think>", "</think>", is_open=True), "<think>2 and 2</think>Four.", "2 and 2", "Four."),
+        (Splitter("<think>", "</think>", is_begun=True), " and 2\n</think>\nFour.", " and 2", "Four."),
         (split_harmony, "Four.", "", "Four."),
         (
             split_harmony,

@@ -40,7 +40,7 @@ from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptToo
 from streamspace.messages import Delta, Message, Metrics, Prompt, Settings
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, Marks, check_parser, keeps_special, thoughts_of
-from streamspace.thoughts import splitter
+from streamspace.thoughts import Splitter
 
 CUDA_VERSION: str | None = torch.version.cuda  # what PyTorch was built for; None is a CPU build
 
@@ -138,7 +138,7 @@ class Counts(StatLoggerBase):
         """vLLM's hook; there is nothing to log."""
 
 
-def sampling_params(settings: Settings, keeps_special: bool = False) -> SamplingParams:
+def sampling_params(settings: Settings) -> SamplingParams:
     """Step 3, set the sampling. DELTA: every output carries only the text that is new.
 
     Settings hold whole numbers as int, which matters: a float in one of these fields hangs the engine for everybody.
@@ -152,7 +152,6 @@ def sampling_params(settings: Settings, keeps_special: bool = False) -> Sampling
         repetition_penalty=settings.repetition_penalty,
         seed=settings.seed,
         stop=list(settings.stop),
-        skip_special_tokens=not keeps_special,
         output_kind=RequestOutputKind.DELTA,
     )
 
@@ -262,7 +261,7 @@ class LLM:
         if isinstance(self._thoughts, Marks) and thought:
             mark = "" if tail.rstrip().endswith(self._thoughts.start) else self._thoughts.start + "\n"
             words = self._tokenizer.encode(mark + as_words(thought, self._special), add_special_tokens=False)
-            return Prompt((*token_ids, *words), splitter(self._thoughts.start, self._thoughts.end, is_begun=True))
+            return Prompt((*token_ids, *words), Splitter(self._thoughts.start, self._thoughts.end, is_begun=True))
         return Prompt(token_ids, self._thoughts.split(tail))
 
     def _words(self, message: Message) -> str:
@@ -322,7 +321,8 @@ class LLM:
         tokens: Any = {"type": "token", "prompt_token_ids": list(prompt.token_ids)}
         self._in_flight[request_id] = ended or asyncio.Event()
         try:
-            params = sampling_params(settings, self._keeps_special and prompt.split is not None)
+            params = sampling_params(settings)
+            params.skip_special_tokens = prompt.split is None or not self._keeps_special
             async with aclosing(self._llm.generate(tokens, params, request_id)) as outputs:
                 async for output in outputs:
                     (part,) = output.outputs

@@ -13,7 +13,7 @@ from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
 from streamspace.errors import ConfigError
 from streamspace.messages import Split
-from streamspace.thoughts import split_harmony, splitter
+from streamspace.thoughts import Splitter, split_harmony
 
 TAIL = 8  # tokens at the end of a prompt in which a template opens or closes the thought
 
@@ -29,7 +29,7 @@ class Marks:
     def split(self, tail: str) -> Split:
         """How to read an answer to a prompt that ends in `tail`."""
         tail = tail.rstrip()
-        return splitter(self.start, self.end, tail.endswith(self.start) or (self.is_assumed and self.end not in tail))
+        return Splitter(self.start, self.end, tail.endswith(self.start) or (self.is_assumed and self.end not in tail))
 
 
 @dataclass(frozen=True)

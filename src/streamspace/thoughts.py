@@ -1,8 +1,7 @@
 """What a model wrote so far → its thought and its answer. Pure, and the same however the text came in parts."""
 
 import re
-
-from streamspace.messages import Split
+from dataclasses import dataclass
 
 # How gpt-oss writes: each part of a turn names its channel; only "final" is the answer.
 _HARMONY = re.compile(
@@ -11,30 +10,32 @@ _HARMONY = re.compile(
 _BEGUN_TOKEN = re.compile(r"<(\|\w*\|?)?\Z")
 
 
-def splitter(start: str, end: str, is_open: bool = False, is_begun: bool = False) -> Split:
+@dataclass(frozen=True)
+class Splitter:
     """Splits texts that begin with a thought between two marks, such as `<think>` and `</think>`.
 
-    `is_open` says that the mark may be missing, because the prompt has it already; `is_begun`, that the prompt has part
-    of the thought. What could become a mark is held back while more may come. Blanks around the thought and line breaks
-    before the answer belong to neither.
+    What could become a mark is held back while more may come. Blanks around the thought and line breaks before the
+    answer belong to neither.
     """
 
-    def split(text: str, is_whole: bool) -> tuple[str, str]:
-        body = text if is_begun else text.lstrip()
-        if body.startswith(start):
-            body = body[len(start) :].lstrip()
-        elif is_begun:
-            pass
-        elif not is_whole and start.startswith(body):
-            return "", ""
-        elif not is_open:
-            return "", text
-        thought, is_closed, answer = body.partition(end)
+    start: str
+    end: str
+    is_open: bool = False  # the mark of the start may be missing, because the prompt has it already
+    is_begun: bool = False  # the prompt has part of the thought
+
+    def __call__(self, text: str, is_whole: bool) -> tuple[str, str]:
+        body = text if self.is_begun else text.lstrip()
+        if body.startswith(self.start):
+            body = body[len(self.start) :].lstrip()
+        elif not self.is_begun:
+            if not is_whole and self.start.startswith(body):
+                return "", ""
+            if not self.is_open:
+                return "", text
+        thought, is_closed, answer = body.partition(self.end)
         if is_closed:
             return thought.rstrip(), answer.lstrip("\r\n")
-        return thought[: len(thought) - _begun(thought, end)], ""
-
-    return split
+        return thought[: len(thought) - _begun(thought, self.end)], ""
 
 
 def split_harmony(text: str, is_whole: bool) -> tuple[str, str]:

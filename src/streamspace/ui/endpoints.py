@@ -41,10 +41,11 @@ def add_endpoints(engine: Engine, pacer: Pacer, door: Door) -> set[Handler]:
         repetition_penalty: float | None = None,
         seed: int | None = None,
         stop: list[str] | None = None,
+        enable_thinking: bool | None = None,
     ) -> AsyncGenerator[str, None]:
         """Answer a message after a history of {role, content} messages.
 
-        What is left out is what suits the model; the system prompt is the operator's.
+        What is left out is what suits the model; the system prompt is the operator's. Thoughts are not among the text.
         """
         with shown_to_the_visitor():
             settings = checked(_sampling(locals()), engine.defaults)

@@ -1,5 +1,6 @@
 """The controls for a visitor's sampling parameters, under vLLM's names, and their values as Settings."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,8 +26,9 @@ class SettingsPanel:
             _slider("top_k", start, 1, "Only this many of the likeliest tokens; 0 is all"),
             _slider("min_p", start, 0.01, "Only tokens at least this likely, compared with the likeliest"),
             _slider("repetition_penalty", start, 0.05, "Above 1 discourages tokens that were there already"),
-            gr.Number(start.seed, label="seed", info="The same seed gives the same answer; empty draws a new one",
-                      precision=0, minimum=0),
+            # No Number: Gradio's makes a 0 of an empty one as soon as it is seen, and 0 is a seed.
+            gr.Textbox(_seed(start), label="seed", info="The same seed gives the same answer; empty draws a new one",
+                       max_lines=1, placeholder="a new one each time"),
             gr.Textbox("\n".join(start.stop), label="stop", lines=1, max_lines=4,
                        info="Ends the answer before any of these, one a line; \\n is a line break"),
         ]  # fmt: skip
@@ -34,6 +36,8 @@ class SettingsPanel:
     def check(self, values: Sequence[Any]) -> Settings:
         """The values of the components as Settings; raises BadRequest for one that is not allowed."""
         given = dict(zip(NAMES, values, strict=True))
+        if isinstance(given["seed"], str):
+            given["seed"] = _typed(given["seed"])
         if isinstance(given["stop"], str):
             given["stop"] = [line.replace("\\n", "\n") for line in given["stop"].split("\n")]
         return check_settings(given, Settings(seed=None), self._engine.config.max_tokens)
@@ -54,7 +58,16 @@ class SettingsPanel:
 
 def _shown(settings: Settings) -> list[Any]:
     """The values of the components for these settings."""
-    return [*(getattr(settings, name) for name in NAMES[:-1]), "\n".join(settings.stop)]
+    return [*(getattr(settings, name) for name in NAMES[:-2]), _seed(settings), "\n".join(settings.stop)]
+
+
+def _seed(settings: Settings) -> str:
+    return "" if settings.seed is None else str(settings.seed)
+
+
+def _typed(seed: str) -> int | str | None:
+    """The seed as a number, if it is one; what is no number is refused with the others."""
+    return int(seed) if re.fullmatch(r"\s*[0-9]{1,19}\s*", seed) else seed.strip() or None
 
 
 def _slider(name: str, start: Settings, step: float, info: str) -> gr.Slider:
