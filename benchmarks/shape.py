@@ -1,9 +1,10 @@
-"""A model folder with the shape of Qwen3-0.6B and no weights, for vLLM's --load-format dummy: speed needs no sense.
+"""A model folder with the shape of a Qwen3 and no weights, for vLLM's --load-format dummy: speed needs no sense.
 
-python -m benchmarks.shape FOLDER
+python -m benchmarks.shape FOLDER [0.6B | 8B]
 
-The dimensions are those of Qwen/Qwen3-0.6B's config.json. The tokenizer is the bundled model's, filled up to the same
-number of entries with made-up words, so that whatever random weights draw becomes text of the usual length.
+The dimensions are those of the config.json of Qwen/Qwen3-0.6B and Qwen/Qwen3-8B. The tokenizer is the bundled model's,
+filled up to the same number of entries with made-up words, so that whatever random weights draw becomes text of the
+usual length.
 """
 
 import json
@@ -11,16 +12,16 @@ import sys
 from pathlib import Path
 
 BUNDLED = Path(__file__).parents[1] / "models" / "streamspace-tiny"
-SHAPE = {
-    "vocab_size": 151_936,
-    "hidden_size": 1024,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "max_position_embeddings": 40_960,
-}
+SHARED = {"vocab_size": 151_936, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 40_960}
+SHAPES = {
+    "0.6B": {
+        **SHARED, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16
+    },
+    "8B": {
+        **SHARED, "hidden_size": 4096, "intermediate_size": 12_288, "num_hidden_layers": 36, "num_attention_heads": 32,
+        "tie_word_embeddings": False,
+    },
+}  # fmt: skip
 ONSETS, VOWELS = "b c d f g h j k l m n p r s t v w z".split(), "aeiou"
 
 
@@ -31,16 +32,16 @@ def words(count: int) -> list[str]:
     return [word for _, word in zip(range(count), made, strict=False)]
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, shape: str = "0.6B") -> None:
     """Write the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     config = json.loads((BUNDLED / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **SHAPE}, indent=1))
+    (folder / "config.json").write_text(json.dumps({**config, **SHAPES[shape]}, indent=1))
     tokenizer = json.loads((BUNDLED / "tokenizer.json").read_text())
     vocabulary = tokenizer["model"]["vocab"]
-    missing = SHAPE["vocab_size"] - len(vocabulary)
+    missing = SHARED["vocab_size"] - len(vocabulary)
     for word in (word for word in words(2 * missing) if word not in vocabulary):
-        if len(vocabulary) == SHAPE["vocab_size"]:
+        if len(vocabulary) == SHARED["vocab_size"]:
             break
         vocabulary[word] = len(vocabulary)
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False))
@@ -51,4 +52,4 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make(Path(sys.argv[1]), *sys.argv[2:])

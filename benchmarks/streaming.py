@@ -2,6 +2,7 @@
 
 python -m benchmarks.streaming cpu                       the bundled model on a CPU, about 7 minutes
 python -m benchmarks.streaming gpu --model FOLDER ...    any model on a GPU; vLLM's flags pass through
+python -m benchmarks.streaming parallel ...              fewer loads, to compare one GPU with several
 
 One run, one engine, one machine; visitors are real HTTP clients in processes of their own (benchmarks/visitors.py), the
 sides are in benchmarks/sides.py. Prints a table and writes all of it as JSON (--out FOLDER), which benchmarks/plot.py
@@ -66,6 +67,8 @@ PLANS = {
         Cell(256, 20, 256, "poisson", FAST),
         Cell(512, 20, 1024, sides=FAST),
     ),
+    # One engine on one GPU, and on several: --tensor-parallel-size 2, --data-parallel-size 2.
+    "parallel": tuple(Cell(users, 0, 256, sides=("raw", "page"), rounds=2) for users in (64, 256, 512)),
 }
 
 
