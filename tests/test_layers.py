@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1]
 
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
-    "errors process forkserver hardware config messages prompt reply thoughts line frames limits healing download "
-    "reasoning llm engine chat ui server __main__"
+    "errors words process forkserver hardware config messages prompt reply thoughts line frames limits healing "
+    "download reasoning llm engine chat ui server __main__"
 ).split()
 # torch because it is as slow to import as vLLM, which only the loading thread may pay for.
 BORDERS = {"huggingface_hub": ("download",), "torch": ("llm",), "vllm": ("llm", "reasoning"), "gradio": ("ui",)}

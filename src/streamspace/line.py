@@ -3,6 +3,7 @@
 import html
 
 from streamspace.messages import Metrics, Reply, Settings
+from streamspace.words import Say
 
 NUMBERS_S = 0.5  # how long numbers stand at least, while text comes
 NEARLY_FULL = 0.8  # of the context: the meter says so by its colour
@@ -12,10 +13,11 @@ CUT = ("length", "time", "interrupted")  # ways to end after which there may be 
 class Line:
     """The line of one answer."""
 
-    def __init__(self, settings: Settings, max_seconds: float, max_model_len: int | None) -> None:
+    def __init__(self, settings: Settings, max_seconds: float, max_model_len: int | None, say: Say = str) -> None:
         self._settings = settings
         self._max_seconds = max_seconds
         self._max_model_len = max_model_len  # tokens
+        self._say = say
         self._numbers = ""
         self._due_s = 0.0
 
@@ -24,13 +26,26 @@ class Line:
 
         Class "cut" marks an answer that can be continued, "numbers" what was measured.
         """
-        words = " ".join(filter(None, [state(reply, self._settings, self._max_seconds), notice(reply)]))
+        sentences = [state(reply, self._settings, self._max_seconds), notice(reply)]
+        words = " ".join(self._say(sentence) for sentence in sentences if sentence)
         if reply.metrics and (reply.finish_reason or reply.elapsed_s >= self._due_s):
             self._due_s = reply.elapsed_s + NUMBERS_S
-            context = _meter(reply.metrics, self._settings, self._max_model_len) if self._max_model_len else ""
-            self._numbers = f'<span class="numbers">{numbers(reply)}{context}</span>'
+            told = " · ".join(map(self._say, numbers(reply)))
+            self._numbers = f'<span class="numbers">{told}{self._meter(reply.metrics)}</span>'
         cut = ' class="cut"' if reply.finish_reason in CUT else ""
         return (f"<span{cut}>{html.escape(words)}</span> " if words else "") + self._numbers
+
+    def _meter(self, metrics: Metrics) -> str:
+        """How much of the context is used; and whether the next answer will have to leave out the oldest messages."""
+        if not self._max_model_len:
+            return ""
+        used, most = metrics.num_prompt_tokens + metrics.num_tokens, self._max_model_len
+        words = f"context {used:,} of {most:,} tokens"
+        if used + min(self._settings.max_tokens, most // 2) > most:
+            words += ": the next answer will leave out the oldest messages"
+        words = self._say(words)
+        levels = f'max="{most}" high="{NEARLY_FULL * most:g}" optimum="0" value="{used}"'
+        return f' · {words} <meter {levels} aria-label="{words}"></meter>'
 
 
 def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
@@ -49,7 +64,7 @@ def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
     return "Ended after the thought, without an answer." if reply.thought and not reply.text else "Ended."
 
 
-def numbers(reply: Reply) -> str:
+def numbers(reply: Reply) -> list[str]:
     """What was measured of an answer with metrics: tokens, seconds, tokens/s, TTFT, waiting and prompt."""
     metrics, parts = reply.metrics, []
     assert metrics is not None
@@ -62,7 +77,7 @@ def numbers(reply: Reply) -> str:
         parts.append(f"queued {_seconds(queued_s)}")
     cached = f", {metrics.num_cached_tokens:,} of them cached" if metrics.num_cached_tokens else ""
     parts.append(f"prompt {metrics.num_prompt_tokens:,} tokens{cached}")
-    return " · ".join(parts)
+    return parts
 
 
 def notice(reply: Reply) -> str:
@@ -95,19 +110,6 @@ def _limit(reply: Reply, settings: Settings) -> str:
         f"max_tokens is {settings.max_tokens}"
         if reply.metrics.num_tokens >= settings.max_tokens
         else "the context is full"
-    )
-
-
-def _meter(metrics: Metrics, settings: Settings, max_model_len: int) -> str:
-    """How much of the context is used; and whether the next answer will have to leave out the oldest messages."""
-    used = metrics.num_prompt_tokens + metrics.num_tokens
-    words = f"context {used:,} of {max_model_len:,} tokens"
-    if used + min(settings.max_tokens, max_model_len // 2) > max_model_len:
-        words += ": the next answer will leave out the oldest messages"
-    high = NEARLY_FULL * max_model_len
-    return (
-        f' · {words} <meter min="0" max="{max_model_len}" high="{high:g}" optimum="0" value="{used}" '
-        f'aria-label="{words}"></meter>'
     )
 
 

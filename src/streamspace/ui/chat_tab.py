@@ -21,6 +21,7 @@ from streamspace.messages import Message, Reply, Role
 from streamspace.prompt import check_text, conversation
 from streamspace.reply import from_markdown, to_markdown
 from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.language import say
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import KEEP, RAW, StreamingBlocks
 from streamspace.ui.style import BUSY, CLEAR, FAILED, SETTLE, STOP
@@ -33,7 +34,6 @@ EXAMPLES = (
     "Write a Python function that adds two numbers.",
 )
 NOTHING = Message("assistant", "")
-THOUGHT = {"title": "Thought", "status": "done"}
 THINKING = {"as the model does": None, "on": True, "off": False}
 ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 History = list[dict[str, Any]]  # the Chatbot's value, its text as Markdown
@@ -171,7 +171,7 @@ class ChatTab:
         if not self._engine.status.takes_requests:
             raise EngineNotReady(self._engine.status.detail)
         settings = replace(self._panel.check(values[1:]), enable_thinking=_thinking(values[0]))
-        line = Line(settings, self._engine.max_seconds, self._engine.max_model_len)
+        line = Line(settings, self._engine.max_seconds, self._engine.max_model_len, say)
         question, reply = [shown("user", turn.question)], Reply()
         shown_values = ["" if turn.clears_box else KEEP, KEEP if turn.keeps_history else shown_again(turn.before)]
 
@@ -263,7 +263,10 @@ def parts(message: Message, is_thinking: bool = False) -> History:
     """
     both = []
     if message.thought:
-        state = {"title": "Thinking", "status": "pending"} if is_thinking and not message.text else THOUGHT
+        is_open = is_thinking and not message.text
+        state = (
+            {"title": say("Thinking"), "status": "pending"} if is_open else {"title": say("Thought"), "status": "done"}
+        )
         both.append(shown(message.role, message.thought, {**state, "duration": round(message.thought_s, 1)}))
     if message.text or not message.thought:
         both.append(shown(message.role, message.text))

@@ -13,6 +13,7 @@ from streamspace.line import Line
 from streamspace.messages import EXAMPLE_PROMPTS, Reply, Settings
 from streamspace.prompt import check_text
 from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.language import say
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import RAW, StreamingBlocks
 from streamspace.ui.who import Door
@@ -97,7 +98,7 @@ class CompletionTab:
             with shown_to_the_visitor():
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
                 settings = self._panel.check(values[num_prompts:])
-                lines = [Line(settings, self._engine.max_seconds, self._engine.max_model_len) for _ in prompts]
+                lines = [Line(settings, self._engine.max_seconds, self._engine.max_model_len, say) for _ in prompts]
                 texts = stream(self._engine, prompts, settings, self._pacer)
                 admitted = self._door.admit(texts, lambda place: (Reply(place=place),) * num_prompts)
                 async with aclosing(admitted) as frames:

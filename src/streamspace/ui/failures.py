@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import gradio as gr
 
 from streamspace.errors import ChatError
+from streamspace.ui.language import say
 
 
 @contextmanager
@@ -15,4 +16,4 @@ def shown_to_the_visitor() -> Iterator[None]:
     try:
         yield
     except ChatError as error:
-        raise gr.Error(html.escape(str(error), quote=False), duration=None, print_exception=False) from error
+        raise gr.Error(html.escape(say(str(error)), quote=False), duration=None, print_exception=False) from error

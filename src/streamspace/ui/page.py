@@ -18,6 +18,7 @@ from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.completion_tab import CompletionTab
 from streamspace.ui.doors import BodyLimit, close_doors
 from streamspace.ui.endpoints import add_endpoints
+from streamspace.ui.language import SAY, translated
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
@@ -58,6 +59,7 @@ def build_demo(engine: Engine) -> StreamingBlocks:
         ready.click(settle, settled, settled, **RAW, show_progress="hidden", api_visibility="private")
         demo.stream(settle)
         demo.load(None, None, None, js=FOLLOW)
+    demo.i18n_instance = translated(demo)
     demo.max_threads = MOST_EVENTS
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
     demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = QUEUE_POLL_S
@@ -74,6 +76,8 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
         auth=auth,
         theme=THEME,
         css=CSS,
+        head=SAY,
+        i18n=demo.i18n_instance,
         ssr_mode=False,
         pwa=False,
         show_error=False,

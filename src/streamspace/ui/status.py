@@ -6,12 +6,13 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
 from streamspace.engine import Engine
 from streamspace.messages import Status
 from streamspace.reply import progress
+from streamspace.words import Say, language_of, say_in
 
 LOOK_S = 0.2  # how often the state is looked at
 HEARTBEAT_S = 15.0  # the longest silence: proxies cut dead connections
@@ -31,7 +32,7 @@ FOLLOW = """() => {
       stage = told.stage;
     };
     source.onerror = () => {
-      show('failed', '<p>The connection to the server is lost; trying again …</p>');
+      show('failed', `<p>${say('The connection to the server is lost; trying again …')}</p>`);
       if (source.readyState === EventSource.CLOSED) setTimeout(open, 3000);
     };
   };
@@ -45,8 +46,8 @@ def status_html(status: Status) -> str:
     return f'<div class="state {status.stage}" role="status">{_inner(status)}</div>'
 
 
-def _inner(status: Status) -> str:
-    words = html.escape(progress(status))
+def _inner(status: Status, say: Say = str) -> str:
+    words = html.escape(say(progress(status)))
     if status.stage not in ("downloading", "loading", "restarting"):
         return f"<p>{words}</p>"
     share = status.done / status.total if status.total else 0.0
@@ -69,11 +70,12 @@ class StatusFeed:
         """Add the route."""
 
         @app.get("/status")
-        async def status() -> StreamingResponse:
+        async def status(request: Request) -> StreamingResponse:
+            say = say_in(language_of(request.headers.get("accept-language", "")))
             headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            return StreamingResponse(self.events(), media_type="text/event-stream", headers=headers)
+            return StreamingResponse(self.events(say), media_type="text/event-stream", headers=headers)
 
-    async def events(self) -> AsyncGenerator[str, None]:
+    async def events(self, say: Say = str) -> AsyncGenerator[str, None]:
         """Yield the events for one reader."""
         self._num_readers += 1
         if self._watching is None or self._watching.done():
@@ -83,7 +85,7 @@ class StatusFeed:
             while not self._engine.is_stopping:
                 news, status = self._news, self._engine.status
                 if status != sent:
-                    yield f"data: {json.dumps({'stage': status.stage, 'html': _inner(status)})}\n\n"
+                    yield f"data: {json.dumps({'stage': status.stage, 'html': _inner(status, say)})}\n\n"
                     sent = status
                 else:
                     yield ": nothing new\n\n"

@@ -40,7 +40,9 @@ from starlette.types import Receive, Scope, Send
 from streamspace.errors import BadRequest, ConfigError
 from streamspace.limits import Visitor
 from streamspace.ui.guard import Guard, is_deep, parse, read, replay, respond, start, whole
+from streamspace.ui.language import LANGUAGE, say
 from streamspace.ui.who import ASKING, address
+from streamspace.words import language_of
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +126,7 @@ class Streams:
         self._queue.pending_event_ids_session.setdefault(session, set()).add(event_id)
         context = copy_context()
         context.run(ASKING.set, Visitor(session, self._address(scope)))
+        context.run(LANGUAGE.set, language_of(Headers(scope=scope).get("accept-language", "")))
         run = asyncio.create_task(self._run(session, event_id, fn, inputs), context=context)
         set_task_name(run, session, fn._id, event_id, False)  # by which Gradio's /cancel finds it
         self._runs[session].add(run)
@@ -191,7 +194,7 @@ class Streams:
                             await self._leave(session)
                             break
                         if messages.qsize() >= MOST_WAITING:
-                            raise gr.Error(NOT_READ, duration=None, print_exception=False)
+                            raise gr.Error(say(NOT_READ), duration=None, print_exception=False)
                     # The first one is never merged: it may change what later ones keep.
                     if values != sent and (sent is None or messages.qsize() < MOST_WAITING):
                         tell()

@@ -15,14 +15,15 @@ BUSY = """(...inputs) => {
 STOP = """() => {
   document.querySelector('#compose').classList.add('ended');
   const numbers = document.querySelector('#note .numbers')?.outerHTML ?? '';
-  return document.querySelector('#live [data-testid=bot]') ? `<span class="cut">Stopped by you.</span> ${numbers}` : '';
+  return document.querySelector('#live [data-testid=bot]')
+    ? `<span class="cut">${say('Stopped by you.')}</span> ${numbers}` : '';
 }"""
 CLEAR = "() => { document.querySelector('#compose').classList.add('ended', 'cleared'); return [[], [], '']; }"
 # The turn that was under way joins the settled conversation.
 SETTLE = """(settled, live) => {
   const compose = document.querySelector('#compose');
   compose.classList.remove('busy');
-  const thought = (metadata) => metadata && { ...metadata, title: 'Thought', status: 'done' };
+  const thought = (metadata) => metadata && { ...metadata, title: say('Thought'), status: 'done' };
   const turn = (live ?? []).map((part) => ({ ...part, metadata: thought(part.metadata) }));
   return [compose.classList.contains('cleared') ? [] : [...(settled ?? []), ...turn], []];
 }"""

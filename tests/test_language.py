@@ -1,0 +1,57 @@
+"""The page in Chinese and in English, by the browser's language."""
+
+import re
+
+import gradio as gr
+import pytest
+from playwright.sync_api import expect
+
+from streamspace.messages import Delta, Settings, Status
+from streamspace.ui import build_demo
+from streamspace.ui.language import SPOKEN
+from tests.fake import FakePageEngine, deltas
+from tests.support import served
+from tests.test_page import NewPage, send, wait_for_end
+
+SAME = {*vars(Settings()), "StreamSpace", "vLLM"}  # vLLM's names, in every language
+
+
+def test_every_label_of_the_page_is_said_in_chinese() -> None:
+    left = set()
+    blocks = build_demo(FakePageEngine()).blocks.values()  # type: ignore[arg-type]
+    for block in (block for block in blocks if block.get_block_name() != "api"):
+        for name in (*SPOKEN, "value") if isinstance(block, gr.Button | gr.Markdown) else SPOKEN:
+            text = getattr(block, name, None)
+            if isinstance(text, str) and re.search(r"[A-Za-z]", text) and "__i18n__" not in text and text not in SAME:
+                left.add(text)
+    assert not left
+
+
+@pytest.mark.browser
+def test_a_chinese_browser_gets_a_chinese_page(new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so far"), 100.0], Status("ready", "Ready: the context holds 1000 tokens"))
+    with served(engine) as url:
+        page = new_page(url, locale="zh-CN")
+        expect(page.get_by_role("tab", name="对话")).to_be_visible()
+        expect(page.locator("#heading")).to_contain_text("与 streamspace-tiny")
+        expect(page.locator("#status")).to_contain_text("已就绪：上下文可容纳 1000 个 token")
+        send(page, "你好")
+        expect(page.locator("#live")).to_contain_text("so far")
+        page.get_by_role("button", name="停止").click()
+        expect(page.locator("#note")).to_contain_text("已由你停止。")
+        engine.script = deltas(", so good")
+        page.get_by_role("button", name="继续", exact=True).click()
+        wait_for_end(page)
+        expect(page.locator("#note")).to_contain_text("已结束。")
+        send(page, " ")
+        expect(page.get_by_text("消息为空：请先输入内容。").first).to_be_visible()
+
+
+@pytest.mark.browser
+def test_other_browsers_get_an_english_page(new_page: NewPage) -> None:
+    with served(FakePageEngine(deltas("Done."))) as url:
+        page = new_page(url, locale="fr-FR")
+        send(page, "Bonjour")
+        wait_for_end(page)
+        expect(page.locator("#note")).to_contain_text("Ended.")
+        expect(page.get_by_role("button", name="Send")).to_be_visible()
