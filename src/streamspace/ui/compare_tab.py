@@ -126,7 +126,7 @@ class CompareTab:
         self._asked = gr.Textbox(label="The message that was answered", visible="hidden")  # as Markdown
 
     def _lay_out_column(self, number: int) -> None:
-        gr.Markdown(f"### Column {number}")
+        gr.Markdown(f"## Column {number}")
         with gr.Group(elem_classes="own"), gr.Row():
             self._panels.append(SettingsPanel(self._engine, self._start(number), OWN, is_narrow=True))
         self._lines.append(gr.HTML("", elem_classes=["note", "line"]))
@@ -279,7 +279,7 @@ def _sum(columns: Sequence[Column]) -> float | None:
 def _line(line: Line, column: Column, seed: int | None) -> str:
     """The line of one column as HTML, `live` while it is under way, with its seed if that was drawn."""
     words = f'<span class="cut">{html.escape(str(column.error))}</span>' if column.error else line.html(column.reply)
-    drawn = "" if seed is None else f' <span class="numbers">seed {seed}</span>'
+    drawn = "" if seed is None else f' <span class="numbers">· seed {seed}</span>'
     return words + drawn if column.is_over else f'<span class="live">{words}{drawn}</span>'
 
 

@@ -95,11 +95,12 @@ CSS = """
 #columns > .column { flex: 1 0 13rem; min-width: min(13rem, 85vw) !important; scroll-snap-align: start; gap: 0.75rem;
   padding: 0.75rem; border: var(--block-border-width) solid var(--border-color-primary);
   border-radius: var(--block-radius); }
-#columns h3 { margin: 0; }
+#columns h2 { margin: 0; font-size: var(--text-lg); }
 #columns .own .form { display: grid; grid-template-columns: 1fr 1fr; }
 #columns .line { min-height: 3.75rem; margin: 0; }
 #columns .answer { min-height: 22rem; overflow-wrap: anywhere; }
-#together { min-height: 3rem; padding: 0; }
+#together, #together .html-container { padding: 0; }
+#together { min-height: 3rem; }
 #compare.busy #compare-run, #compare:not(.busy) #compare-stop { display: none; }
 #compare.busy .use, #columns > .column:not(:has(.answer .md > *)) .use { visibility: hidden; }
 #compare:has(#compare-number [value="2"]:checked) #column-3,
