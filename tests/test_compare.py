@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from streamspace.config import load_config
 from streamspace.errors import RequestFailed
-from streamspace.messages import Delta, Metrics, Prompt, Reply, Settings
+from streamspace.messages import Delta, Message, Metrics, Prompt, Reply, Settings
 from streamspace.ui import build_demo
 from streamspace.ui.compare_tab import Column, Comparison, _sum, _summary
 from tests.fake import FakePageEngine, deltas
@@ -48,6 +48,17 @@ class ListeningEngine(FakePageEngine):
                 yield delta
                 if self.failing is not None and settings.seed == self.failing:
                     raise RequestFailed
+
+
+class SlowReader(ListeningEngine):
+    """Takes longer over each prompt than over the one before."""
+
+    num_read = 0
+
+    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
+        self.num_read += 1
+        await asyncio.sleep(0.2 * self.num_read)
+        return await super().render_chat(messages, enable_thinking)
 
 
 def open_compare(page: Page, number: int = 3) -> Page:
@@ -238,7 +249,7 @@ def test_a_column_that_fails_says_so_and_the_others_go_on(new_page: NewPage) -> 
 
 @browser_test
 def test_what_all_are_refused_for_is_said_once_and_the_page_stays(new_page: NewPage) -> None:
-    with served(ListeningEngine(deltas("an answer"))) as url:
+    with served(SlowReader(deltas("an answer"))) as url:
         page = open_compare(new_page(url))
         run(page, "first")
         wait_for_all(page)
@@ -302,11 +313,10 @@ def test_a_comparison_is_one_answer_of_its_visitor_and_takes_the_room_of_all() -
         again = tab.join("_compare", compared(2))
         end = next(message for message in messages if message["msg"] == "process_completed")
         assert end["event_id"] == again and end["output"]["error"].startswith("At most one answer at once for each")
-        other.complete()
         engine.script = deltas("b")
+        other.ask()
         waiting = iter(other.stream())
-        next(waiting)
-        assert engine.num_running == 4
+        assert any("Waiting in the queue: place 1" in json.dumps(message) for message in waiting)
         reading.close()
         assert "b" in json.dumps(completed(list(waiting))["output"]["data"])
 
