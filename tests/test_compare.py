@@ -36,6 +36,7 @@ class ListeningEngine(FakePageEngine):
 
     def __init__(self, script: Sequence[Delta | Exception | float] = (), failing: int | None = None) -> None:
         super().__init__(script)
+        self.after: Sequence[Delta | Exception | float] | None = None  # another script, from the fourth request on
         self.asked: list[Settings] = []
         self.failing = failing
 
@@ -43,6 +44,8 @@ class ListeningEngine(FakePageEngine):
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:
         self.asked.append(settings)
+        if self.after is not None and len(self.asked) > 3:
+            self.script = self.after
         async with aclosing(super().generate(prompt, settings, ended)) as stream:
             async for delta in stream:
                 yield delta
@@ -262,6 +265,23 @@ def test_what_all_are_refused_for_is_said_once_and_the_page_stays(new_page: NewP
 
 
 @browser_test
+def test_stop_while_one_is_measured_alone_keeps_all_that_came(new_page: NewPage) -> None:
+    rate = Metrics(9, 0, 11, 0.0, 0.1, 0.1)
+    engine = ListeningEngine([Delta("an answer", "stop", metrics=rate)])
+    engine.after = [Delta("an", metrics=rate), SILENCE_S]
+    with served(engine) as url:
+        page = open_compare(new_page(url))
+        run(page)
+        expect(page.locator("#together")).to_contain_text("300 tokens/s together. Measuring column 1 alone …")
+        page.locator("#compare-stop").click()
+        wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+        wait_for_all(page)
+        expect(page.locator("#together")).to_have_text("3 columns at once: 300 tokens/s together.")
+        expect(line(page, 1)).to_contain_text("Ended.")
+        assert [(one.max_tokens, one.seed) for one in engine.asked] == [(100, 1), (100, 2), (100, 3), (64, 1)]
+
+
+@browser_test
 def test_chat_and_compare_have_one_system_prompt(new_page: NewPage) -> None:
     engine = ListeningEngine(deltas("an answer"))
     with served(engine) as url:
@@ -334,7 +354,7 @@ def test_the_summary_says_what_was_measured_and_how() -> None:
     columns = (measured(50, finish_reason="stop"), measured(40, finish_reason="stop"))
     assert _summary(Comparison(columns)) == ""
     assert _summary(Comparison(columns, 90.0)) == "2 columns at once: <b>90 tokens/s</b> together."
-    assert _summary(Comparison(columns, 90.0, measured(60))).endswith("Measuring column 1 alone …")
+    assert _summary(Comparison(columns, 90.0, measured(60))).endswith("Measuring column 1 alone …</span>")
     assert _summary(Comparison(columns, 90.0, measured(60, finish_reason="length"))).endswith(
         "Column 1 alone, measured right after over 121 tokens: <b>60 tokens/s</b>. Together that is 1.5 times as much."
     )

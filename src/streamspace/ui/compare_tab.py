@@ -1,7 +1,7 @@
 """Compare: one message, answered in several columns at once, by other settings or other seeds.
 
 The columns are separate requests. vLLM's own `n` makes the same of one request: it, too, starts one for each sample,
-and either way all but the first find the prompt in the prefix cache.
+and either way all but the first find the whole blocks of the prompt in the prefix cache.
 """
 
 import html
@@ -150,7 +150,7 @@ class CompareTab:
         )  # fmt: skip
         demo.stream(self._compare)
         for end in (run.then, run.failure):  # the first after Stop, too
-            end(None, self._lines, self._lines, js=COMPARED, **quick)
+            end(None, [self._together, *self._lines], [self._together, *self._lines], js=COMPARED, **quick)
         self._stop.click(None, None, None, cancels=run, **quick)
         for use, answer, line in zip(self._uses, self._answers, self._lines, strict=True):
             taking = use.click(
@@ -208,9 +208,9 @@ class CompareTab:
     def _check(self, number: Any, kind: Any, values: Sequence[Any]) -> tuple[Settings, ...]:
         """The settings of each column; raises BadRequest, which names the column, for one that is not allowed."""
         if number not in NUMBERS:
-            raise BadRequest("The number of columns is not one of these: 2, 3, 4.")
+            raise BadRequest(f"The number of columns is {number!r:.60}; allowed is 2, 3 or 4.")
         if kind not in (SETTINGS, SAMPLES):
-            raise BadRequest(f"Columns differ in one of these: {SETTINGS}, {SAMPLES}.")
+            raise BadRequest(f"The columns differ in {kind!r:.60}; allowed is {SETTINGS} or {SAMPLES}.")
         left = iter(values)
         shared, sampled, *own = (
             panel.given([*islice(left, len(panel.components))])
@@ -247,8 +247,7 @@ class CompareTab:
                 if all(column is NOT_YET or column.error for column in columns):
                     continue  # what stands on the page stays until one is accepted
                 together, elapsed_s = comparison.together, max(column.reply.elapsed_s for column in columns)
-                was_over, is_over = (any(column.is_over for column in c) for c in (comparison.columns, columns))
-                if not was_over and (is_over or elapsed_s >= due_s):
+                if not _is_one_over(comparison.columns) and (_is_one_over(columns) or elapsed_s >= due_s):
                     together, due_s = _sum(columns) or together, elapsed_s + NUMBERS_S
                 comparison = Comparison(columns, together)
                 yield comparison
@@ -259,7 +258,7 @@ class CompareTab:
                     yield replace(comparison, alone=column)
 
     async def _column(self, messages: Sequence[Message], settings: Settings) -> AsyncGenerator[Column, None]:
-        """One answer, which keeps what came before an error."""
+        """One answer, which keeps what came before an error; its times count from when it was its turn."""
         column = Column()
         try:
             async with aclosing(timed(stream_chat(self._engine, messages, settings, self._pacer))) as replies:
@@ -268,6 +267,10 @@ class CompareTab:
                     yield column
         except ChatError as error:
             yield replace(column, error=error)
+
+
+def _is_one_over(columns: Sequence[Column]) -> bool:
+    return any(column.is_over for column in columns)
 
 
 def _sum(columns: Sequence[Column]) -> float | None:
@@ -290,7 +293,7 @@ def _summary(comparison: Comparison) -> str:
     together, alone = comparison.together, comparison.alone
     parts = [f"{len(comparison.columns)} columns at once: <b>{together:,.0f} tokens/s</b> together."]
     if alone and not alone.is_over:
-        parts.append("Measuring column 1 alone …")
+        parts.append('<span class="live">Measuring column 1 alone …</span>')
     elif alone and alone.tokens_per_s and alone.reply.metrics:
         parts.append(
             f"Column 1 alone, measured right after over {alone.reply.metrics.num_tokens} tokens: "

@@ -35,15 +35,22 @@ FAILED = """(...inputs) => {
 
 # The same in the Compare tab; afterwards the lines of answers that did not come to their end say so.
 COMPARING = "(...inputs) => { document.querySelector('#compare').classList.add('busy'); return inputs; }"
-COMPARED = """(...lines) => {
+COMPARED = """(together, ...lines) => {
   document.querySelector('#compare').classList.remove('busy');
-  return lines.map((line) => {
-    const shown = document.createElement('template');
-    shown.innerHTML = line ?? '';
-    if (!shown.content.querySelector('.live')) return line;
-    const numbers = [...shown.content.querySelectorAll('.numbers')].map((part) => part.outerHTML);
+  const parsed = (text) => {
+    const template = document.createElement('template');
+    template.innerHTML = text ?? '';
+    return template;
+  };
+  const settled = lines.map((line) => {
+    const part = parsed(line).content.querySelector('.live');
+    if (!part) return line;
+    const numbers = [...part.querySelectorAll('.numbers')].map((each) => each.outerHTML);
     return ['<span class="cut">Stopped.</span>', ...numbers].join(' ');
   });
+  const sum = parsed(together);
+  sum.content.querySelector('.live')?.remove();
+  return [sum.innerHTML, ...settled];
 }"""
 # The question and one answer become a turn of the chat; an answer that was cut can be continued there.
 USE = """(messages, note, question, answer, line) => {
