@@ -36,6 +36,7 @@ from tests.support import Running, served, wait_until
 NUM_INPUTS = int(os.environ.get("STREAMSPACE_BAD_INPUTS", "600"))
 TOLD = ("Traceback", 'File "', "site-packages", "/streamspace/", "object at 0x")  # what no answer may hold
 SAMPLING = [100, 0.8, 0.95, 0, 0, 1, 42]  # and the stop strings
+COMPARED = [0, 0, 1, "", 0.8, 0.95, 100, *[0.8, 0.95, 100, "42"] * 4]  # of all columns, of the samples, of each
 Json = Any
 
 
@@ -198,9 +199,11 @@ RIGHT: dict[str, list[Json]] = {
     "chat": ["Hi", SPOKEN, "Be brief.", *SAMPLING, [], True],
     "complete": ["Hi", *SAMPLING, []],
     "run": ["Hi", "Hi", "Hi", *SAMPLING, ""],
-    "settle": [True, "on", *SAMPLING, "", *[True] * 5, *SAMPLING, ""],
+    "_compare": ["Hi", "Be brief.", "on", 4, "Settings", True, *COMPARED],
+    "settle": [True, "on", *SAMPLING, "", *[True] * 5, *SAMPLING, "", True, *COMPARED],
 }
 stops = text | st.lists(texts, max_size=20)
+kinds = st.sampled_from(["Samples", "samples", ""]) | anything
 WRONG: dict[str, list[SearchStrategy[Json]]] = {
     "_answer": [text, on_page, text, text, *sampling, stops],
     "_continue": [text, on_page, text, text, *sampling, stops],
@@ -209,7 +212,8 @@ WRONG: dict[str, list[SearchStrategy[Json]]] = {
     "chat": [text, spoken, text, *sampling, stops, anything],
     "complete": [text, *sampling, stops],
     "run": [text, text, text, *sampling, stops],
-    "settle": [anything] * 23,
+    "_compare": [text, text, text, number, kinds, anything, *sampling[:3], stops, *[number] * 19],
+    "settle": [anything] * 47,
 }
 Request = tuple[str, bytes, str]  # path, body, session
 
@@ -306,6 +310,10 @@ def test_what_is_wrong_in_form_is_named(scripted: Site, path: str, body: Json, s
     status, answer = scripted.send("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode())
     assert status == 400 and json.loads(answer)["detail"].startswith(sentence)
     assert json.loads(answer)["error"] == json.loads(answer)["detail"] and not scripted.faults
+
+
+def test_every_handler_is_tried(scripted: Site) -> None:
+    assert {handler.__name__ for handler in scripted.demo.handlers} == set(RIGHT)
 
 
 def test_an_empty_session_is_none(scripted: Site) -> None:

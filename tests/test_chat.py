@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from streamspace.chat import fit, stream_at_once, stream_chat, stream_completion, stream_in_sequence
+from streamspace.chat import at_once, fit, in_sequence, stream_chat, stream_completion
 from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import Pacer
 from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Status
@@ -121,11 +121,15 @@ def test_a_single_message_that_is_too_long_is_refused_before_the_engine() -> Non
     assert engine.num_started == 0
 
 
+def completions(engine: FakeEngine, *texts: str) -> list[AsyncGenerator[Reply, None]]:
+    return [stream_completion(engine, text, Settings(), Pacer()) for text in texts]
+
+
 def test_prompts_in_sequence_run_one_after_the_other() -> None:
     engine = FakeEngine(deltas("a|b"))
 
     async def run() -> list[tuple[str, ...]]:
-        stream = stream_in_sequence(engine, ["x", "y"], Settings(), Pacer())
+        stream = in_sequence(completions(engine, "x", "y"), Reply())
         return [tuple(reply.text for reply in replies) async for replies in stream]
 
     assert asyncio.run(run()) == [("a", ""), ("ab", ""), ("ab", "a"), ("ab", "ab")]
@@ -135,7 +139,7 @@ def test_prompts_at_once_share_the_time_and_end_whole() -> None:
     engine = FakeEngine(deltas("a|b"))
 
     async def run() -> list[tuple[Reply, ...]]:
-        async with aclosing(stream_at_once(engine, ["x", "y", "z"], Settings(), Pacer())) as stream:
+        async with aclosing(at_once(completions(engine, "x", "y", "z"), Reply())) as stream:
             return [replies async for replies in stream]
 
     seen = asyncio.run(run())
@@ -147,7 +151,7 @@ def test_closing_prompts_at_once_aborts_them_all() -> None:
     engine = FakeEngine([Delta("a"), 100.0])
 
     async def leave() -> None:
-        stream = stream_at_once(engine, ["x", "y", "z"], Settings(), Pacer())
+        stream = at_once(completions(engine, "x", "y", "z"), Reply())
         await anext(stream)
         await stream.aclose()
 
@@ -157,7 +161,7 @@ def test_closing_prompts_at_once_aborts_them_all() -> None:
 
 def test_an_error_of_one_prompt_aborts_the_others() -> None:
     async def run() -> None:
-        async for _ in stream_at_once(engine, ["fits", "x " * 200], Settings(), Pacer()):
+        async for _ in at_once(completions(engine, "fits", "x " * 200), Reply()):
             pass
 
     engine = FakeEngine([Delta("a"), 100.0])

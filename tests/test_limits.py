@@ -37,14 +37,15 @@ class Clock:
 class Work:
     """An answer that ends when it is told to; `seen` is what its visitor got."""
 
-    def __init__(self, gate: Gate, visitor: Visitor, capacity: int | None = 1) -> None:
+    def __init__(self, gate: Gate, visitor: Visitor, capacity: int | None = 1, weight: int = 1) -> None:
         self.seen: list[str] = []
         self.end = asyncio.Event()
         self.is_closed = False
-        self.task = asyncio.create_task(self._follow(gate, visitor, capacity))
+        self.task = asyncio.create_task(self._follow(gate, visitor, capacity, weight))
 
-    async def _follow(self, gate: Gate, visitor: Visitor, capacity: int | None) -> None:
-        async with aclosing(gate.admit(visitor, self._answer(), capacity, lambda place: f"place {place}")) as items:
+    async def _follow(self, gate: Gate, visitor: Visitor, capacity: int | None, weight: int) -> None:
+        admitted = gate.admit(visitor, self._answer(), capacity, lambda place: f"place {place}", weight)
+        async with aclosing(admitted) as items:
             async for item in items:
                 if item not in self.seen:  # a place is told again and again
                     self.seen.append(item)
@@ -113,6 +114,44 @@ def test_a_visitor_has_so_many_answers_at_once_waiting_ones_too() -> None:
         for work in (*works, other):
             work.end.set()
         await asyncio.gather(*(work.task for work in (*works, other)))
+
+    asyncio.run(act())
+
+
+def test_an_answer_of_several_parts_is_one_of_its_visitor_but_needs_room_for_all() -> None:
+    async def act() -> None:
+        gate = Gate(Limits(answers_per_visitor=1, queue_length=2))
+        first, four, last = (
+            Work(gate, visitor, capacity=4, weight=weight) for visitor, weight in ((ANNA, 1), (BEN, 4), (CLEO, 1))
+        )
+        await settled()
+        assert (first.seen, four.seen, last.seen) == (["text"], ["place 1"], ["place 2"])  # which it does not overtake
+        with pytest.raises(QueueFull, match="2 requests wait already"):
+            await Work(gate, Visitor("Dora", "Dora's"), capacity=4).task
+        with pytest.raises(TooManyAnswers):
+            await Work(gate, BEN, capacity=4).task
+        first.end.set()
+        await settled()
+        assert four.seen == ["place 1", "text"] and last.seen == ["place 2", "place 1"]
+        four.end.set()
+        await settled()
+        assert last.seen == ["place 2", "place 1", "text"]
+        last.end.set()
+        await asyncio.gather(first.task, four.task, last.task)
+
+    asyncio.run(act())
+
+
+def test_what_is_more_than_the_engine_takes_runs_alone() -> None:
+    async def act() -> None:
+        gate = Gate(Limits())
+        four, other = Work(gate, ANNA, capacity=2, weight=4), Work(gate, BEN, capacity=2)
+        await settled()
+        assert four.seen == ["text"] and other.seen == ["place 1"]
+        for work in (four, other):
+            work.end.set()
+        await asyncio.wait_for(asyncio.gather(four.task, other.task), 2)
+        assert other.seen == ["place 1", "text"]
 
     asyncio.run(act())
 

@@ -32,7 +32,7 @@ def set_up(page: Page, **settings: str) -> None:
 def fill_setting(settings: Locator, name: str, value: str) -> None:
     """Fill the number or the text of the control with this label."""
     control = settings.locator(".block", has=settings.page.get_by_text(name, exact=True)).last
-    field = control.locator("input[type=number], textarea").first
+    field = control.locator("input:not([type=range]), textarea").first
 
     def stays() -> bool:
         # Gradio mounts what is in a fold when it is opened, and takes back what a robot types into it at that moment.

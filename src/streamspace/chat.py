@@ -7,12 +7,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from streamspace.errors import BadRequest, EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import BEAT_S, Pacer, frames
 from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Split, Status
 from streamspace.prompt import clean, without_oldest
+
+T = TypeVar("T")
 
 MOST_RESTARTS = 2  # that a request without any text waits for: one that itself breaks the engine must not go on
 
@@ -85,33 +87,32 @@ async def stream_completion(engine: Engine, text: str, settings: Settings, pacer
             yield reply
 
 
-async def stream_in_sequence(
-    engine: Engine, texts: Sequence[str], settings: Settings, pacer: Pacer
-) -> AsyncGenerator[tuple[Reply, ...], None]:
-    """Continue raw texts one after another, yielding the replies of all so far; else as `stream_completion`."""
-    replies = [Reply()] * len(texts)
-    for number, text in enumerate(texts):
-        async with aclosing(stream_completion(engine, text, settings, pacer)) as stream:
-            async for replies[number] in stream:
-                yield tuple(replies)
+async def in_sequence(streams: Sequence[AsyncGenerator[T, None]], start: T) -> AsyncGenerator[tuple[T, ...], None]:
+    """Run streams one after another, yielding the last of each so far, which is `start` before it began.
 
-
-async def stream_at_once(
-    engine: Engine, texts: Sequence[str], settings: Settings, pacer: Pacer
-) -> AsyncGenerator[tuple[Reply, ...], None]:
-    """Continue raw texts together; yields the replies of all so far, each time one has grown.
-
-    Closing this aborts all of them; so does an error of one, which is raised here. Raises as `stream_completion`.
+    Raises what they raise.
     """
-    replies = [Reply()] * len(texts)
+    latest = [start] * len(streams)
+    for number, stream in enumerate(streams):
+        async with aclosing(stream):
+            async for latest[number] in stream:
+                yield tuple(latest)
+
+
+async def at_once(streams: Sequence[AsyncGenerator[T, None]], start: T) -> AsyncGenerator[tuple[T, ...], None]:
+    """Run streams together, yielding the last of each so far each time that one goes on; otherwise as `in_sequence`.
+
+    Closing this closes all of them; so does an error of one, which is raised here.
+    """
+    latest = [start] * len(streams)
     grown = asyncio.Event()
 
-    async def follow(number: int, text: str) -> None:
-        async with aclosing(stream_completion(engine, text, settings, pacer)) as stream:
-            async for replies[number] in stream:
+    async def follow(number: int, stream: AsyncGenerator[T, None]) -> None:
+        async with aclosing(stream):
+            async for latest[number] in stream:
                 grown.set()
 
-    tasks = [asyncio.create_task(follow(number, text)) for number, text in enumerate(texts)]
+    tasks = [asyncio.create_task(follow(number, stream)) for number, stream in enumerate(streams)]
     for task in tasks:
         task.add_done_callback(lambda _: grown.set())
     try:
@@ -121,7 +122,7 @@ async def stream_at_once(
             for task in tasks:
                 if task.done():
                     task.result()  # raises what it raised
-            yield tuple(replies)
+            yield tuple(latest)
     finally:
         for task in tasks:
             task.cancel()

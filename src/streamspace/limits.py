@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from typing import TypeVar
 
 from streamspace.errors import QueueFull, TooManyAnswers, TooManyRequests
@@ -34,54 +35,71 @@ class Limits:
     requests_per_minute: int = 0  # of one address
 
 
+@dataclass(frozen=True, eq=False)  # one is not another, whatever they weigh
+class _Ticket:
+    """A place in the line."""
+
+    weight: int
+
+
 class Gate:
     """Lets as many answers run at once as the engine takes, the others wait in the order in which they came."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
-        self._line: list[object] = []  # those that wait, the first first
-        self._num_running = 0
+        self._line: list[_Ticket] = []  # those that wait, the first first
+        self._num_running = 0  # requests in the engine
         self._by_visitor: Counter[str] = Counter()  # running and waiting
         self._times: dict[str, deque[float]] = {}  # of each address's requests in the last minute, oldest first
         self._moved = asyncio.Event()  # replaced by another each time that the line moves
 
     async def admit(
-        self, visitor: Visitor, work: AsyncGenerator[T, None], capacity: int | None, waiting: Callable[[int], T]
+        self,
+        visitor: Visitor,
+        work: AsyncGenerator[T, None],
+        capacity: int | None,
+        waiting: Callable[[int], T],
+        weight: int = 1,
     ) -> AsyncGenerator[T, None]:
         """Yield what `work` yields, once no more than `capacity` run at once (None is no limit), and close it.
 
         Until then yield `waiting(place)`, 1 being the next one, whenever the place changes and every BEAT_S.
 
+        `weight` is how many requests the work makes of the engine at once. To the visitor it is one answer of many
+        parts, so it counts once against the limits and has one place in the line, but all of its weight must have room
+        until it ends. More than the engine takes at all it may weigh, too: then it runs alone.
+
         Raises:
             TooManyRequests, TooManyAnswers, QueueFull: at once; nothing of `work` has run then.
         """
         async with aclosing(work):
-            self._check(visitor, capacity)
+            weight = weight if capacity is None else min(weight, capacity)
+            self._check(visitor, capacity, weight)
             self._by_visitor[visitor.name] += 1
             try:
-                async with aclosing(self._queue(capacity)) as places:
+                async with aclosing(self._queue(capacity, weight)) as places:
                     async for place in places:
                         yield waiting(place)
-                self._num_running += 1
+                self._num_running += weight
                 try:
                     async for item in work:
                         yield item
                 finally:
-                    self._num_running -= 1
+                    self._num_running -= weight
                     self._move()
             finally:
                 self._by_visitor[visitor.name] -= 1
                 if not self._by_visitor[visitor.name]:
                     del self._by_visitor[visitor.name]
 
-    def _check(self, visitor: Visitor, capacity: int | None) -> None:
+    def _check(self, visitor: Visitor, capacity: int | None, weight: int) -> None:
         limits = self._limits
         if 0 < limits.requests_per_minute <= len(times := self._recent(visitor.address)):
             raise TooManyRequests(limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
         if 0 < limits.answers_per_visitor <= self._by_visitor[visitor.name]:
             raise TooManyAnswers(limits.answers_per_visitor)
-        if 0 < limits.queue_length <= len(self._line) and not self._has_room(capacity):
+        if 0 < limits.queue_length <= len(self._line) and self._num_left_out(capacity, [*self._line, _Ticket(weight)]):
             raise QueueFull(limits.queue_length)
         if limits.requests_per_minute:
             times.append(self._clock())
@@ -97,15 +115,19 @@ class Gate:
             times.popleft()
         return times
 
-    def _has_room(self, capacity: int | None) -> bool:
-        return capacity is None or self._num_running + len(self._line) < capacity
+    def _num_left_out(self, capacity: int | None, line: Sequence[_Ticket]) -> int:
+        """How many of these, who would go in one after another, the engine has no room for now."""
+        if capacity is None:
+            return 0
+        loads = accumulate((ticket.weight for ticket in line), initial=self._num_running)
+        return sum(load > capacity for load in islice(loads, 1, None))
 
-    async def _queue(self, capacity: int | None) -> AsyncGenerator[int, None]:
+    async def _queue(self, capacity: int | None, weight: int) -> AsyncGenerator[int, None]:
         """Yield the place in the line until it is this one's turn."""
-        ticket = object()
+        ticket = _Ticket(weight)
         self._line.append(ticket)
         try:
-            while capacity is not None and (place := self._line.index(ticket) + 1 + self._num_running - capacity) > 0:
+            while place := self._num_left_out(capacity, self._line[: self._line.index(ticket) + 1]):
                 moved = self._moved
                 yield place
                 with suppress(TimeoutError):

@@ -119,6 +119,21 @@ class ChatTab:
         settled.undo(self._undo, [settled, box], [settled, box, self._note], **RAW, **quiet)
 
     @property
+    def system_prompt(self) -> gr.Textbox:
+        """What the model is told before the conversation."""
+        return self._system_prompt
+
+    @property
+    def thinking(self) -> gr.Radio:
+        """Whether the model thinks, of which `thinking` makes what the chat template takes."""
+        return self._thinking
+
+    @property
+    def conversation(self) -> list[Any]:
+        """What a turn goes into: the settled messages, and the line below them."""
+        return [self._settled, self._note]
+
+    @property
     def settled(self) -> list[Any]:
         """The components that wait for the engine."""
         return [self._send, self._thinking, *self._panel.components]
@@ -170,7 +185,7 @@ class ChatTab:
         """
         if not self._engine.status.takes_requests:
             raise EngineNotReady(self._engine.status.detail)
-        settings = replace(self._panel.check(values[1:]), enable_thinking=_thinking(values[0]))
+        settings = replace(self._panel.check(values[1:]), enable_thinking=thinking(values[0]))
         line = Line(settings, self._engine.max_seconds, self._engine.max_model_len, say)
         question, reply = [shown("user", turn.question)], Reply()
         shown_values = ["" if turn.clears_box else KEEP, KEEP if turn.keeps_history else shown_again(turn.before)]
@@ -303,7 +318,8 @@ def _joined(parts: Sequence[Message]) -> Message:
     return joined
 
 
-def _thinking(choice: Any) -> bool | None:
+def thinking(choice: Any) -> bool | None:
+    """The visitor's choice as the chat template takes it; raises BadRequest for any other."""
     if not isinstance(choice, str) or choice not in THINKING:
         raise BadRequest(f"enable_thinking is {choice!r:.60}; allowed is {', '.join(THINKING)}.")
     return THINKING[choice]

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from streamspace.chat import stream_at_once, stream_in_sequence
+from streamspace.chat import at_once, in_sequence, stream_completion, timed
 from streamspace.engine import Engine
 from streamspace.frames import Pacer
 from streamspace.line import Line
@@ -18,7 +18,7 @@ from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import RAW, StreamingBlocks
 from streamspace.ui.who import Door
 
-Stream = Callable[[Engine, Sequence[str], Settings, Pacer], AsyncGenerator[tuple[Reply, ...], None]]
+Order = Callable[[Sequence[AsyncGenerator[Reply, None]], Reply], AsyncGenerator[tuple[Reply, ...], None]]
 Handler = Callable[..., AsyncGenerator[list[str], None]]
 
 
@@ -67,14 +67,14 @@ class CompletionTab:
         panel = self._panel.components
         stream: dict[str, Any] = {**RAW, "show_progress": "hidden", "api_visibility": "private"}
         rows = zip(self._runs, self._prompts, self._outputs, self._notes, strict=True)
-        alone = self._handler(stream_in_sequence, 1)
+        alone = self._handler(in_sequence, 1)
         runs: list[dict[str, Any]] = [
             run.click(alone, [prompt, *panel], [output, note_], **stream) for run, prompt, output, note_ in rows
         ]
         demo.stream(alone)
         everything = [*self._outputs, *self._notes]
-        for button, kind in ((self._in_sequence, stream_in_sequence), (self._at_once, stream_at_once)):
-            handler = self._handler(kind, len(self._prompts))
+        for button, order in ((self._in_sequence, in_sequence), (self._at_once, at_once)):
+            handler = self._handler(order, len(self._prompts))
             runs.append(button.click(handler, [*self._prompts, *panel], everything, **stream))
             demo.stream(handler)
         self._stop.click(None, None, None, cancels=runs, queue=False, api_visibility="private")
@@ -91,7 +91,7 @@ class CompletionTab:
             Settings(), values[num_buttons:]
         )
 
-    def _handler(self, stream: Stream, num_prompts: int) -> Handler:
+    def _handler(self, order: Order, num_prompts: int) -> Handler:
         """A handler for that many prompts, then the settings → that many texts, then their notes."""
 
         async def run(*values: Any) -> AsyncGenerator[list[str], None]:
@@ -99,8 +99,12 @@ class CompletionTab:
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
                 settings = self._panel.check(values[num_prompts:])
                 lines = [Line(settings, self._engine.max_seconds, self._engine.max_model_len, say) for _ in prompts]
-                texts = stream(self._engine, prompts, settings, self._pacer)
-                admitted = self._door.admit(texts, lambda place: (Reply(place=place),) * num_prompts)
+                streams = [timed(stream_completion(self._engine, prompt, settings, self._pacer)) for prompt in prompts]
+                admitted = self._door.admit(
+                    order(streams, Reply()),
+                    lambda place: (Reply(place=place),) * num_prompts,
+                    num_prompts if order is at_once else 1,
+                )
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
                         notes = (line.html(reply) for line, reply in zip(lines, replies, strict=True))

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import AsyncGenerator
+from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -15,6 +16,7 @@ from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Gate, Limits
 from streamspace.ui.chat_tab import ChatTab
+from streamspace.ui.compare_tab import CompareTab
 from streamspace.ui.completion_tab import CompletionTab
 from streamspace.ui.doors import BodyLimit, close_doors
 from streamspace.ui.endpoints import add_endpoints
@@ -43,18 +45,22 @@ def build_demo(engine: Engine) -> StreamingBlocks:
         gr.Markdown(_heading(config), elem_id="heading")
         gr.HTML(status_html(engine.status), elem_id="status")
         with gr.Tabs():
-            with gr.Tab("Chat"):
+            with gr.Tab("Chat", elem_id="chat-tab"):
                 chat = ChatTab(engine, pacer, demo, door)
             with gr.Tab("Completion"):
                 completion = CompletionTab(engine, pacer, demo, door)
+            with gr.Tab("Compare"):
+                compare = CompareTab(engine, pacer, demo, door, chat)
         demo.stream(*add_endpoints(engine, pacer, door))
+
+        waiting = (chat, completion, compare)
 
         async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
             """Let the controls that wait for the engine work, now that it is ready."""
-            num_chat = len(chat.settled)
-            yield [*chat.settle(*values[:num_chat]), *completion.settle(*values[num_chat:])]
+            left = iter(values)
+            yield [update for tab in waiting for update in tab.settle(*islice(left, len(tab.settled)))]
 
-        settled = [*chat.settled, *completion.settled]
+        settled = [component for tab in waiting for component in tab.settled]
         ready = gr.Button("The engine is ready", elem_id="settle")
         ready.click(settle, settled, settled, **RAW, show_progress="hidden", api_visibility="private")
         demo.stream(settle)

@@ -7,58 +7,68 @@ from typing import Any
 import gradio as gr
 
 from streamspace.engine import Engine
-from streamspace.messages import RANGES, Settings, check_settings
+from streamspace.messages import RANGES, WHOLE, Range, Settings, check_settings
 
 NAMES = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed", "stop")
 
 
-class SettingsPanel:
-    """Sliders and boxes for NAMES, in that order; made inside a Blocks."""
+INFO = {
+    "max_tokens": "Most tokens that the answer may have",
+    "temperature": "0 always takes the likeliest token; higher is more varied",
+    "top_p": "Only the likeliest tokens that together reach this probability",
+    "top_k": "Only this many of the likeliest tokens; 0 is all",
+    "min_p": "Only tokens at least this likely, compared with the likeliest",
+    "repetition_penalty": "Above 1 discourages tokens that were there already",
+    "seed": "The same seed gives the same answer; empty draws a new one",
+    "stop": "Ends the answer before any of these, one a line; \\n is a line break",
+}
+STEPS = {"temperature": 0.05, "top_p": 0.01, "min_p": 0.01, "repetition_penalty": 0.05}  # the others are whole
 
-    def __init__(self, engine: Engine, start: Settings) -> None:
+
+class SettingsPanel:
+    """Controls for `names`, in that order; made inside a Blocks. Narrow ones are boxes without explanations."""
+
+    def __init__(self, engine: Engine, start: Settings, names: Sequence[str] = NAMES, is_narrow: bool = False) -> None:
         self._engine = engine
-        start = self._start = check_settings({}, start, engine.config.max_tokens)
-        self.components: list[Any] = [
-            gr.Slider(1, engine.config.max_tokens, start.max_tokens, step=1, label="max_tokens",
-                      info="Most tokens that the answer may have"),
-            _slider("temperature", start, 0.05, "0 always takes the likeliest token; higher is more varied"),
-            _slider("top_p", start, 0.01, "Only the likeliest tokens that together reach this probability"),
-            _slider("top_k", start, 1, "Only this many of the likeliest tokens; 0 is all"),
-            _slider("min_p", start, 0.01, "Only tokens at least this likely, compared with the likeliest"),
-            _slider("repetition_penalty", start, 0.05, "Above 1 discourages tokens that were there already"),
-            # No Number: Gradio's makes a 0 of an empty one as soon as it is seen, and 0 is a seed.
-            gr.Textbox(_seed(start), label="seed", info="The same seed gives the same answer; empty draws a new one",
-                       max_lines=1, placeholder="a new one each time"),
-            gr.Textbox("\n".join(start.stop), label="stop", lines=1, max_lines=4,
-                       info="Ends the answer before any of these, one a line; \\n is a line break"),
-        ]  # fmt: skip
+        self._names = names
+        self._start = check_settings({}, start, engine.config.max_tokens)
+        ranges = {**RANGES, "max_tokens": Range(1, engine.config.max_tokens)}
+        shown = zip(names, _shown(self._start, names), strict=True)
+        self.components: list[Any] = [_control(name, value, ranges.get(name), is_narrow) for name, value in shown]
+
+    def given(self, values: Sequence[Any]) -> dict[str, Any]:
+        """The values of the components by their names, unchecked."""
+        given = dict(zip(self._names, values, strict=True))
+        if isinstance(given.get("seed"), str):
+            given["seed"] = _typed(given["seed"])
+        if isinstance(given.get("stop"), str):
+            given["stop"] = [line.replace("\\n", "\n") for line in given["stop"].split("\n")]
+        return given
 
     def check(self, values: Sequence[Any]) -> Settings:
         """The values of the components as Settings; raises BadRequest for one that is not allowed."""
-        given = dict(zip(NAMES, values, strict=True))
-        if isinstance(given["seed"], str):
-            given["seed"] = _typed(given["seed"])
-        if isinstance(given["stop"], str):
-            given["stop"] = [line.replace("\\n", "\n") for line in given["stop"].split("\n")]
-        return check_settings(given, Settings(seed=None), self._engine.config.max_tokens)
+        return check_settings(self.given(values), Settings(seed=None), self._engine.config.max_tokens)
 
     def suit(self, settings: Settings, values: Sequence[Any]) -> list[Any]:
         """Updates that set what the visitor has not changed to `settings`; max_tokens ends where the context does."""
         most = min(self._engine.config.max_tokens, self._engine.max_model_len or self._engine.config.max_tokens)
-        start, suited = _shown(self._start), _shown(check_settings({}, settings, most))
+        start, suited = (_shown(s, self._names) for s in (self._start, check_settings({}, settings, most)))
         # A value that stays is not sent: it would overwrite what the visitor types while it is on its way.
         changes = [
             {"value": new} if now == old != new else {} for now, old, new in zip(values, start, suited, strict=True)
         ]
-        changes[0]["maximum"] = most
-        if isinstance(values[0], int | float) and values[0] > most:
-            changes[0]["value"] = most
+        for name, now, change in zip(self._names, values, changes, strict=True):
+            if name == "max_tokens":
+                change["maximum"] = most
+                if isinstance(now, int | float) and now > most:
+                    change["value"] = most
         return [gr.update(**change) for change in changes]
 
 
-def _shown(settings: Settings) -> list[Any]:
+def _shown(settings: Settings, names: Sequence[str]) -> list[Any]:
     """The values of the components for these settings."""
-    return [*(getattr(settings, name) for name in NAMES[:-2]), _seed(settings), "\n".join(settings.stop)]
+    values = {**vars(settings), "seed": _seed(settings), "stop": "\n".join(settings.stop)}
+    return [values[name] for name in names]
 
 
 def _seed(settings: Settings) -> str:
@@ -70,6 +80,12 @@ def _typed(seed: str) -> int | str | None:
     return int(seed) if re.fullmatch(r"\s*[0-9]{1,19}\s*", seed) else seed.strip() or None
 
 
-def _slider(name: str, start: Settings, step: float, info: str) -> gr.Slider:
-    allowed = RANGES[name]
-    return gr.Slider(allowed.least, allowed.most, getattr(start, name), step=step, label=name, info=info)
+def _control(name: str, value: Any, allowed: Range | None, is_narrow: bool) -> Any:
+    look: dict[str, Any] = {"label": name} if is_narrow else {"label": name, "info": INFO[name]}
+    if name == "seed":
+        # No Number: Gradio's makes a 0 of an empty one as soon as it is seen, and 0 is a seed.
+        return gr.Textbox(value, max_lines=1, placeholder="a new one each time", min_width=80, **look)
+    if allowed is None:
+        return gr.Textbox(value, lines=1, max_lines=4, **look)
+    look |= {"value": value, "minimum": allowed.least, "maximum": allowed.most, "step": STEPS.get(name, 1)}
+    return gr.Number(precision=0 if name in WHOLE else None, min_width=80, **look) if is_narrow else gr.Slider(**look)

@@ -34,6 +34,36 @@ FAILED = """(...inputs) => {
   return compose.classList.contains('ended') ? inputs.map(() => null) : inputs;
 }"""
 
+# The same in the Compare tab; afterwards the lines of answers that did not come to their end say so.
+COMPARING = "(...inputs) => { document.querySelector('#compare').classList.add('busy'); return inputs; }"
+COMPARED = """(together, ...lines) => {
+  document.querySelector('#compare').classList.remove('busy');
+  const parsed = (text) => {
+    const template = document.createElement('template');
+    template.innerHTML = text ?? '';
+    return template;
+  };
+  const settled = lines.map((line) => {
+    const part = parsed(line).content.querySelector('.live');
+    if (!part) return line;
+    const numbers = [...part.querySelectorAll('.numbers')].map((each) => each.outerHTML);
+    return ['<span class="cut">Stopped.</span>', ...numbers].join(' ');
+  });
+  const sum = parsed(together);
+  sum.content.querySelector('.live')?.remove();
+  return [sum.innerHTML, ...settled];
+}"""
+# The question and one answer become a turn of the chat; an answer that was cut can be continued there.
+USE = """(messages, note, question, answer, line) => {
+  const message = (role, text) => ({role, metadata: null, content: [{type: 'text', text}], options: null});
+  const turn = [message('user', question), message('assistant', answer)];
+  return [[...(messages ?? []), ...turn], (line ?? '').includes('class="cut"') ? line : ''];
+}"""
+SHOW_CHAT = """() => {
+  document.querySelector('#chat-tab-button').click();
+  setTimeout(() => document.querySelector('#message textarea').focus(), 100);
+}"""
+
 CSS = """
 .gradio-container { width: 100%; max-width: 1000px !important; margin: 0 auto !important; }
 #heading h1 { margin-bottom: 0; }
@@ -68,4 +98,22 @@ CSS = """
 @media (max-width: 640px) { #note { min-height: 2.5rem; } } /* two lines, from the beginning */
 #stop, #compose.busy #send { display: none; }
 #compose.busy #stop { display: flex; }
+/* Compare: columns beside each other, swiped through on a phone. Text grows at the bottom, so that nothing moves. */
+#columns { flex-wrap: nowrap; align-items: stretch; overflow-x: auto; scroll-snap-type: x proximity; }
+#columns > .column { flex: 1 0 13rem; min-width: min(13rem, 85vw) !important; scroll-snap-align: start; gap: 0.75rem;
+  padding: 0.75rem; border: var(--block-border-width) solid var(--border-color-primary);
+  border-radius: var(--block-radius); }
+#columns h2 { margin: 0; font-size: var(--text-lg); }
+#columns .own .form { display: grid; grid-template-columns: 1fr 1fr; }
+#columns .line { min-height: 3.75rem; margin: 0; }
+#columns .answer { min-height: 22rem; overflow-wrap: anywhere; }
+#together, #together .html-container { padding: 0; }
+#together { min-height: 3rem; }
+#compare.busy #compare-run, #compare:not(.busy) #compare-stop { display: none; }
+#compare.busy .use, #columns > .column:not(:has(.answer .md > *)) .use { visibility: hidden; }
+#compare:has(#compare-number [value="2"]:checked) #column-3,
+#compare:not(:has(#compare-number [value="4"]:checked)) #column-4,
+#compare:has(#compare-kind [value="Settings"]:checked) #compare-sampled,
+#compare:has(#compare-kind [value="Samples"]:checked) #columns .own { display: none; }
+@media (max-width: 640px) { #columns > .column { flex-basis: 75vw; } #compare-measures { flex-basis: 100%; } }
 """

@@ -23,9 +23,11 @@ class Door:
     gate: Gate
     is_behind_proxy: bool
 
-    def admit(self, work: AsyncGenerator[T, None], waiting: Callable[[int], T]) -> AsyncGenerator[T, None]:
+    def admit(
+        self, work: AsyncGenerator[T, None], waiting: Callable[[int], T], weight: int = 1
+    ) -> AsyncGenerator[T, None]:
         """What `work` yields, once it is this visitor's turn; see `Gate.admit`, which raises."""
-        return self.gate.admit(visitor(self.is_behind_proxy), work, self.engine.capacity, waiting)
+        return self.gate.admit(visitor(self.is_behind_proxy), work, self.engine.capacity, waiting, weight)
 
 
 def visitor(is_behind_proxy: bool) -> Visitor:
