@@ -16,6 +16,7 @@ from streamspace.hardware import has_gpu
 from streamspace.limits import Gate, Limits
 from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.completion_tab import CompletionTab
+from streamspace.ui.conversations import LIST_CSS
 from streamspace.ui.doors import BodyLimit, close_doors
 from streamspace.ui.endpoints import add_endpoints
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
@@ -74,6 +75,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
         auth=auth,
         theme=THEME,
         css=CSS,
+        css_paths=[LIST_CSS],
         ssr_mode=False,
         pwa=False,
         show_error=False,
