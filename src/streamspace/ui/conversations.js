@@ -53,7 +53,7 @@ const VERSION = 1; // of a record and of an exported file
 const DATABASE = "streamspace-conversations";
 const CURRENT = "streamspace-conversation"; // in the tab's own sessionStorage: which conversation it shows
 const FORMAT = "streamspace-conversations";
-const LOOK_MS = 500; // how often an answer under way is saved
+const LOOK_MS = 250; // how often an answer under way is saved
 const STOP_MS = 3000; // how long a stopped answer may take to settle
 const TITLE_LENGTH = 60;
 const MOST_MEBIBYTES = 64; // of an imported file
@@ -169,19 +169,27 @@ async function readAll() {
   return found.filter(isRecord).sort((a, b) => b.updated - a.updated);
 }
 
+let hasFailed = false; // whether the sentence that is shown tells of it
+
 function failed(error) {
   console.warn("Conversations:", error);
   say(error?.name === "QuotaExceededError" ? WORDS.full : WORDS.failed);
+  hasFailed = true;
+}
+
+/** The tab's own storage, which a reload leaves alone; null where it is blocked. */
+function inTab(work) {
+  try {
+    return work(sessionStorage);
+  } catch {
+    return null;
+  }
 }
 
 /** Remember across a reload what this tab shows. */
 function remember(id) {
   current = id;
-  try {
-    sessionStorage.setItem(CURRENT, id);
-  } catch {
-    // Blocked, as the store is: there is nothing to come back to.
-  }
+  inTab((storage) => storage.setItem(CURRENT, id));
 }
 
 function changed() {
@@ -195,6 +203,8 @@ const isBusy = () => $("#compose").classList.contains("busy");
 const isCleared = () => $("#compose").classList.contains("cleared");
 let whenKept = () => {};
 
+let turn = null; // id and content at the last save of all, whose turn is under way
+
 /** Save what the page shows; the values of its components come together, so that none goes to another's record. */
 async function keep(id, messages, live, note, system) {
   const isBeingCleared = isBusy() && isCleared();
@@ -204,9 +214,19 @@ async function keep(id, messages, live, note, system) {
     note: noteOf(note ?? ""),
     system: system ?? "",
   };
+  turn = content.live.length ? { id: id || current, content } : null;
+  await saveNext(id || current, content);
+  if (!isBusy() && !turn) whenKept();
+}
+
+/** Save how far the answer under way has come: the rest of the page stays as it is, and costs nothing. */
+async function keepLive(id, live) {
+  if (turn?.id === (id || current) && !isCleared()) await saveNext(turn.id, { ...turn.content, live: plain(live ?? []) });
+}
+
+async function saveNext(id, content) {
   saving = saving.then(() => save(copies.get(id) ?? id, content)).catch(failed);
   await saving;
-  if (!isBusy() && !content.live.length) whenKept();
 }
 
 async function save(id, content) {
@@ -226,6 +246,7 @@ async function save(id, content) {
     if (!isEmpty) say(WORDS.copied);
     return save(copy, content);
   }
+  if (hasFailed) say("");
   if (isEmpty) revisions.delete(id);
   else revisions.set(id, revision);
   if (isEmpty && before && isCleared()) sayRemoved(before);
@@ -299,26 +320,27 @@ async function begin(givenSystemPrompt, box) {
     store = memoryStore();
     say(error?.name === "VersionError" ? WORDS.newer : WORDS.blocked);
   }
+  window.conversations = { keep, keepLive, opened };
   follow();
   try {
-    const id = sessionStorage.getItem(CURRENT);
+    const id = inTab((storage) => storage.getItem(CURRENT));
     next = (await readAll()).find((record) => record.id === id) ?? null;
   } catch (error) {
     failed(error);
   }
-  return opened(box);
+  if (next && !isBusy()) return opened(box);
+  remember(current);
+  return [current]; // and nothing else: the visitor may have begun already
 }
 
-/** Save an answer under way now and then, and when the page may go. */
+/** Save an answer under way now and then. Its first save has all, the others what came since. */
 function follow() {
-  const look = () => isBusy() && $("#keep").click();
   let looking;
   new MutationObserver(() => {
-    if (isBusy()) looking ??= setInterval(look, LOOK_MS);
-    else looking = clearInterval(looking);
+    clearInterval(looking);
+    turn = null;
+    if (isBusy()) looking = setInterval(() => $(turn ? "#keep-live" : "#keep").click(), LOOK_MS);
   }).observe($("#compose"), { attributeFilter: ["class"] });
-  addEventListener("beforeunload", look); // pagehide is too late: the stream is cut by then
-  document.addEventListener("visibilitychange", look);
 }
 
 // ---- Changes by the list
@@ -420,15 +442,14 @@ class NewerFile extends Error {}
 
 /** The conversations of a file's text, as `toFile` made them; throws what JSON.parse does, or NewerFile. */
 function parseFile(text) {
-  const whole = text.replace(/^\uFEFF/, "");
-  const head = new RegExp(`^<!-- ${FORMAT} (\\{.*\\}) -->(\\r?)\\n# (.*)\\n`).exec(whole);
-  const file = head ? JSON.parse(head[1]) : JSON.parse(whole);
+  const head = new RegExp(`^<!-- ${FORMAT} (\\{[^\n]*\\}) -->(\r?)\n# ([^\n]*)\n`).exec(text);
+  const file = JSON.parse(head ? head[1] : text);
   if (file?.version > VERSION) throw new NewerFile();
   if (!head) return file?.format === FORMAT ? file.conversations : null;
-  const [, ...sections] = (head[2] ? whole.replaceAll("\r\n", "\n") : whole).split(`\n<!-- ${file.mark} `);
+  const [, ...sections] = (head[2] ? text.replaceAll("\r\n", "\n") : text).split(`\n<!-- ${file.mark} `);
   const messages = sections.map((section) => {
-    const parts = /^(\{.*\}) -->\n## .*\n\n([^]*?)\n?$/.exec(section);
-    return { ...JSON.parse(parts?.[1] ?? ""), content: fromMarkdown(parts?.[2] ?? "") };
+    const [, about, content] = /^(\{[^\n]*\}) -->\n## [^\n]*\n\n([^]*?)\n?$/.exec(section);
+    return { ...JSON.parse(about), content: fromMarkdown(content) };
   });
   return [
     {
@@ -500,6 +521,7 @@ async function attempt(work) {
 
 /** One sentence below the bar, read out by screen readers, and how to undo what it tells; `isSeen` to all others, too. */
 function say(sentence, undo, isSeen = true) {
+  hasFailed = false;
   said.className = isSeen ? "" : "unseen";
   said.textContent = sentence;
   undoing.replaceChildren(...(undo ? [button(WORDS.undo, undo)] : []));
@@ -620,5 +642,3 @@ async function removed(record) {
   await remove(record);
   undoing.querySelector("button")?.focus();
 }
-
-window.conversations = { keep, opened };

@@ -13,6 +13,7 @@ import gradio as gr
 _SCRIPT = "\n".join(Path(__file__).with_name(name).read_text("utf-8") for name in ("markdown.js", "conversations.js"))
 BEGIN = f"async (...inputs) => {{\n{_SCRIPT}\nreturn begin(...inputs);\n}}"
 KEEP = "(...inputs) => window.conversations?.keep(...inputs)"
+KEEP_LIVE = "(...inputs) => window.conversations?.keepLive(...inputs)"
 OPEN = "(...inputs) => window.conversations.opened(...inputs)"
 LIST_CSS = Path(__file__).with_name("conversations.css")
 
@@ -24,6 +25,7 @@ class Conversations:
         gr.HTML('<div id="conversations"></div>', padding=False)
         self._id = gr.Textbox(label="Conversation", visible="hidden")  # which one the page shows
         self._keep = gr.Button("Keep", elem_id="keep")  # that nobody sees: the script presses them
+        self._keep_live = gr.Button("Keep the answer under way", elem_id="keep-live")
         self._open = gr.Button("Open", elem_id="open")
 
     def wire(
@@ -43,5 +45,6 @@ class Conversations:
         for end in ends:
             end.then(None, shown, None, js=KEEP, **quick)
         self._keep.click(None, shown, None, js=KEEP, **quick)
+        self._keep_live.click(None, [self._id, chat[1]], None, js=KEEP_LIVE, **quick)
         self._open.click(None, box, [*shown, box], js=OPEN, cancels=undone, **quick)
         demo.load(None, [chat[-1], box], [*shown, box], js=BEGIN, **quick)
