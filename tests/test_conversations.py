@@ -1,4 +1,4 @@
-"""Conversations that the browser keeps: over a reload, in the list, in files, in two tabs, and when the storage fails."""
+"""Conversations that the browser keeps: over a reload, in the list, in files, in two tabs, and if its storage fails."""
 
 import json
 import random
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from streamspace.messages import Delta
 from streamspace.reply import from_markdown, to_markdown
+from streamspace.thoughts import Splitter
 from streamspace.ui import conversations
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, free_port, served, wait_until
@@ -96,7 +97,7 @@ def bring_in(page: Page, *files: tuple[str, bytes | str]) -> None:
     unfold(page)
     page.locator("#conversation-list input[type=file]").set_input_files(
         [
-            {"name": name, "mimeType": "text/plain", "buffer": text.encode() if isinstance(text, str) else text}
+            FilePayload(name=name, mimeType="text/plain", buffer=text.encode() if isinstance(text, str) else text)
             for name, text in files
         ]
     )
@@ -140,7 +141,7 @@ def test_a_reload_brings_the_conversation_back_and_it_goes_on(
     reload(page)
     expect(questions(page)).to_have_text("one <b>")
     expect(bot(page)).to_contain_text("code & <b>")
-    expect(page.locator("#note")).to_have_text("", use_inner_text=True)
+    expect(page.locator("#note")).to_contain_text("Ended.")
     begin_and_end(page, "two")
     assert asked_of(engine) == ["Be brief.", "one <b>", text, "two"]
     assert titles(page).all_inner_texts() == ["one <b>"]
@@ -245,10 +246,36 @@ def test_stop_and_its_continue_outlast_a_reload(engine: FakePageEngine, url: str
     wait_for_end(page)
     expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far")
     reload(page)
-    expect(page.locator("#note")).to_have_text("Stopped by you.")
+    expect(page.locator("#note")).to_contain_text("Stopped by you.")
     engine.script = deltas(", so good")
     page.get_by_role("button", name="Continue").click()
     expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far, so good")
+
+
+def test_a_thought_under_way_outlasts_a_reload_and_is_continued(
+    engine: FakePageEngine, url: str, new_page: NewPage
+) -> None:
+    engine.split, engine.script = Splitter("<think>", "</think>"), [Delta("<think>2 and 2"), SILENCE_S]
+    page = new_page(url)
+    send(page, "What is 2 + 2?")
+    wait_until_kept(page, "2 and 2")
+    reload(page)
+    expect(page.locator("#note")).to_have_text(INTERRUPTED)
+    engine.script, engine.split = deltas(" make 4.</think>\nFour."), Splitter("<think>", "</think>", is_begun=True)
+    page.get_by_role("button", name="Continue").click()
+    expect(bot(page)).to_contain_text("Four.")
+    wait_for_end(page)
+    question, begun = engine.conversations[-1]
+    assert (question.text, begun.text, begun.thought) == ("What is 2 + 2?", "", "2 and 2")
+    title = titles(page).inner_text()
+    _, file = exported(page, lambda: act(page, title, "Export Markdown"))
+    bring_in(page, ("again.md", file))
+    expect(titles(page)).to_have_text([title, title])
+    for _ in range(2):  # as it came, and as it is kept
+        expect(bot(page)).to_contain_text("Four.")
+        page.locator("#chat").get_by_text("Thought").click()
+        expect(page.locator("#chat").get_by_text("2 and 2 make 4.")).to_be_visible()
+        reload(page)
 
 
 def test_retry_edit_undo_and_clear_stay_in_step_with_what_is_kept(
@@ -372,7 +399,7 @@ def test_a_switch_in_mid_answer_stops_it_and_keeps_what_came(
     expect(page.locator("#conversation [data-testid=bot]")).to_have_text("an answer")
     choose(page, "two")
     expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far")
-    expect(page.locator("#note")).to_have_text("Stopped by you.")
+    expect(page.locator("#note")).to_contain_text("Stopped by you.")
 
 
 def test_a_conversation_keeps_its_system_prompt(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
@@ -627,12 +654,9 @@ def test_what_an_imported_file_holds_runs_nothing(url_of_all: str, open_watched:
 def test_texts_are_turned_to_markdown_and_back_as_the_server_does(new_page: NewPage) -> None:
     page = new_page("about:blank")
     script = Path(conversations.__file__).with_name("markdown.js").read_text("utf-8")
-    pieces = (
-        "< <b> </b> <!-- & &lt; &amp; &amp;lt; &#60; &é; &你; &x ` `` ``` ~~~ ~~~~ > é 你 👩 lt; amp; ; a \r \u2028".split(
-            " "
-        )
-        + [" ", "\n", "\n\n", "\n```\n", "\n   ~~~", "\t", "    "]
-    )
+    entities = "& &lt; &amp; &amp;lt; &#60; &é; &你; &x lt; amp; ;".split()
+    code = ["`", "``", "```", "~~~", "~~~~", "\n```\n", "\n   ~~~"]
+    pieces = [*entities, *code, *"< <b> </b> <!-- > é 你 👩 a".split(), *" \n\t\r\u2028", "\n\n", "    "]
     rng = random.Random(0)
     texts = ["".join(rng.choices(pieces, k=rng.randint(0, 24))) for _ in range(20_000)]
     texts += [*PAYLOADS.values(), NASTY]

@@ -33,6 +33,7 @@ const WORDS = {
   system: "System prompt",
   user: "You",
   assistant: "Assistant",
+  thought: "Thought",
   interruptedAnswer: "Interrupted by a reload; Continue takes it up again.",
   interruptedQuestion: "Interrupted by a reload before the answer began; the question is back in the box.",
   unansweredQuestion: "Interrupted by a reload before the answer began: copy the question to ask it again.",
@@ -65,7 +66,7 @@ const plain = (value) => JSON.parse(JSON.stringify(value ?? null)); // what Grad
 // ---- Texts
 
 const textOf = (message) => fromMarkdown(message.content.map((part) => part.text).join(""));
-const isAnswer = (message) => message.role === "assistant" && !message.metadata?.title && textOf(message) !== "";
+const isBegun = (message) => message.role === "assistant" && textOf(message) !== ""; // an answer, or a thought before it
 const wholeOf = (record) => [...record.messages, ...record.live];
 
 /** The visitor's own title, or the first question, cut at a word. */
@@ -266,6 +267,12 @@ function noteHtml({ text, cut }) {
   return text && line.outerHTML;
 }
 
+/** A message whose thought, if it is one, goes on no more. */
+const thought = (message) =>
+  message.metadata?.title
+    ? { ...message, metadata: { ...message.metadata, title: WORDS.thought, status: "done" } }
+    : message;
+
 /** A record as values of the page's components: id, settled, live, note, system prompt, box. */
 function shown(record, box) {
   revisions.set(record.id, record.revision);
@@ -273,9 +280,9 @@ function shown(record, box) {
   remember(record.id);
   const { messages, live } = record;
   if (!live.length) return [record.id, messages, [], noteHtml(record.note), record.system, undefined];
-  if (live.some(isAnswer)) {
+  if (live.some(isBegun)) {
     const note = noteHtml({ text: WORDS.interruptedAnswer, cut: true });
-    return [record.id, [...messages, ...live], [], note, record.system, undefined];
+    return [record.id, [...messages, ...live.map(thought)], [], note, record.system, undefined];
   }
   const question = textOf(live[0]);
   const isTyped = Boolean(box) && box !== question;
@@ -407,7 +414,9 @@ function fromFile(given) {
     note: { text: "", cut: false },
     messages: given.messages.map(({ role, content, metadata }) => ({
       role,
-      metadata: metadata?.title ? { title: toMarkdown(metadata.title), status: "done" } : null,
+      metadata: metadata?.title
+        ? { title: toMarkdown(metadata.title), status: "done", duration: Number(metadata.duration) || 0 }
+        : null,
       content: [{ type: "text", text: toMarkdown(content) }],
       options: null,
     })),
