@@ -74,9 +74,9 @@ def serve_beside(running: Running, auth: tuple[str, str]) -> Iterator[str]:
 
 
 @contextmanager
-def served(engine: Any, demo: StreamingBlocks | None = None) -> Iterator[str]:
+def served(engine: Any, demo: StreamingBlocks | None = None, port: int | None = None) -> Iterator[str]:
     """The application on a scripted engine; yields its address."""
-    port = free_port()
+    port = port or free_port()
     config = uvicorn.Config(build_app(engine, demo or build_demo(engine)), port=port, log_level="warning")
     config.timeout_graceful_shutdown = 1
     server = Server(config, engine)

@@ -20,6 +20,7 @@ from streamspace.line import Line
 from streamspace.messages import Message, Reply, Role
 from streamspace.prompt import check_text, conversation
 from streamspace.reply import from_markdown, to_markdown
+from streamspace.ui.conversations import Conversations
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.language import say
 from streamspace.ui.settings import SettingsPanel
@@ -50,6 +51,7 @@ class ChatTab:
         self._wire(demo)
 
     def _lay_out(self) -> None:
+        self._conversations = Conversations()
         # The outer column scrolls and keeps its end in view; see CSS.
         with gr.Column(elem_id="conversation"), gr.Column():
             self._settled = gr.Chatbot(
@@ -111,12 +113,18 @@ class ChatTab:
             for triggers, handler in ((questions, self._answer), ([self._more.click], self._continue))
         ]
         demo.stream(self._answer, self._continue, self._give_back, self._undo)
+        ends = []
         for answer in answers:
-            answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick)  # after Stop, too
-            answer.failure(self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **RAW, **quiet)
+            ends.append(answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick))  # after Stop, too
+            failed = answer.failure(
+                self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **RAW, **quiet
+            )
+            ends.append(failed)
         self._stop.click(None, None, self._note, js=STOP, cancels=answers, **quick)
-        settled.clear(None, None, [settled, live, self._note], js=CLEAR, cancels=answers, **quick)
-        settled.undo(self._undo, [settled, box], [settled, box, self._note], **RAW, **quiet)
+        cleared = settled.clear(None, None, [settled, live, self._note], js=CLEAR, cancels=answers, **quick)
+        undone = settled.undo(self._undo, [settled, box], [settled, box, self._note], **RAW, **quiet)
+        chat = [settled, live, self._note, self._system_prompt]
+        self._conversations.wire(demo, chat, box, [*ends, cleared, undone], [undone])
 
     @property
     def system_prompt(self) -> gr.Textbox:

@@ -282,7 +282,8 @@ def _sum(columns: Sequence[Column]) -> float | None:
 
 def _line(line: Line, column: Column, seed: int | None) -> str:
     """The line of one column as HTML, `live` while it is under way, with its seed if that was drawn."""
-    words = f'<span class="cut">{html.escape(say(str(column.error)))}</span>' if column.error else line.html(column.reply)
+    refusal = html.escape(say(str(column.error)))
+    words = f'<span class="cut">{refusal}</span>' if column.error else line.html(column.reply)
     drawn = "" if seed is None else f' <span class="numbers">· seed {seed}</span>'
     return words + drawn if column.is_over else f'<span class="live">{words}{drawn}</span>'
 

@@ -18,6 +18,7 @@ from streamspace.limits import Gate, Limits
 from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.compare_tab import CompareTab
 from streamspace.ui.completion_tab import CompletionTab
+from streamspace.ui.conversations import LIST_CSS
 from streamspace.ui.doors import BodyLimit, close_doors
 from streamspace.ui.endpoints import add_endpoints
 from streamspace.ui.language import SAY, translated
@@ -84,6 +85,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
         css=CSS,
         head=SAY,
         i18n=demo.i18n_instance,
+        css_paths=[LIST_CSS],
         ssr_mode=False,
         pwa=False,
         show_error=False,

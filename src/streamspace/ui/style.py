@@ -92,7 +92,7 @@ CSS = """
 #conversation:has(#live .message) #chat:not(:has(.message)), #live:not(:has(.message)) { display: none; }
 #conversation:has(#live .message) #chat .message-buttons, #live .icon-button-wrapper.top-panel { visibility: hidden; }
 #below { align-items: center; flex-wrap: nowrap; }
-#settle, #more { display: none; }
+#settle, #keep, #keep-live, #open, #more { display: none; }
 #below:has(.cut):not(:has(~ #compose.busy)) #more { display: flex; flex: none; }
 #compose { align-items: flex-end; flex-wrap: nowrap; }
 @media (max-width: 640px) { #note { min-height: 2.5rem; } } /* two lines, from the beginning */
