@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
-    "errors process forkserver hardware config messages prompt reply thoughts line frames limits healing download "
+    "errors process forkserver hardware config messages prompt reply thoughts line frames limits healing stats download "
     "reasoning llm engine chat ui server __main__"
 ).split()
 # torch because it is as slow to import as vLLM, which only the loading thread may pay for.

@@ -46,6 +46,16 @@ class Gate:
         self._times: dict[str, deque[float]] = {}  # of each address's requests in the last minute, oldest first
         self._moved = asyncio.Event()  # replaced by another each time that the line moves
 
+    @property
+    def num_running(self) -> int:
+        """Answers under way."""
+        return self._num_running
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests in the line."""
+        return len(self._line)
+
     async def admit(
         self, visitor: Visitor, work: AsyncGenerator[T, None], capacity: int | None, waiting: Callable[[int], T]
     ) -> AsyncGenerator[T, None]:

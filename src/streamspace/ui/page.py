@@ -18,6 +18,9 @@ from streamspace.ui.chat_tab import ChatTab
 from streamspace.ui.completion_tab import CompletionTab
 from streamspace.ui.doors import BodyLimit, close_doors
 from streamspace.ui.endpoints import add_endpoints
+from streamspace.ui.engine_feed import EngineFeed
+from streamspace.ui.engine_tab import CSS as ENGINE_CSS
+from streamspace.ui.engine_tab import EngineTab
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
@@ -46,6 +49,9 @@ def build_demo(engine: Engine) -> StreamingBlocks:
                 chat = ChatTab(engine, pacer, demo, door)
             with gr.Tab("Completion"):
                 completion = CompletionTab(engine, pacer, demo, door)
+            with gr.Tab("Engine") as tab:
+                EngineTab(engine, tab)
+        demo.add_routes.append(EngineFeed(engine, door.gate).install)
         demo.stream(*add_endpoints(engine, pacer, door))
 
         async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
@@ -66,14 +72,15 @@ def build_demo(engine: Engine) -> StreamingBlocks:
 
 def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, str] | None = None) -> FastAPI:
     """Serve the page at / of `app`, and nothing that a public page should not have; `auth` is who may log in."""
-    StatusFeed(engine).install(app)  # before the page, which takes every path that is left
+    for add_routes in (StatusFeed(engine).install, *demo.add_routes):
+        add_routes(app)  # before the page, which takes every path that is left
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         demo,
         path="/",
         auth=auth,
         theme=THEME,
-        css=CSS,
+        css=CSS + ENGINE_CSS,
         ssr_mode=False,
         pwa=False,
         show_error=False,

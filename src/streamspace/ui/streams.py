@@ -67,6 +67,7 @@ class StreamingBlocks(gr.Blocks):
             raise ConfigError(sentence) from None
         self.is_behind_proxy = is_behind_proxy
         self.handlers: dict[Handler, int | None] = {}  # → where among its arguments a gr.EventData goes
+        self.add_routes: list[Callable[[FastAPI], None]] = []  # the page's own ones, to whatever it is mounted on
 
     def stream(self, *handlers: Handler) -> None:
         """Have the events of these handlers served by `Streams`.
