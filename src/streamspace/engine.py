@@ -37,6 +37,7 @@ from streamspace.errors import (
 )
 from streamspace.healing import Failures, Watchdog
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
+from streamspace.metrics import RESTARTS
 from streamspace.process import collect_all, collect_rarely
 from streamspace.stats import Facts, Stats
 
@@ -260,7 +261,9 @@ class Engine:
                 log.warning("%s It is built again in %g s.", life.cause, failures.pause_s)
                 self._drop(loop)
                 self._stopping.wait(failures.pause_s)
-            self.num_restarts += 1
+            if not self._stopping.is_set():
+                self.num_restarts += 1
+                RESTARTS.inc()
         self._drop(loop)
 
     def _live(self, loop: asyncio.AbstractEventLoop) -> "_Life":

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from streamspace.errors import QueueFull, TooManyAnswers, TooManyRequests
 from streamspace.frames import BEAT_S
+from streamspace.metrics import QUEUED, REFUSALS, RUNNING, VISITORS
 
 T = TypeVar("T")
 
@@ -69,14 +70,16 @@ class Gate:
         async with aclosing(work):
             self._check(visitor, capacity)
             self._by_visitor[visitor.name] += 1
+            VISITORS.set(len(self._by_visitor))
             try:
                 async with aclosing(self._queue(capacity)) as places:
                     async for place in places:
                         yield waiting(place)
                 self._num_running += 1
                 try:
-                    async for item in work:
-                        yield item
+                    with RUNNING.track_inprogress():
+                        async for item in work:
+                            yield item
                 finally:
                     self._num_running -= 1
                     self._move()
@@ -84,14 +87,18 @@ class Gate:
                 self._by_visitor[visitor.name] -= 1
                 if not self._by_visitor[visitor.name]:
                     del self._by_visitor[visitor.name]
+                VISITORS.set(len(self._by_visitor))
 
     def _check(self, visitor: Visitor, capacity: int | None) -> None:
         limits = self._limits
         if 0 < limits.requests_per_minute <= len(times := self._recent(visitor.address)):
+            REFUSALS.labels("requests_per_minute").inc()
             raise TooManyRequests(limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
         if 0 < limits.answers_per_visitor <= self._by_visitor[visitor.name]:
+            REFUSALS.labels("answers_per_visitor").inc()
             raise TooManyAnswers(limits.answers_per_visitor)
         if 0 < limits.queue_length <= len(self._line) and not self._has_room(capacity):
+            REFUSALS.labels("queue_length").inc()
             raise QueueFull(limits.queue_length)
         if limits.requests_per_minute:
             times.append(self._clock())
@@ -114,6 +121,7 @@ class Gate:
         """Yield the place in the line until it is this one's turn."""
         ticket = object()
         self._line.append(ticket)
+        QUEUED.inc()
         try:
             while capacity is not None and (place := self._line.index(ticket) + 1 + self._num_running - capacity) > 0:
                 moved = self._moved
@@ -123,6 +131,7 @@ class Gate:
                         await moved.wait()
         finally:
             self._line.remove(ticket)
+            QUEUED.dec()
             self._move()
 
     def _move(self) -> None:

@@ -33,6 +33,7 @@ from vllm.v1.engine import utils as engine_utils
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 from vllm.v1.metrics.loggers import StatLoggerBase
+from vllm.v1.metrics.prometheus import unregister_vllm_metrics
 from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
 
 from streamspace import forkserver, hardware
@@ -368,6 +369,7 @@ class LLM:
 
         Blocks for as long, so call it in a thread.
         """
+        unregister_vllm_metrics()  # else an engine that is gone goes on telling of its last requests
         self._llm.shutdown(timeout=0 if at_once else None)
         _forget_tokenizers()
 

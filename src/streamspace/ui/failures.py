@@ -6,7 +6,10 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-from streamspace.errors import ChatError
+from streamspace.errors import BadRequest, ChatError, EngineNotReady, PromptTooLong
+from streamspace.metrics import REFUSALS
+
+REASONS = {BadRequest: "bad_request", PromptTooLong: "prompt_too_long", EngineNotReady: "not_ready"}
 
 
 @contextmanager
@@ -15,4 +18,7 @@ def shown_to_the_visitor() -> Iterator[None]:
     try:
         yield
     except ChatError as error:
+        for kind, reason in REASONS.items():  # the Gate counts its own refusals, for every door
+            if isinstance(error, kind):
+                REFUSALS.labels(reason).inc()
         raise gr.Error(html.escape(str(error), quote=False), duration=None, print_exception=False) from error
