@@ -414,12 +414,12 @@ def _settings_of(llm: AsyncLLM) -> Settings:
 def _facts_of(llm: AsyncLLM) -> Facts:
     config = llm.vllm_config
     cache, parallel, model = config.cache_config, config.parallel_config, llm.model_config
-    num_devices = parallel.world_size * parallel.data_parallel_size
-    device = hardware.cpu_name() if current_platform.is_cpu() else str(current_platform.get_device_name())
+    num_gpus = parallel.world_size * parallel.data_parallel_size
+    gpu = "" if current_platform.is_cpu() else current_platform.get_device_name()
     # Of one replica, where vLLM tells (not 0.26); the blocks are those of all.
     kv_cache_tokens = (getattr(cache, "kv_cache_size_tokens", None) or 0) * parallel.data_parallel_size
     return Facts(
-        hardware=device if num_devices == 1 else f"{num_devices} × {device}",
+        hardware=(gpu if num_gpus == 1 else f"{num_gpus} × {gpu}") if gpu else hardware.cpu_name(),
         dtype=", ".join(filter(None, (str(model.dtype).removeprefix("torch."), model.quantization))),
         max_model_len=model.max_model_len,
         kv_cache_tokens=kv_cache_tokens or (cache.num_gpu_blocks or 0) * cache.block_size,
