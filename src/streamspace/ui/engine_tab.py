@@ -104,7 +104,8 @@ CSS = """
 .engine td, .engine th { padding: 0.125rem 0; text-align: right; border: none;
   border-bottom: 1px solid var(--border-color-primary); }
 .engine td, .engine thead th { width: 20%; }
-.engine th:first-child { width: auto; text-align: left; }
+.engine [scope=row] { text-align: left; }
+.engine thead td { width: auto; }
 @media (max-width: 640px) {
   .engine dl, .engine .plots { --columns: 2; }
   .engine .histograms { --columns: 1; }
@@ -140,7 +141,7 @@ def page_html(config: Config) -> str:
         f'<section class="engine" aria-label="Engine" data-seconds="{SECONDS}" data-height="{HEIGHT}">'
         f"<dl><div><dt>Model</dt><dd>{html.escape(config.model_name)}</dd></div>{''.join(live)}</dl>"
         f'<div class="plots">{plots}</div><div class="histograms">{histograms}</div>'
-        '<p class="more">Everything is of the last five minutes, the plots second by second; at the right above each '
+        '<p class="more">Plots and histograms are of the last five minutes; at the right above each plot '
         "stands the end of its scale, and shaded is a time in which the engine was down. "
         f"{html.escape(limits_text(config))}</p>"
         f'<details><summary>The same as tables</summary><div class="tables">{_table()}{_counts()}</div></details>'
@@ -184,8 +185,11 @@ def _table() -> str:
         + "</tr>"
         for plot in PLOTS
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("", "now", "mean", "highest"))
-    return f"<table><caption>The last five minutes</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("now", "mean", "highest"))
+    return (
+        f"<table><caption>The last five minutes</caption><thead><tr><td></td>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>"
+    )
 
 
 def _counts() -> str:
