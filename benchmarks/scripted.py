@@ -14,6 +14,7 @@ import uvicorn
 
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
+from streamspace.stats import Stats
 
 PROSE = """The sea is wide, and *nobody* knows it whole. Its waves come from the wind, its tides from the moon:
 
@@ -38,12 +39,17 @@ class ScriptedEngine:
         self.status = Status("ready", "Ready")
         self.defaults = Settings()
         self.max_model_len = 1_000_000
-        self.running = self.waiting = 0
+        self.capacity = self.facts = None
+        self.max_prompt_tokens = self.running = self.waiting = self.num_restarts = 0
+        self.max_seconds = 3600.0
+        self.is_stopping = False
+        self.stats = Stats()
         self._tokens_per_s = tokens_per_s
 
     def start(self) -> None: ...
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        self.is_stopping = True
 
     async def render_chat(self, messages: Sequence[Message]) -> Prompt:
         return Prompt((0,))

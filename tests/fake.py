@@ -7,6 +7,7 @@ from dataclasses import replace
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.errors import PromptTooLong
 from streamspace.messages import Delta, Message, Prompt, Settings, Split, Status
+from streamspace.stats import Facts, Stats
 
 
 class FakeEngine:
@@ -74,7 +75,9 @@ class FakePageEngine(FakeEngine):
         self.retry_key = "key"
         self.num_retries = 0
         self.defaults = Settings()
-        self.running = self.waiting = 0
+        self.running = self.waiting = self.num_restarts = 0
+        self.facts = Facts("a scripted machine", "bfloat16", self.max_model_len, 16_000, "0.0")
+        self.stats = Stats()
 
     def start(self) -> None: ...
 

@@ -1,5 +1,7 @@
 """What the machine offers, and the sentence when vLLM cannot use it."""
 
+import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamspace.hardware import cpu_environment, has_gpu, intel_openmp, problem, tcmalloc
+from streamspace.hardware import cpu_environment, cpu_name, has_gpu, intel_openmp, problem, tcmalloc
 
 DEVICES_WITH_GPU = ["nvidia0", "nvidiactl", "null"]
 
@@ -132,3 +134,11 @@ def test_the_dynamic_linker_knows_tcmalloc_by_the_name_that_is_given() -> None:
     program = [sys.executable, "-c", "print(open('/proc/self/maps').read())"]
     run = subprocess.run(program, env={"LD_PRELOAD": found}, capture_output=True, text=True, check=True)
     assert found in run.stdout and not run.stderr
+
+
+def test_the_processor_is_called_as_the_kernel_does(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: Some CPU 9000\nprocessor\t: 1\nmodel name\t: Some CPU 9000\n")
+    assert re.fullmatch(r"Some CPU 9000, \d+ CPUs?", cpu_name(cpuinfo))
+    cpuinfo.write_text("processor\t: 0\nBogoMIPS\t: 50.00\n")  # as on ARM
+    assert re.fullmatch(rf"{platform.machine()}, \d+ CPUs?", cpu_name(cpuinfo))

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support import Start, free_port, programs, wait_until
+from tests.test_metrics import read
 from tests.test_page import bot, box, questions, send, set_up, wait_for_end
 from tests.test_process import family, has_engine, health
 
@@ -112,6 +113,23 @@ def test_nothing_is_left_of_the_engines_that_broke(mortal: App) -> None:
         time.sleep(1)  # an engine makes its last files when it is ready already
         before = before or kept()  # of the first one: others may have been used less
     assert all(now <= then for now, then in zip(kept(), before, strict=True)), (kept(), before)
+
+
+def test_a_rebuilt_engine_has_the_same_series_and_a_gone_one_has_none(mortal: App) -> None:
+    def series() -> dict[str, float]:
+        lines = read(f"{mortal.url}/metrics").splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    answer_once(mortal)
+    before = series()
+    mortal.engine.kill()
+    wait_until(lambda: not any(name.startswith("vllm:") for name in series()), 20, "the end of the gone one's series")
+    mortal.wait(200)
+    answer_once(mortal)
+    after = series()
+    assert after.keys() == before.keys()
+    restarts = "streamspace_engine_restarts_total"
+    assert after[restarts] == before[restarts] + 1
 
 
 def test_an_engine_that_dies_while_it_loads_is_loaded_again(start: Start, tmp_path: Path) -> None:

@@ -37,7 +37,9 @@ from streamspace.errors import (
 )
 from streamspace.healing import Failures, Watchdog
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
+from streamspace.metrics import RESTARTS
 from streamspace.process import collect_all, collect_rarely
+from streamspace.stats import Facts, Stats
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
     from streamspace.llm import LLM
@@ -79,6 +81,7 @@ class Engine:
         self._max_model_len: int | None = None
         self._capacity: int | None = None
         self._thinks: bool | None = None
+        self._facts: Facts | None = None
         self._defaults = Settings(max_tokens=1024, seed=None)
         self._stopping = threading.Event()
         self._look = threading.Event()  # set when the engine's thread has something to look at
@@ -87,6 +90,8 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._pids: set[int] = set()  # of the engine that is, or was last
         self._others: set[BaseProcess] = set()  # processes that are not this engine's
+        self.stats = Stats()
+        self.num_restarts = 0  # since the start of the app, attempts that failed among them
         self.retry_key = secrets.token_urlsafe(16)  # by which the log's reader may have `retry` called
 
     @property
@@ -121,6 +126,11 @@ class Engine:
     def capacity(self) -> int | None:
         """Requests that the engine works on at once (its max_num_seqs); None before it is first ready."""
         return self._capacity
+
+    @property
+    def facts(self) -> Facts | None:
+        """What the engine is; None before it is first ready."""
+        return self._facts
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -251,6 +261,9 @@ class Engine:
                 log.warning("%s It is built again in %g s.", life.cause, failures.pause_s)
                 self._drop(loop)
                 self._stopping.wait(failures.pause_s)
+            if not self._stopping.is_set():
+                self.num_restarts += 1
+                RESTARTS.inc()
         self._drop(loop)
 
     def _live(self, loop: asyncio.AbstractEventLoop) -> "_Life":
@@ -281,12 +294,14 @@ class Engine:
             raise EngineError(problem)
         args = llm.engine_args(self.config, folder)
         self._tell_step(2, "Loading the weights")
-        built = self._llm = llm.LLM.build(args)
+        built = self._llm = llm.LLM.build(args, self.stats)
         self._pids = {child.pid for child in self._children() if child.pid}
         self._tell_step(3, "Warming up")
         asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result(WARM_UP_S)
         self._max_model_len, self._capacity, self._defaults = built.max_model_len, built.capacity, built.defaults
         self._thinks = built.thinks
+        self._facts = built.facts
+        loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
         self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
         return built
@@ -308,6 +323,7 @@ class Engine:
         llm, self._llm = self._llm, None
         if llm is None:
             return
+        loop.call_soon_threadsafe(self.stats.end)
         releasing = asyncio.run_coroutine_threadsafe(llm.abort_all(), loop)
         try:  # first, for `shutdown` alone can leave the streams of a hung engine waiting for ever
             releasing.result(RELEASE_S)

@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+import os
 import platform
 import re
 from collections.abc import Callable, Mapping
@@ -30,6 +31,13 @@ def driver_cuda_version() -> tuple[int, int] | None:
     if driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
         return None
     return version.value // 1000, version.value % 1000 // 10
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor as the kernel names it, and how many of its CPUs this process may use."""
+    named = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE)
+    num_cpus = len(os.sched_getaffinity(0))
+    return f"{named[1] if named else platform.machine()}, {num_cpus} CPU{'s' if num_cpus > 1 else ''}"
 
 
 def problem(environ: Mapping[str, str], built_for: str | None, driver: tuple[int, int] | None) -> str | None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from streamspace.errors import QueueFull, TooManyAnswers, TooManyRequests
 from streamspace.frames import BEAT_S
+from streamspace.metrics import QUEUED, REFUSALS, RUNNING, VISITORS
 
 T = TypeVar("T")
 
@@ -54,6 +55,16 @@ class Gate:
         self._times: dict[str, deque[float]] = {}  # of each address's requests in the last minute, oldest first
         self._moved = asyncio.Event()  # replaced by another each time that the line moves
 
+    @property
+    def num_running(self) -> int:
+        """Answers under way."""
+        return self._num_running
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests in the line."""
+        return len(self._line)
+
     async def admit(
         self,
         visitor: Visitor,
@@ -77,14 +88,16 @@ class Gate:
             weight = weight if capacity is None else min(weight, capacity)
             self._check(visitor, capacity, weight)
             self._by_visitor[visitor.name] += 1
+            VISITORS.set(len(self._by_visitor))
             try:
                 async with aclosing(self._queue(capacity, weight)) as places:
                     async for place in places:
                         yield waiting(place)
                 self._num_running += weight
                 try:
-                    async for item in work:
-                        yield item
+                    with RUNNING.track_inprogress():
+                        async for item in work:
+                            yield item
                 finally:
                     self._num_running -= weight
                     self._move()
@@ -92,14 +105,18 @@ class Gate:
                 self._by_visitor[visitor.name] -= 1
                 if not self._by_visitor[visitor.name]:
                     del self._by_visitor[visitor.name]
+                VISITORS.set(len(self._by_visitor))
 
     def _check(self, visitor: Visitor, capacity: int | None, weight: int) -> None:
         limits = self._limits
         if 0 < limits.requests_per_minute <= len(times := self._recent(visitor.address)):
+            REFUSALS.labels("requests_per_minute").inc()
             raise TooManyRequests(limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
         if 0 < limits.answers_per_visitor <= self._by_visitor[visitor.name]:
+            REFUSALS.labels("answers_per_visitor").inc()
             raise TooManyAnswers(limits.answers_per_visitor)
         if 0 < limits.queue_length <= len(self._line) and self._num_left_out(capacity, [*self._line, _Ticket(weight)]):
+            REFUSALS.labels("queue_length").inc()
             raise QueueFull(limits.queue_length)
         if limits.requests_per_minute:
             times.append(self._clock())
@@ -126,6 +143,7 @@ class Gate:
         """Yield the place in the line until it is this one's turn."""
         ticket = _Ticket(weight)
         self._line.append(ticket)
+        QUEUED.inc()
         try:
             while place := self._num_left_out(capacity, self._line[: self._line.index(ticket) + 1]):
                 moved = self._moved
@@ -135,6 +153,7 @@ class Gate:
                         await moved.wait()
         finally:
             self._line.remove(ticket)
+            QUEUED.dec()
             self._move()
 
     def _move(self) -> None:

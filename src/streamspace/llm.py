@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+import vllm
 from vllm import AsyncEngineArgs, SamplingParams
 from vllm.exceptions import VLLMValidationError
 from vllm.outputs import RequestOutput
@@ -32,14 +33,16 @@ from vllm.v1.engine import utils as engine_utils
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 from vllm.v1.metrics.loggers import StatLoggerBase
+from vllm.v1.metrics.prometheus import unregister_vllm_metrics
 from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
 
-from streamspace import forkserver
+from streamspace import forkserver, hardware
 from streamspace.config import FALSE, TRUE, Config
 from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
 from streamspace.messages import Delta, Message, Metrics, Prompt, Settings
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, Marks, check_parser, keeps_special, thoughts_of
+from streamspace.stats import Facts, Stats
 from streamspace.thoughts import Splitter
 
 CUDA_VERSION: str | None = torch.version.cuda  # what PyTorch was built for; None is a CPU build
@@ -108,14 +111,16 @@ def engine_args(config: Config, folder: Path) -> AsyncEngineArgs:
 
 
 class Counts(StatLoggerBase):
-    """The engine's own counts of running and waiting requests as of its last step, and who waits for an end."""
+    """One replica's own counts of running and waiting requests as of its last step, and who waits for an end."""
 
-    def __init__(self, ended: Mapping[str, asyncio.Event]) -> None:
+    def __init__(self, ended: Mapping[str, asyncio.Event], stats: Stats, replica: int) -> None:
         self.running = 0
         self.waiting = 0
         self.finished = 0
         self.last_step_s = time.monotonic()
         self._ended = ended  # by request
+        self._stats = stats
+        self._replica = replica
 
     def record(
         self,
@@ -127,9 +132,21 @@ class Counts(StatLoggerBase):
         """Called by vLLM on the event loop after every engine step."""
         if scheduler_stats is not None:
             self.running = scheduler_stats.num_running_reqs
-            self.waiting = scheduler_stats.num_waiting_reqs
+            # The skipped ones wait, too: for a grammar to be compiled, say.
+            self.waiting = scheduler_stats.num_waiting_reqs + scheduler_stats.num_skipped_waiting_reqs
+            prefix, usage = scheduler_stats.prefix_cache_stats, scheduler_stats.kv_cache_usage
+            self._stats.scheduled(self._replica, self.running, self.waiting, usage, prefix.queries, prefix.hits)
         self.last_step_s = time.monotonic()
-        for finished in iteration_stats.finished_requests if iteration_stats else ():
+        if iteration_stats is None:
+            return
+        self._stats.produced(
+            iteration_stats.num_prompt_tokens,
+            iteration_stats.num_generation_tokens,
+            len(iteration_stats.finished_requests),
+            iteration_stats.time_to_first_tokens_iter,
+            iteration_stats.inter_token_latencies_iter,
+        )
+        for finished in iteration_stats.finished_requests:
             self.finished += 1
             if ended := self._ended.get(finished.request_id or ""):
                 ended.set()
@@ -167,6 +184,8 @@ class LLM:
         self.max_model_len: int = llm.model_config.max_model_len  # tokens: prompt and answer together
         # Requests at once, of all replicas together.
         self.capacity: int = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
+        self.num_replicas = len(counts)
+        self.facts = _facts_of(llm)
         self.defaults = _settings_of(llm)
         self._tokenizer = llm.get_tokenizer()
         self._special, self._marks = _control_tokens(self._tokenizer)
@@ -176,8 +195,8 @@ class LLM:
         self.thinks = self._thinks()
 
     @classmethod
-    def build(cls, args: AsyncEngineArgs) -> "LLM":
-        """Step 2, build the engine. Blocks for seconds to minutes.
+    def build(cls, args: AsyncEngineArgs, stats: Stats) -> "LLM":
+        """Step 2, build the engine, which tells `stats` of each of its steps. Blocks for seconds to minutes.
 
         Raises:
             ValueError: vLLM refused the arguments for this model.
@@ -187,7 +206,7 @@ class LLM:
         in_flight: dict[str, asyncio.Event] = {}
 
         def logger(vllm_config: Any, engine_index: int = 0) -> Counts:
-            counts.append(Counts(in_flight))
+            counts.append(Counts(in_flight, stats, len(counts)))
             return counts[-1]
 
         if not args.numa_bind:  # which works by starting another program
@@ -350,6 +369,7 @@ class LLM:
 
         Blocks for as long, so call it in a thread.
         """
+        unregister_vllm_metrics()  # else an engine that is gone goes on telling of its last requests
         self._llm.shutdown(timeout=0 if at_once else None)
         _forget_tokenizers()
 
@@ -389,6 +409,22 @@ def _settings_of(llm: AsyncLLM) -> Settings:
     neutral = Settings(max_tokens=1024, temperature=1.0, top_p=1.0, seed=None)
     given = llm.model_config.get_diff_sampling_param()
     return Settings(**{**vars(neutral), **{name: value for name, value in given.items() if name in vars(neutral)}})
+
+
+def _facts_of(llm: AsyncLLM) -> Facts:
+    config = llm.vllm_config
+    cache, parallel, model = config.cache_config, config.parallel_config, llm.model_config
+    num_gpus = parallel.world_size * parallel.data_parallel_size
+    gpu = "" if current_platform.is_cpu() else current_platform.get_device_name()
+    # Of one replica, where vLLM tells (not 0.26); the blocks are those of all.
+    kv_cache_tokens = (getattr(cache, "kv_cache_size_tokens", None) or 0) * parallel.data_parallel_size
+    return Facts(
+        hardware=(gpu if num_gpus == 1 else f"{num_gpus} × {gpu}") if gpu else hardware.cpu_name(),
+        dtype=", ".join(filter(None, (str(model.dtype).removeprefix("torch."), model.quantization))),
+        max_model_len=model.max_model_len,
+        kv_cache_tokens=kv_cache_tokens or (cache.num_gpu_blocks or 0) * cache.block_size,
+        vllm_version=vllm.__version__,
+    )
 
 
 def _control_tokens(tokenizer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:

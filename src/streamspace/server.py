@@ -1,4 +1,4 @@
-"""The web application: the engine, the page at / and `/health` on one event loop, from start to shutdown."""
+"""The web application: the engine, the page at /, `/health` and `/metrics`, from start to shutdown."""
 
 import logging
 import secrets
@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI, Response
 from starlette.responses import JSONResponse, RedirectResponse
 
+from streamspace import metrics
 from streamspace.config import Config
 from streamspace.engine import Engine
 from streamspace.errors import ConfigError
@@ -43,6 +44,11 @@ def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
             return {"status": "ready", "model": name, "running": engine.running, "waiting": engine.waiting}
         response.status_code = 503
         return {"status": status.stage, "detail": status.detail}
+
+    @app.get("/metrics")
+    def scrape() -> Response:  # in a thread: it takes some milliseconds
+        """For Prometheus: vLLM's series while there is an engine, and ours. Open, like /health: numbers only."""
+        return Response(metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     @app.get("/retry")
     async def retry(key: str = "") -> Response:

@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from gradio.route_utils import API_PREFIX
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from streamspace.metrics import REFUSALS
+
 MOST_BODY_BYTES = 16 << 20  # of one request, which is read whole into memory; a long conversation has less than 1 MiB
 
 PAGE = (
@@ -44,4 +46,5 @@ class BodyLimit:
             elif (num_bytes := int(headers.get(b"content-length", 0))) > MOST_BODY_BYTES:
                 detail = f"The body has {num_bytes} bytes; allowed are {MOST_BODY_BYTES}."
                 app = JSONResponse({"detail": detail}, 413)
+                REFUSALS.labels("body_size").inc()
         await app(scope, receive, send)

@@ -6,8 +6,11 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-from streamspace.errors import ChatError
+from streamspace.errors import BadRequest, ChatError, EngineNotReady, PromptTooLong
+from streamspace.metrics import REFUSALS
 from streamspace.ui.language import say
+
+REASONS = {BadRequest: "bad_request", PromptTooLong: "prompt_too_long", EngineNotReady: "not_ready"}
 
 
 @contextmanager
@@ -16,4 +19,7 @@ def shown_to_the_visitor() -> Iterator[None]:
     try:
         yield
     except ChatError as error:
+        for kind, reason in REASONS.items():  # the Gate counts its own refusals, for every door
+            if isinstance(error, kind):
+                REFUSALS.labels(reason).inc()
         raise gr.Error(html.escape(say(str(error)), quote=False), duration=None, print_exception=False) from error

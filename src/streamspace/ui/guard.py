@@ -17,6 +17,7 @@ from gradio.route_utils import API_PREFIX
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamspace.errors import BadRequest
+from streamspace.metrics import REFUSALS
 from streamspace.prompt import clean
 
 log = logging.getLogger(__name__)
@@ -189,6 +190,7 @@ def replay(body: bytes, receive: Receive) -> Receive:
 
 async def refuse(send: Send, sentence: str) -> None:
     """Answer that the request is not allowed, under the names by which Gradio's clients look for the reason."""
+    REFUSALS.labels("bad_request").inc()
     await respond(send, 400, {"detail": sentence, "error": sentence})
 
 

@@ -21,6 +21,9 @@ from streamspace.ui.completion_tab import CompletionTab
 from streamspace.ui.conversations import LIST_CSS
 from streamspace.ui.doors import BodyLimit, close_doors
 from streamspace.ui.endpoints import add_endpoints
+from streamspace.ui.engine_feed import EngineFeed
+from streamspace.ui.engine_tab import CSS as ENGINE_CSS
+from streamspace.ui.engine_tab import EngineTab
 from streamspace.ui.language import SAY, translated
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
@@ -52,6 +55,9 @@ def build_demo(engine: Engine) -> StreamingBlocks:
                 completion = CompletionTab(engine, pacer, demo, door)
             with gr.Tab("Compare"):
                 compare = CompareTab(engine, pacer, demo, door, chat)
+            with gr.Tab("Engine") as tab:
+                EngineTab(engine, tab)
+        demo.add_routes.append(EngineFeed(engine, door.gate).install)
         demo.stream(*add_endpoints(engine, pacer, door))
 
         waiting = (chat, completion, compare)
@@ -75,14 +81,15 @@ def build_demo(engine: Engine) -> StreamingBlocks:
 
 def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, str] | None = None) -> FastAPI:
     """Serve the page at / of `app`, and nothing that a public page should not have; `auth` is who may log in."""
-    StatusFeed(engine).install(app)  # before the page, which takes every path that is left
+    for add_routes in (StatusFeed(engine).install, *demo.add_routes):
+        add_routes(app)  # before the page, which takes every path that is left
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         demo,
         path="/",
         auth=auth,
         theme=THEME,
-        css=CSS,
+        css=CSS + ENGINE_CSS,
         head=SAY,
         i18n=demo.i18n_instance,
         css_paths=[LIST_CSS],

@@ -39,6 +39,7 @@ from starlette.types import Receive, Scope, Send
 
 from streamspace.errors import BadRequest, ConfigError
 from streamspace.limits import Visitor
+from streamspace.metrics import FRAMES, REFUSALS, STREAMS
 from streamspace.ui.guard import Guard, is_deep, parse, read, replay, respond, start, whole
 from streamspace.ui.language import LANGUAGE, say
 from streamspace.ui.who import ASKING, address
@@ -53,6 +54,7 @@ NOT_READ = "The answer was ended, because nothing of it was read for a while; wh
 LINGER_S = 2.0  # how long a stream stays open with nothing under way: see `Streams._next`
 HEARTBEAT_S = 15.0  # the longest silence on a connection, as Gradio has it: proxies cut dead ones
 RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}  # options of an event whose handler is served here
+LEFT = "left"  # why a run is cancelled whose reader has gone; Gradio gives no reason when a visitor stops it
 KEEP: dict[str, Any] = {"__type__": "update"}  # the value of an output that stays in the browser as it is
 
 Handler = Callable[..., AsyncGenerator[Any, None]]
@@ -69,6 +71,7 @@ class StreamingBlocks(gr.Blocks):
             raise ConfigError(sentence) from None
         self.is_behind_proxy = is_behind_proxy
         self.handlers: dict[Handler, int | None] = {}  # → where among its arguments a gr.EventData goes
+        self.add_routes: list[Callable[[FastAPI], None]] = []  # the page's own ones, to whatever it is mounted on
 
     def stream(self, *handlers: Handler) -> None:
         """Have the events of these handlers served by `Streams`.
@@ -87,6 +90,14 @@ class _Sent:
 
     data: bytes
     ends: str | None = None
+
+
+class _NotRead(gr.Error):
+    """Nothing is read of a run; `cause` is "never_read", or "stalled" if something was."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(say(NOT_READ), duration=None, print_exception=False)
+        self.cause = cause
 
 
 class Streams:
@@ -118,6 +129,7 @@ class Streams:
             await self._gradio(scope, replay(body, receive), send)
             return
         if sum(map(len, self._runs.values())) >= MOST_RUNS:
+            REFUSALS.labels("events").inc()
             await respond(send, 503, {"detail": f"{MOST_RUNS} events are under way: try again in a moment."})
             return
         fn, session, inputs = event
@@ -160,13 +172,20 @@ class Streams:
         """Drive one handler to its end, and say how it ended."""
         messages = self._messages[session]
         messages.put_nowait(_message("process_starts", event_id, eta=None))
+        cause = "finished"
         try:
             values = await self._send(session, event_id, cast(Handler, fn.fn)(*inputs), messages)
             output: dict[str, Any] = {"data": values, "is_generating": False}
+        except asyncio.CancelledError as error:
+            cause = "left" if LEFT in error.args else "stopped"
+            raise
         except Exception as error:
+            cause = error.cause if isinstance(error, _NotRead) else "error"
             if not isinstance(error, gr.Error) or error.print_exception:
                 log.exception("The event %s failed", fn.name)
             output = {**error_payload(error, self._demo.show_error)}
+        finally:
+            STREAMS.labels(str(fn.name).strip("_"), cause).inc()
         is_whole = "data" in output
         messages.put_nowait(_message("process_completed", event_id, output=output, success=is_whole, ends=event_id))
 
@@ -183,6 +202,7 @@ class Streams:
             changes = values if sent is None else [*map(diff, sent, values)]
             output = {"data": changes, "is_generating": True}
             messages.put_nowait(_message("process_generating", event_id, output=output, success=True))
+            FRAMES.inc()
             sent = values
 
         try:
@@ -192,9 +212,9 @@ class Streams:
                     if time.monotonic() > self._read_s.get(session, began_s) + READER_S:
                         if session not in self._read_s:
                             await self._leave(session)
-                            break
+                            raise _NotRead("never_read")
                         if messages.qsize() >= MOST_WAITING:
-                            raise gr.Error(say(NOT_READ), duration=None, print_exception=False)
+                            raise _NotRead("stalled")
                     # The first one is never merged: it may change what later ones keep.
                     if values != sent and (sent is None or messages.qsize() < MOST_WAITING):
                         tell()
@@ -258,7 +278,7 @@ class Streams:
         while (await receive())["type"] != "http.disconnect":
             pass
         for run in self._runs.get(session, set()):
-            run.cancel()
+            run.cancel(LEFT)
         await self._leave(session)
 
     def _drop(self, session: str) -> asyncio.Queue[Any] | None:

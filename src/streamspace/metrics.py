@@ -1,0 +1,36 @@
+"""Our own counts for Prometheus, in the registry in which vLLM keeps its own. The only import of Prometheus' client.
+
+Numbers alone: no label says who a visitor is, or what was written.
+"""
+
+from prometheus_client import REGISTRY, Counter, Gauge, Info, generate_latest
+
+from streamspace import __version__
+
+# Not OpenMetrics, which scrapers would rather have: in it, prometheus_client 0.26 turns vLLM's vllm: into vllm_.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Info("streamspace", "This application.").info({"version": __version__})
+VISITORS = Gauge("streamspace_visitors", "Visitors with a request that is answered or waits.")
+RUNNING = Gauge("streamspace_answers_running", "Answers that have had their turn and are under way.")
+QUEUED = Gauge("streamspace_requests_queued", "Requests that wait before the engine for their turn.")
+FRAMES = Counter("streamspace_frames", "Frames of answers made for the page's and the endpoints' readers.")
+REFUSALS = Counter("streamspace_refusals", "Requests that were refused, by the limit or the reason.", ["reason"])
+STREAMS = Counter(
+    "streamspace_streams",
+    "Events of the page and the endpoints that have ended. Causes: finished; error, of which the visitor was told; "
+    "stopped by the visitor; left, the reader went away; never_read; stalled, the reader took nothing any more.",
+    ["event", "cause"],
+)
+RESTARTS = Counter("streamspace_engine_restarts", "Times that the engine was built again.")
+
+LIMITS = ("requests_per_minute", "answers_per_visitor", "queue_length")  # the operator's
+for _reason in (*LIMITS, "prompt_too_long", "bad_request", "not_ready", "body_size", "events"):
+    REFUSALS.labels(_reason)  # there from the start, at 0
+for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
+    STREAMS.labels("answer", _cause)
+
+
+def exposition() -> bytes:
+    """All series in Prometheus' text format; takes some milliseconds."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,290 @@
+"""The Engine tab: its words, its stream of events, and the page in a real browser on the real engine."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from streamspace.limits import Gate, Limits
+from streamspace.stats import SECONDS, Histogram, Stats, Window
+from streamspace.ui.engine_feed import PLOTS, EngineFeed, duration, facts_text, round_up, rows, spread, told
+from streamspace.ui.engine_tab import limits_text, page_html
+from tests.fake import FakePageEngine, deltas
+from tests.support import Running, served, wait_until
+from tests.test_page import bot, idle, send, set_up, wait_for_end
+
+NewPage = Callable[..., Page]
+BOXES = """() => [...document.querySelectorAll('.engine :is(figure, dl > div, svg, p, summary)')]
+  .map((element) => JSON.stringify(element.getBoundingClientRect()))"""
+
+
+class Engine(FakePageEngine):
+    """A scripted engine of which each second can be told; `num_looks` counts how often somebody looked."""
+
+    def __init__(self) -> None:
+        super().__init__(deltas("Hello."))
+        self.now_s, self.num_looks = 1000.0, 0
+        self.stats = Stats(lambda: self.now_s)
+        window = self.stats.window
+
+        def counted() -> Window:
+            self.num_looks += 1
+            return window()
+
+        self.stats.window = counted  # type: ignore[method-assign]
+
+    def second(self, num_tokens: int = 0, num_queries: int = 0, num_hits: int = 0) -> None:
+        self.stats.scheduled(0, 3, 1, 0.25, num_queries, num_hits)
+        self.stats.produced(2 * num_tokens, num_tokens, 1, [0.04], [0.012] * num_tokens)
+        self.now_s += 1
+
+
+@pytest.fixture
+def engine() -> Any:
+    engine = Engine()
+    engine.stats.begin(1)
+    return engine
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(Limits())
+
+
+def test_an_event_says_now_mean_and_highest(engine: Any, gate: Gate) -> None:
+    engine.capacity = 256
+    engine.second(1500, 100, 25)
+    engine.second(500)
+    event = told(engine, gate, engine.stats.window())
+    shown = {key: event["text"][key] for key in ("out", "out.mean", "out.most", "out.top", "running", "kv", "kv.top")}
+    assert shown == {
+        "out": "500",
+        "out.mean": "1,000.0",
+        "out.most": "1,500",
+        "out.top": "2,000",
+        "running": "3",
+        "kv": "25.0%",
+        "kv.top": "100%",
+    }
+    assert (event["text"]["hits"], event["text"]["total"], event["text"]["busy"]) == (
+        "25.0%",
+        "4,000, 2,000",
+        "0 of 256",
+    )
+    assert event["text"]["itl.said"] == "median ≤ 20 ms, p90 ≤ 20 ms, p99 ≤ 20 ms; 2,000 measured"
+    assert event["bars"]["ttft"] == (0, 2, *[0] * 9)
+    assert event["tops"] == [5, 2000, 1.0, 1, 5000, 1.0]
+
+
+def test_a_gap_is_drawn_as_one_and_has_no_numbers(engine: Any, gate: Gate) -> None:
+    engine.second(5)
+    engine.stats.end()
+    engine.now_s += 1
+    window = engine.stats.window()
+    assert rows(window.points) == [[3, 5, 0.25, 1, 10, None], None]
+    text = told(engine, gate, window)["text"]
+    assert (text["running"], text["out"], text["uptime"], text["out.mean"]) == ("–", "–", "–", "5.0")
+    engine.now_s += SECONDS
+    assert told(engine, gate, engine.stats.window())["text"]["out.mean"] == "–"
+
+
+def test_before_the_engine_is_built_there_are_no_facts(engine: Any, gate: Gate) -> None:
+    engine.facts = None
+    text = facts_text(engine, gate, engine.stats.window())
+    assert (text["hardware"], text["context"], text["busy"]) == ("–", "–", "0 of –")
+
+
+def test_every_word_of_an_event_has_its_place_on_the_page(engine: Any, gate: Gate) -> None:
+    page, event = page_html(engine.config), told(engine, gate, engine.stats.window())
+    assert {*re.findall(r'data-key="([^"]+)"', page)} == {
+        *event["text"],
+        *(f"{key}.{number}" for key, counts in event["bars"].items() for number in range(len(counts))),
+    }
+    assert page.count("<svg") == len(PLOTS) == len(event["tops"])
+
+
+def test_the_limits_are_named(engine: Any) -> None:
+    assert limits_text(engine.config) == "Limits here: an answer has at most 2,048 tokens and takes at most 3,600 s."
+
+
+@pytest.mark.parametrize(("most", "top"), [(0, 1), (1, 1), (3, 5), (5, 5), (7, 10), (10, 10), (11, 20), (4999, 5000)])
+def test_a_scale_ends_at_a_round_number(most: float, top: int) -> None:
+    assert round_up(most) == top
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 min 0 s"), (75.9, "1 min 15 s"), (3600, "1 h 0 min"), (90061, "1 d 1 h"), (86399, "23 h 59 min")],
+)
+def test_a_duration_has_two_units(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_histogram_says_what_is_beyond_its_last_bound() -> None:
+    assert spread(Histogram((0.5, 2.0), (0, 9, 1))) == "median ≤ 2 s, p90 ≤ 2 s, p99 > 2 s; 10 measured"
+    assert spread(Histogram((0.5, 2.0), (0, 0, 0))) == "none yet"
+
+
+async def next_event(events: AsyncGenerator[bytes, None]) -> tuple[bytes, dict[str, Any]]:
+    data = await asyncio.wait_for(anext(events), 20)
+    return data, json.loads(data.removeprefix(b"data: "))
+
+
+def test_all_readers_get_the_same_bytes_of_one_computation(engine: Any, gate: Gate) -> None:
+    async def scenario() -> None:
+        feed = EngineFeed(engine, gate)
+        engine.second(5)
+        readers = [feed.events() for _ in range(3)]
+        firsts = [await next_event(reader) for reader in readers]
+        assert len({data for data, _ in firsts}) == 1
+        assert firsts[0][1]["whole"] and firsts[0][1]["points"] == [[3, 5, 0.25, 1, 10, None]]
+        assert engine.num_looks == 1
+        engine.second(7)
+        seconds = await asyncio.gather(*map(next_event, readers))
+        assert len({id(data) for data, _ in seconds}) == 1
+        assert not seconds[0][1]["whole"] and seconds[0][1]["points"] == [[3, 7, 0.25, 1, 14, None]]
+        assert engine.num_looks == 2
+        for reader in readers:
+            await reader.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_reader_who_missed_a_second_gets_all_of_them(engine: Any, gate: Gate) -> None:
+    async def scenario() -> None:
+        feed = EngineFeed(engine, gate)
+        engine.second(5)
+        reader = feed.events()
+        await next_event(reader)
+        engine.second(6)
+        engine.second(7)
+        _, event = await next_event(reader)
+        assert event["whole"] and [row[1] for row in event["points"]] == [5, 6, 7]
+        await reader.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_while_nobody_reads_nothing_is_computed(engine: Any, gate: Gate) -> None:
+    async def scenario() -> None:
+        feed = EngineFeed(engine, gate)
+        assert engine.num_looks == 0
+        for _ in range(2):  # who comes later is served as well
+            reader = feed.events()
+            await next_event(reader)
+            watching = feed._watching
+            assert watching is not None
+            await reader.aclose()
+            await asyncio.wait_for(watching, 20)
+        assert feed._num_readers == 0
+
+    asyncio.run(scenario())
+
+
+def test_the_streams_end_when_the_app_shuts_down(engine: Any, gate: Gate) -> None:
+    async def scenario() -> None:
+        reader = EngineFeed(engine, gate).events()
+        await next_event(reader)
+        await engine.stop()
+        with pytest.raises(StopAsyncIteration):
+            await next_event(reader)
+
+    asyncio.run(scenario())
+
+
+def number(page: Page, key: str) -> int:
+    """The first number of a cell; -1 while it has none."""
+    found = re.search(r"[\d,]+", page.locator(f'.engine [data-key="{key}"]').first.inner_text())
+    return int(found[0].replace(",", "")) if found else -1
+
+
+def is_quiet(page: Page, num_looks: Callable[[], int]) -> bool:
+    """Whether nobody looked at the engine for the time of two events."""
+    before = num_looks()
+    page.wait_for_timeout(2500)
+    return num_looks() == before
+
+
+@pytest.mark.browser
+def test_the_numbers_move_while_an_answer_streams_and_nothing_runs_once_the_tab_is_left(
+    running: Running, new_page: NewPage, endless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Window] = []
+    window = running.engine.stats.window
+
+    def counted() -> Window:
+        looks.append(window())
+        return looks[-1]
+
+    monkeypatch.setattr(running.engine.stats, "window", counted)
+    page = new_page(running.url)
+    streams: list[str] = []
+    page.on("request", lambda request: streams.append(request.url))
+    set_up(page, max_tokens="1900")
+    assert not looks and not any(url.endswith("/engine") for url in streams)
+    before = window().last
+    send(page, "Tell me a long story.")
+    expect(bot(page)).to_have_text(re.compile(r"\w"))
+    page.get_by_role("tab", name="Engine").click()
+    wait_until(lambda: number(page, "running") == 1 and number(page, "out") > 0, what="a running answer's numbers")
+    expect(page.locator('.engine [data-key="context"]')).to_have_text("2,048 tokens")
+    expect(page.locator('.engine [data-key="version"]')).to_contain_text("vLLM 0.")
+    expect(page.locator('.engine [data-key="busy"]')).to_have_text(f"1 of {running.engine.capacity}")
+    wait_until(lambda: len(page.locator(".engine .line").first.get_attribute("d") or "") > 10, what="a plot")
+    page.get_by_role("tab", name="Chat").click()
+    page.locator("#stop").click()
+    wait_for_end(page)
+    wait_until(lambda: idle(running), what="the release")
+    wait_until(lambda: is_quiet(page, lambda: len(looks)), 30, "the end of the stream")
+    page.get_by_role("tab", name="Engine").click()
+    wait_until(lambda: number(page, "running") == 0, what="an idle engine's numbers")
+    expect(page.locator('.engine [data-key="ttft.said"]')).to_contain_text("median")
+    page.get_by_text("The same as tables").click()
+    after = window().last
+    assert number(page, "answers") == after.num_answers
+    assert after.num_generation_tokens > before.num_generation_tokens
+    assert sum(after.ttft) == sum(before.ttft) + 1
+    assert streams.count(f"{running.url}/engine") == 2
+
+
+@pytest.mark.browser
+def test_a_tab_that_nobody_sees_lets_go(new_page: NewPage, engine: Any) -> None:
+    with served(engine) as url:
+        page = new_page(url)
+        page.get_by_role("tab", name="Engine").click()
+        engine.second(5)
+        expect(page.locator('.engine [data-key="out"]').first).to_have_text("5")
+        page.evaluate(
+            """() => {
+              Object.defineProperty(document, 'hidden', {value: true, configurable: true});
+              document.dispatchEvent(new Event('visibilitychange'));
+            }"""
+        )
+        wait_until(lambda: is_quiet(page, lambda: engine.num_looks), 30, "the stream's end")
+        page.evaluate(
+            """() => {
+              Object.defineProperty(document, 'hidden', {value: false, configurable: true});
+              document.dispatchEvent(new Event('visibilitychange'));
+            }"""
+        )
+        engine.second(8)
+        expect(page.locator('.engine [data-key="out"]').first).to_have_text("8")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_shifts_as_numbers_change_and_nothing_is_cut_off(new_page: NewPage, engine: Any, width: int) -> None:
+    with served(engine) as url:
+        page = new_page(url, viewport={"width": width, "height": 844})
+        page.get_by_role("tab", name="Engine").click()
+        engine.second(5)
+        expect(page.locator('.engine [data-key="out"]').first).to_have_text("5")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        before = page.evaluate(BOXES)
+        engine.second(123_456, 10, 5)
+        expect(page.locator('.engine [data-key="out"]').first).to_have_text("123,456")
+        assert page.evaluate(BOXES) == before
