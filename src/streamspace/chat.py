@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
+from streamspace.constraint import verdict
 from streamspace.errors import BadRequest, EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import BEAT_S, Pacer, frames
 from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Split, Status
@@ -78,6 +79,8 @@ async def stream_completion(engine: Engine, text: str, settings: Settings, pacer
         _check_length(engine, prompt)
         async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
             async for reply in replies:
+                if settings.constraint and reply.finish_reason:
+                    reply = replace(reply, verdict=await asyncio.to_thread(verdict, settings.constraint, reply))
                 yield reply
 
     async with aclosing(_patiently(engine, attempt)) as replies:

@@ -10,6 +10,7 @@ in `LLM.build`, the sampling in `sampling_params`, the stream in `LLM.generate`;
 
 import argparse
 import asyncio
+import json
 import shlex
 import sys
 import time
@@ -22,11 +23,12 @@ from typing import Any, NoReturn
 
 import torch
 from vllm import AsyncEngineArgs, SamplingParams
+from vllm.config import StructuredOutputsConfig
 from vllm.exceptions import VLLMValidationError
 from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
 from vllm.renderers import ChatParams
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine import utils as engine_utils
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -37,7 +39,7 @@ from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, Schedule
 from streamspace import forkserver
 from streamspace.config import FALSE, TRUE, Config
 from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
-from streamspace.messages import Delta, Message, Metrics, Prompt, Settings
+from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, Marks, check_parser, keeps_special, thoughts_of
 from streamspace.thoughts import Splitter
@@ -54,6 +56,7 @@ CPU_DEFAULTS = {
     "kv_cache_memory_bytes": 1 << 30,
     "enable_chunked_prefill": False,
 }
+TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -65,6 +68,11 @@ class _FlagParser(FlexibleArgumentParser):
 
 def _flag_parser() -> argparse.ArgumentParser:
     parser = AsyncEngineArgs.add_cli_args(_FlagParser(allow_abbrev=False))  # type: ignore[no-untyped-call]
+    # vLLM's own choice, xgrammar, takes for ever to compile some schemas and regexes; llguidance gives up. No
+    # whitespace in JSON, where a small model would stay until max_tokens.
+    parser.set_defaults(
+        structured_outputs_config=StructuredOutputsConfig(backend="guidance", disable_any_whitespace=True)
+    )
     if current_platform.is_cpu():
         parser.set_defaults(**CPU_DEFAULTS)
     return parser
@@ -152,8 +160,15 @@ def sampling_params(settings: Settings) -> SamplingParams:
         repetition_penalty=settings.repetition_penalty,
         seed=settings.seed,
         stop=list(settings.stop),
+        structured_outputs=_structured_outputs(settings.constraint) if settings.constraint else None,
         output_kind=RequestOutputKind.DELTA,
     )
+
+
+def _structured_outputs(constraint: Constraint) -> StructuredOutputsParams:
+    value: Any = json.loads(constraint.value) if constraint.kind == "choice" else constraint.value
+    wanted: dict[str, Any] = {constraint.kind: value}
+    return StructuredOutputsParams(**wanted)
 
 
 class LLM:
@@ -323,11 +338,16 @@ class LLM:
         try:
             params = sampling_params(settings)
             params.skip_special_tokens = prompt.split is None or not self._keeps_special
-            async with aclosing(self._llm.generate(tokens, params, request_id)) as outputs:
+            # A constraint would wait for a reasoning parser's end of the thought, which raw text does not have.
+            is_raw = True if settings.constraint else None
+            asked = self._llm.generate(tokens, params, request_id, reasoning_ended=is_raw)
+            async with aclosing(asked) as outputs:
                 async for output in outputs:
                     (part,) = output.outputs
                     if part.finish_reason == "abort":
                         raise EngineStopped
+                    if part.finish_reason == "error":
+                        raise BadRequest(TOO_COMPLEX) if settings.constraint else RequestFailed
                     stop = part.stop_reason if isinstance(part.stop_reason, str) else None
                     yield Delta(part.text, part.finish_reason, stop, _metrics(output, len(prompt.token_ids)))
                     if output.finished:

@@ -9,6 +9,7 @@ from streamspace.errors import BadRequest
 
 Role = Literal["system", "user", "assistant"]
 Stage = Literal["downloading", "loading", "ready", "restarting", "failed"]
+ConstraintKind = Literal["json", "regex", "choice"]
 Split = Callable[[str, bool], tuple[str, str]]  # what the model wrote, and whether that is all → thought, answer
 
 
@@ -31,6 +32,17 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """What an answer has to be: valid against a JSON schema, a match of a regex, or one of the texts in a JSON list.
+
+    Made by `constraint.check_constraint` alone.
+    """
+
+    kind: ConstraintKind
+    value: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """A visitor's sampling parameters, under vLLM's names; the defaults are those of vLLM's streaming example."""
 
@@ -43,6 +55,7 @@ class Settings:
     seed: int | None = 42  # None draws a new one for each answer
     stop: tuple[str, ...] = ()  # the answer ends before the first of them
     enable_thinking: bool | None = None  # for the chat template, if it has this switch; None is as the template has it
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,7 @@ class Reply:
     elapsed_s: float = 0.0  # from the request's arrival
     stop: str | None = None  # which of the stop strings ended it
     metrics: Metrics | None = None
+    verdict: str = ""  # of an answer that has ended: whether it is what its constraint wants
 
 
 @dataclass(frozen=True)
@@ -148,7 +162,7 @@ def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int
         BadRequest: a name that is no sampling parameter of ours, or a value of the wrong type or out of range; the
             sentence names it, the value and what is allowed. `max_tokens` is the most that an answer may have.
     """
-    known = {f.name for f in fields(Settings)}
+    known = {f.name for f in fields(Settings)} - {"constraint"}  # which is checked elsewhere
     if unknown := [name for name in given if name not in known]:
         raise BadRequest(f"There is no sampling parameter {unknown[0]!r}; there are {', '.join(sorted(known))}.")
     ranges = {**RANGES, "max_tokens": Range(1, max_tokens)}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -12,6 +13,7 @@ from streamspace.frames import Pacer
 from streamspace.line import Line
 from streamspace.messages import EXAMPLE_PROMPTS, Reply, Settings
 from streamspace.prompt import check_text
+from streamspace.ui.constrain import ConstraintPanel
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.language import say
 from streamspace.ui.settings import SettingsPanel
@@ -57,6 +59,8 @@ class CompletionTab:
             self._in_sequence = self._button("Run all in sequence")
             self._at_once = self._button("Run all at once", variant="primary")
             self._stop = gr.Button("Stop", variant="stop")
+        with gr.Accordion("Constrain", open=False, elem_id="constrain"):
+            self._constraint = ConstraintPanel()
         with gr.Accordion("Settings", open=False, elem_id="completion-settings"):
             self._panel = SettingsPanel(self._engine, Settings())
 
@@ -64,7 +68,7 @@ class CompletionTab:
         return gr.Button(label, interactive=self._engine.status.takes_requests, **look)
 
     def _wire(self, demo: StreamingBlocks) -> None:
-        panel = self._panel.components
+        panel = [*self._constraint.components, *self._panel.components]
         stream: dict[str, Any] = {**RAW, "show_progress": "hidden", "api_visibility": "private"}
         rows = zip(self._runs, self._prompts, self._outputs, self._notes, strict=True)
         alone = self._handler(stream_in_sequence, 1)
@@ -92,12 +96,15 @@ class CompletionTab:
         )
 
     def _handler(self, stream: Stream, num_prompts: int) -> Handler:
-        """A handler for that many prompts, then the settings → that many texts, then their notes."""
+        """A handler for that many prompts, then the constraint and the settings → that many texts, then their notes."""
 
         async def run(*values: Any) -> AsyncGenerator[list[str], None]:
             with shown_to_the_visitor():
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
-                settings = self._panel.check(values[num_prompts:])
+                num_before = num_prompts + len(self._constraint.components)
+                settings = self._panel.check(values[num_before:])
+                constraint = await self._constraint.check(values[num_prompts:num_before])
+                settings = replace(settings, constraint=constraint)
                 lines = [Line(settings, self._engine.max_seconds, self._engine.max_model_len, say) for _ in prompts]
                 texts = stream(self._engine, prompts, settings, self._pacer)
                 admitted = self._door.admit(texts, lambda place: (Reply(place=place),) * num_prompts)
