@@ -232,6 +232,7 @@ def open_constrain(running: Running, new_page: NewPage) -> Page:
     expect(page.get_by_role("button", name="Run 1")).to_be_enabled()
     page.get_by_role("button", name="Constrain").focus()
     page.keyboard.press("Enter")
+    expect(page.locator("#constraint-kind")).to_be_visible()
     return page
 
 

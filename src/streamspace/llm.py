@@ -11,6 +11,7 @@ in `LLM.build`, the sampling in `sampling_params`, the stream in `LLM.generate`;
 import argparse
 import asyncio
 import json
+import math
 import shlex
 import sys
 import time
@@ -25,7 +26,7 @@ import torch
 from vllm import AsyncEngineArgs, SamplingParams
 from vllm.config import StructuredOutputsConfig
 from vllm.exceptions import VLLMValidationError
-from vllm.outputs import RequestOutput
+from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.platforms import current_platform
 from vllm.renderers import ChatParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
@@ -39,7 +40,7 @@ from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, Schedule
 from streamspace import forkserver
 from streamspace.config import FALSE, TRUE, Config
 from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
-from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings
+from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings, Token
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, Marks, check_parser, keeps_special, thoughts_of
 from streamspace.thoughts import Splitter
@@ -56,6 +57,10 @@ CPU_DEFAULTS = {
     "kv_cache_memory_bytes": 1 << 30,
     "enable_chunked_prefill": False,
 }
+# The alphabet in which a byte-level BPE (GPT-2's) writes a byte: itself where it can be seen, else one after U+0100.
+SEEN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+HIDDEN = (byte for byte in range(0x100) if byte not in SEEN)
+BYTES = {**{chr(byte): byte for byte in SEEN}, **{chr(0x100 + n): byte for n, byte in enumerate(HIDDEN)}}
 TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
@@ -161,6 +166,7 @@ def sampling_params(settings: Settings) -> SamplingParams:
         seed=settings.seed,
         stop=list(settings.stop),
         structured_outputs=_structured_outputs(settings.constraint) if settings.constraint else None,
+        logprobs=settings.logprobs,
         output_kind=RequestOutputKind.DELTA,
     )
 
@@ -349,7 +355,9 @@ class LLM:
                     if part.finish_reason == "error":
                         raise BadRequest(TOO_COMPLEX) if settings.constraint else RequestFailed
                     stop = part.stop_reason if isinstance(part.stop_reason, str) else None
-                    yield Delta(part.text, part.finish_reason, stop, _metrics(output, len(prompt.token_ids)))
+                    metrics = _metrics(output, len(prompt.token_ids))
+                    tokens = _tokens(part, self._tokenizer) if settings.logprobs else ()
+                    yield Delta(part.text, part.finish_reason, stop, metrics, tokens)
                     if output.finished:
                         return
         except EngineDeadError as error:
@@ -372,6 +380,29 @@ class LLM:
         """
         self._llm.shutdown(timeout=0 if at_once else None)
         _forget_tokenizers()
+
+
+def _tokens(part: CompletionOutput, tokenizer: Any) -> tuple[Token, ...]:
+    """The tokens of an output with their logprobs, which vLLM gives for the likeliest ones and the one it took."""
+    tokens = []
+    for token_id, logprobs in zip(part.token_ids, part.logprobs or (), strict=False):
+        likely = {
+            other: (_token_text(tokenizer, other, logprob.decoded_token), math.exp(logprob.logprob))
+            for other, logprob in (logprobs or {}).items()
+        }
+        text, probability = likely.pop(token_id)
+        tokens.append(Token(text, probability, tuple(sorted(likely.values(), key=lambda runner_up: -runner_up[1]))))
+    return tuple(tokens)
+
+
+def _token_text(tokenizer: Any, token_id: int, decoded: str | None) -> str:
+    """A token as text; vLLM decodes one that is a part of a character to nothing, or to U+FFFD."""
+    if decoded and "\ufffd" not in decoded:
+        return decoded
+    raw = tokenizer.convert_ids_to_tokens(token_id)
+    if isinstance(raw, str) and all(char in BYTES for char in raw):
+        raw = bytes(BYTES[char] for char in raw)
+    return raw.decode(errors="backslashreplace") if isinstance(raw, bytes) else str(raw)
 
 
 def _metrics(output: RequestOutput, num_prompt_tokens: int) -> Metrics | None:

@@ -56,6 +56,7 @@ class Settings:
     stop: tuple[str, ...] = ()  # the answer ends before the first of them
     enable_thinking: bool | None = None  # for the chat template, if it has this switch; None is as the template has it
     constraint: Constraint | None = None
+    logprobs: int | None = None  # how many of the likeliest tokens to tell beside each of the answer's; 20 at most
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,15 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Token:
+    """One token of an answer, with the probability that the model gave it, before temperature and constraint."""
+
+    text: str  # of which a byte that is no whole character is written as \\xNN
+    probability: float
+    runners_up: tuple[tuple[str, float], ...] = ()  # other tokens and their probabilities, the likeliest first
+
+
+@dataclass(frozen=True)
 class Delta:
     """What the engine gives: the text that is new, and on the last one why it ended."""
 
@@ -91,6 +101,7 @@ class Delta:
     finish_reason: str | None = None  # "stop", "length" or "abort", as vLLM has it
     stop: str | None = None  # which of the stop strings ended it
     metrics: Metrics | None = None  # None: the operator has turned vLLM's statistics off
+    tokens: tuple[Token, ...] = ()  # those that are new, if the settings ask for logprobs
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,7 @@ class Reply:
     stop: str | None = None  # which of the stop strings ended it
     metrics: Metrics | None = None
     verdict: str = ""  # of an answer that has ended: whether it is what its constraint wants
+    tokens: tuple[Token, ...] = ()  # of an answer that has ended, if the settings ask for logprobs
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,7 @@ def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int
         BadRequest: a name that is no sampling parameter of ours, or a value of the wrong type or out of range; the
             sentence names it, the value and what is allowed. `max_tokens` is the most that an answer may have.
     """
-    known = {f.name for f in fields(Settings)} - {"constraint"}  # which is checked elsewhere
+    known = {f.name for f in fields(Settings)} - {"constraint", "logprobs"}  # which are not given by these names
     if unknown := [name for name in given if name not in known]:
         raise BadRequest(f"There is no sampling parameter {unknown[0]!r}; there are {', '.join(sorted(known))}.")
     ranges = {**RANGES, "max_tokens": Range(1, max_tokens)}

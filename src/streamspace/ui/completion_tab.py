@@ -18,6 +18,7 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.language import say
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import RAW, StreamingBlocks
+from streamspace.ui.tokens import NUM_RUNNERS_UP, SCRIPT, tokens_html, waiting_html
 from streamspace.ui.who import Door
 
 Stream = Callable[[Engine, Sequence[str], Settings, Pacer], AsyncGenerator[tuple[Reply, ...], None]]
@@ -38,7 +39,7 @@ class CompletionTab:
         gr.Markdown(
             "The model continues the text itself: no chat template, no system prompt. Change the prompts freely."
         )
-        self._prompts, self._runs, self._outputs, self._notes = [], [], [], []
+        self._prompts, self._runs, self._outputs, self._notes, self._views = [], [], [], [], []
         for number, prompt in enumerate(EXAMPLE_PROMPTS, 1):
             with gr.Row(elem_classes="completion"):
                 with gr.Column(scale=2, min_width=240):
@@ -55,10 +56,16 @@ class CompletionTab:
                         )
                     )
                     self._notes.append(gr.HTML("", elem_classes="note"))
+                    self._views.append(gr.HTML("", js_on_load=SCRIPT, elem_classes="view", elem_id=f"tokens-{number}"))
         with gr.Row():
             self._in_sequence = self._button("Run all in sequence")
             self._at_once = self._button("Run all at once", variant="primary")
             self._stop = gr.Button("Stop", variant="stop")
+        self._shows_tokens = gr.Checkbox(
+            label="Show token probabilities", elem_id="show-tokens",
+            info="How likely the model held each token, and which others, before temperature and constraint; "
+            "a line marks those below 90% (dotted), 50% (dashed) and 20% (double)",
+        )  # fmt: skip
         with gr.Accordion("Constrain", open=False, elem_id="constrain"):
             self._constraint = ConstraintPanel()
         with gr.Accordion("Settings", open=False, elem_id="completion-settings"):
@@ -68,15 +75,15 @@ class CompletionTab:
         return gr.Button(label, interactive=self._engine.status.takes_requests, **look)
 
     def _wire(self, demo: StreamingBlocks) -> None:
-        panel = [*self._constraint.components, *self._panel.components]
+        panel = [self._shows_tokens, *self._constraint.components, *self._panel.components]
         stream: dict[str, Any] = {**RAW, "show_progress": "hidden", "api_visibility": "private"}
-        rows = zip(self._runs, self._prompts, self._outputs, self._notes, strict=True)
+        rows = zip(self._runs, self._prompts, self._outputs, self._notes, self._views, strict=True)
         alone = self._handler(stream_in_sequence, 1)
         runs: list[dict[str, Any]] = [
-            run.click(alone, [prompt, *panel], [output, note_], **stream) for run, prompt, output, note_ in rows
+            run.click(alone, [prompt, *panel], outputs, **stream) for run, prompt, *outputs in rows
         ]
         demo.stream(alone)
-        everything = [*self._outputs, *self._notes]
+        everything = [*self._outputs, *self._notes, *self._views]
         for button, kind in ((self._in_sequence, stream_in_sequence), (self._at_once, stream_at_once)):
             handler = self._handler(kind, len(self._prompts))
             runs.append(button.click(handler, [*self._prompts, *panel], everything, **stream))
@@ -96,21 +103,29 @@ class CompletionTab:
         )
 
     def _handler(self, stream: Stream, num_prompts: int) -> Handler:
-        """A handler for that many prompts, then the constraint and the settings → that many texts, then their notes."""
+        """A handler for that many prompts and the controls below them → that many texts, their notes, their tokens."""
 
         async def run(*values: Any) -> AsyncGenerator[list[str], None]:
             with shown_to_the_visitor():
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
-                num_before = num_prompts + len(self._constraint.components)
-                settings = self._panel.check(values[num_before:])
-                constraint = await self._constraint.check(values[num_prompts:num_before])
-                settings = replace(settings, constraint=constraint)
+                settings = await self._check(*values[num_prompts:])
                 lines = [Line(settings, self._engine.max_seconds, self._engine.max_model_len, say) for _ in prompts]
+                views = [waiting_html() if settings.logprobs else ""] * num_prompts
                 texts = stream(self._engine, prompts, settings, self._pacer)
                 admitted = self._door.admit(texts, lambda place: (Reply(place=place),) * num_prompts)
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
+                        for number, reply in enumerate(replies):
+                            if reply.tokens and views[number] == waiting_html():
+                                views[number] = tokens_html(reply.tokens, "Tokens of the continuation")
                         notes = (line.html(reply) for line, reply in zip(lines, replies, strict=True))
-                        yield [*(reply.text for reply in replies), *notes]
+                        yield [*(reply.text for reply in replies), *notes, *views]
 
         return run
+
+    async def _check(self, shows_tokens: Any, *values: Any) -> Settings:
+        """The values of the controls below the prompts as Settings; raises BadRequest for one that is not allowed."""
+        num = len(self._constraint.components)
+        constraint = await self._constraint.check(values[:num])
+        logprobs = NUM_RUNNERS_UP if shows_tokens is True else None
+        return replace(self._panel.check(values[num:]), constraint=constraint, logprobs=logprobs)
