@@ -16,6 +16,9 @@ LEVELS = (90, 50, 20, 0)  # percent: a token's class is p and the highest that i
 NAMES = {" ": "space", "\n": "line break", "\t": "tab", "\r": "carriage return"}
 SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
+# The view's place while the answer is on its way, so that nothing moves when it comes.
+WAITING = '<div class="tokens"><p>The tokens and their probabilities come when the continuation has ended.</p></div>'
+
 # Runs with the view's element, whose content comes and goes. One token can be reached by Tab, the others from there.
 SCRIPT = """
 const tokenOf = (event) => event.target.closest?.('[role=option]');
@@ -51,11 +54,6 @@ element.addEventListener('keydown', (event) => {
   all[to]?.focus();
 });
 """
-
-
-def waiting_html() -> str:
-    """The view's place while the answer is on its way, so that nothing moves when it comes."""
-    return '<div class="tokens"><p>The tokens and their probabilities come when the continuation has ended.</p></div>'
 
 
 def tokens_html(tokens: Sequence[Token], label: str) -> str:
