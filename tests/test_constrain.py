@@ -38,6 +38,9 @@ def nested(levels: int) -> dict[str, Any]:
     return schema
 
 
+LONG = [{"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": n}} for n in range(90)]
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "sentence"),
     [
@@ -52,6 +55,7 @@ def nested(levels: int) -> dict[str, Any]:
         ("json", {"x-guidance": {"lenient": True}}, "The schema is wrong at $.x-guidance"),
         ("json", {"type": "array", "uniqueItems": True}, "The schema cannot be used: Unimplemented keys"),
         ("json", {"oneOf": [{"const": 1}, {"const": "1"}, {}]}, "The schema cannot be used: oneOf constraints are not"),
+        ("json", {"anyOf": LONG}, "The schema cannot be used: grammar size (number of symbols) too big"),
         ("json", {"$ref": "#"}, "The schema cannot be used: no text can ever fit it."),
         ("json", {"type": "string", "pattern": "(?=a)"}, "The schema cannot be used: look-around"),
         ("json", nested(180), "The schema is nested too deeply."),
@@ -129,15 +133,15 @@ HOSTILE: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize(("kind", "value"), HOSTILE.values(), ids=HOSTILE)
 def test_nothing_takes_long_to_check(kind: str, value: Any) -> None:
-    """Where a check is not bounded, these take from minutes to for ever; as it is, a second or so at most."""
+    """Where a check is not bounded, these take from minutes to for ever; as it is, three seconds at most."""
     began_s = time.process_time()
     try:
         constraint = check_constraint(kind, value)
     except BadRequest:
         return
-    for text in ("ab" * 5000, "[" * 5000, '{"a":' * 1000):
+    for text in ("ab" * 5000, "[" * 100_000, '{"a":' * 1000):
         assert verdict(constraint, Reply(text, "length"))
-    assert time.process_time() - began_s < 30
+    assert time.process_time() - began_s < 10
 
 
 @pytest.fixture
