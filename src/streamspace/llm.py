@@ -17,7 +17,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import _lru_cache_wrapper
 from pathlib import Path
 from typing import Any, NoReturn
@@ -248,11 +248,18 @@ class LLM:
     async def warm_up(self) -> None:
         """Answer one sampled request: the first one of a fresh engine takes seconds longer than the next.
 
+        And one with a constraint, at the first of which the engine stops for everybody: for 2 s, if there are 150,000
+        tokens to be read.
+
         Raises:
             EngineStopped: the engine died over it.
         """
-        prompt = Prompt((0,))
-        async with aclosing(self.generate(prompt, Settings(max_tokens=2, seed=None))) as deltas:
+        await self._try_out(Settings(max_tokens=2, seed=None))
+        with suppress(BadRequest):  # what the operator has chosen may have no constraints for this model
+            await self._try_out(Settings(max_tokens=2, constraint=Constraint("regex", "a")))
+
+    async def _try_out(self, settings: Settings) -> None:
+        async with aclosing(self.generate(Prompt((0,)), settings)) as deltas:
             async for _ in deltas:
                 pass
 

@@ -32,7 +32,7 @@ class ConstraintPanel:
             gr.Radio(kinds, value="none", label="What the continuations have to be", elem_id="constraint-kind"),
             _box(SCHEMA, "JSON schema", "json", "Types, ranges, lengths, enum, pattern, anyOf and $ref to #/$defs/…"),
             _box(REGEX, "Regex", "regex", "The whole continuation matches it; no look-around, no backreferences"),
-            _box(CHOICES, "Choices", "choice", "One a line; spaces count, and a word of a text begins with one"),
+            _box(CHOICES, "Choices", "choice", "One a line; spaces count, and most continuations begin with one"),
         ]
 
     async def check(self, values: Sequence[Any]) -> Constraint | None:
@@ -47,5 +47,5 @@ class ConstraintPanel:
 def _box(example: str, label: str, kind: str, info: str) -> gr.Textbox:
     return gr.Textbox(
         example, label=label, info=info, elem_id=f"constraint-{kind}", elem_classes="code",
-        lines=example.count("\n") + 1, max_lines=16,
+        lines=max(2, example.count("\n") + 1), max_lines=16,
     )  # fmt: skip
