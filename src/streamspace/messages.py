@@ -88,7 +88,7 @@ class Metrics:
 class Token:
     """One token of an answer, with the probability that the model gave it, before temperature and constraint."""
 
-    text: str  # of which a byte that is no whole character is written as \\xNN
+    text: str  # bytes that are no whole character are told as numbers
     probability: float
     runners_up: tuple[tuple[str, float], ...] = ()  # other tokens and their probabilities, the likeliest first
 
