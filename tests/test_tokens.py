@@ -78,7 +78,7 @@ def evil_tokens() -> tuple[Token, ...]:
 
 
 def test_no_text_of_a_token_is_markup() -> None:
-    assert Elements(tokens_html(evil_tokens(), "Tokens")).found == {
+    assert Elements(tokens_html(evil_tokens(), str)).found == {
         ("div", "class"),
         ("div", "role", "aria-orientation", "aria-label"),
         ("div", "class", "aria-live"),

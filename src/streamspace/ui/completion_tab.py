@@ -18,7 +18,7 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.language import say
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import RAW, StreamingBlocks
-from streamspace.ui.tokens import NUM_RUNNERS_UP, SCRIPT, WAITING, tokens_html
+from streamspace.ui.tokens import NUM_RUNNERS_UP, SCRIPT, tokens_html, waiting_html
 from streamspace.ui.who import Door
 
 Stream = Callable[[Engine, Sequence[str], Settings, Pacer], AsyncGenerator[tuple[Reply, ...], None]]
@@ -110,14 +110,15 @@ class CompletionTab:
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
                 settings = await self._check(*values[num_prompts:])
                 lines = [Line(settings, self._engine.max_seconds, self._engine.max_model_len, say) for _ in prompts]
-                views = [WAITING if settings.logprobs else ""] * num_prompts
+                waiting = waiting_html(say) if settings.logprobs else ""
+                views = [waiting] * num_prompts
                 texts = stream(self._engine, prompts, settings, self._pacer)
                 admitted = self._door.admit(texts, lambda place: (Reply(place=place),) * num_prompts)
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
                         for number, reply in enumerate(replies):
-                            if reply.tokens and views[number] == WAITING:
-                                views[number] = tokens_html(reply.tokens, "Tokens of the continuation")
+                            if reply.tokens and views[number] == waiting:
+                                views[number] = tokens_html(reply.tokens, say)
                         notes = (line.html(reply) for line, reply in zip(lines, replies, strict=True))
                         yield [*(reply.text for reply in replies), *notes, *views]
 

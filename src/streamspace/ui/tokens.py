@@ -10,14 +10,15 @@ import unicodedata
 from collections.abc import Sequence
 
 from streamspace.messages import Token
+from streamspace.words import Say
 
 NUM_RUNNERS_UP = 5
 LEVELS = (90, 50, 20, 0)  # percent: a token's class is p and the highest that it reaches; see CSS
 NAMES = {" ": "space", "\n": "line break", "\t": "tab", "\r": "carriage return"}
 SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
-# The view's place while the answer is on its way, so that nothing moves when it comes.
-WAITING = '<div class="tokens"><p>The tokens and their probabilities come when the continuation has ended.</p></div>'
+WAITING = "The tokens and their probabilities come when the continuation has ended."
+USE = "Point at a token, tap it, or go to it with the arrow keys, and see which others might have stood there."
 
 # Runs with the view's element, whose content comes and goes. One token can be reached by Tab, the others from there.
 SCRIPT = """
@@ -35,11 +36,11 @@ const show = (token) => {
   token.tabIndex = 0;
   token.setAttribute('aria-selected', 'true');
   const rows = JSON.parse(token.dataset.likely).map(([text, percent, taken]) => {
-    const row = made('tr', made('td', made('code', text)), made('td', percent), made('td', taken));
+    const row = made('tr', made('td', made('code', text)), made('td', percent), made('td', say(taken)));
     row.className = taken;
     return row;
   });
-  const head = made('tr', ...['Token', 'Probability', 'Taken'].map((title) => made('th', title)));
+  const head = made('tr', ...['Token', 'Probability', 'Taken'].map((title) => made('th', say(title))));
   element.querySelector('.likely').replaceChildren(made('table', made('thead', head), made('tbody', ...rows)));
 };
 element.addEventListener('pointerover', (event) => show(tokenOf(event)));
@@ -56,14 +57,18 @@ element.addEventListener('keydown', (event) => {
 """
 
 
-def tokens_html(tokens: Sequence[Token], label: str) -> str:
+def waiting_html(say: Say) -> str:
+    """The view's place while the answer is on its way, so that nothing moves when it comes."""
+    return f'<div class="tokens"><p>{say(WAITING)}</p></div>'
+
+
+def tokens_html(tokens: Sequence[Token], say: Say) -> str:
     """The view of an answer that has ended."""
     options = "".join(_option(token, is_first=not number) for number, token in enumerate(tokens))
+    label = html.escape(say("Tokens of the continuation"))
     return (
-        f'<div class="tokens"><div role="listbox" aria-orientation="horizontal" aria-label="{html.escape(label)}">'
-        f"{options}</div>"
-        '<div class="likely" aria-live="polite"><p>Point at a token, tap it, or go to it with the arrow keys, and see '
-        "which others might have stood there.</p></div></div>"
+        f'<div class="tokens"><div role="listbox" aria-orientation="horizontal" aria-label="{label}">{options}</div>'
+        f'<div class="likely" aria-live="polite"><p>{say(USE)}</p></div></div>'
     )
 
 
