@@ -197,21 +197,23 @@ RIGHT: dict[str, list[Json]] = {
     "_undo": [TURNS, ""],
     "_give_back": [TURNS, TURNS[:1], ""],
     "chat": ["Hi", SPOKEN, "Be brief.", *SAMPLING, [], True],
-    "complete": ["Hi", *SAMPLING, []],
-    "run": ["Hi", "Hi", "Hi", *SAMPLING, ""],
+    "complete": ["Hi", *SAMPLING, [], None, None, None],
+    "run": ["Hi", "Hi", "Hi", "json", '{"type": "null"}', "a|b", "yes\nno", *SAMPLING, ""],
     "_compare": ["Hi", "Be brief.", "on", 4, "Settings", True, *COMPARED],
     "settle": [True, "on", *SAMPLING, "", *[True] * 5, *SAMPLING, "", True, *COMPARED],
 }
 stops = text | st.lists(texts, max_size=20)
-kinds = st.sampled_from(["Samples", "samples", ""]) | anything
+kinds = st.sampled_from(["none", "json", "regex", "choice", "lark", "Samples", "samples", ""]) | anything
+keywords = st.sampled_from("type enum items properties anyOf allOf $ref $defs pattern minItems maxItems const".split())
+schemas = text | anything | st.dictionaries(keywords, anything, max_size=4)
 WRONG: dict[str, list[SearchStrategy[Json]]] = {
     "_answer": [text, on_page, text, text, *sampling, stops],
     "_continue": [text, on_page, text, text, *sampling, stops],
     "_undo": [on_page, text],
     "_give_back": [on_page, on_page, text],
     "chat": [text, spoken, text, *sampling, stops, anything],
-    "complete": [text, *sampling, stops],
-    "run": [text, text, text, *sampling, stops],
+    "complete": [text, *sampling, stops, schemas, text, stops],
+    "run": [text, text, text, kinds, schemas, text, text, *sampling, stops],
     "_compare": [text, text, text, number, kinds, anything, *sampling[:3], stops, *[number] * 19],
     "settle": [anything] * 47,
 }
@@ -276,7 +278,7 @@ OTHERS = [
 ]  # fmt: skip
 
 
-EVENT = {"data": ["Hi", *SAMPLING, []], "session_hash": "s"}
+EVENT = {"data": RIGHT["complete"], "session_hash": "s"}
 SENTENCES: dict[str, tuple[str, Json, str]] = {
     "no JSON": ("call/chat", b"{", "The body of the request is not JSON."),
     "no object": ("cancel", [], "The body of the request is a list; it must be an object."),
@@ -287,7 +289,7 @@ SENTENCES: dict[str, tuple[str, Json, str]] = {
     ),
     "deeper": ("call/chat", b'{"data":' + b"[" * 100_000, "The body of the request is not JSON."),
     "no values": ("call/complete", {}, "data is missing; it must be a list."),
-    "too few values": ("call/complete", {"data": ["Hi"]}, "data has 1 values; complete takes 9."),
+    "too few values": ("call/complete", {"data": ["Hi"]}, "data has 1 values; complete takes 12."),
     "no session": (
         "call/complete",
         {**EVENT, "session_hash": 5},
@@ -377,6 +379,6 @@ def test_no_input_harms_the_engine(running: Running, watched: list[str]) -> None
     try_out(site, NUM_INPUTS // 10, form=False)
     assert not site.faults and running.engine.status.stage == "ready"
     wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="an idle engine")
-    body = {"data": ["Once upon a time", *SAMPLING, []], "session_hash": "after"}
+    body = {"data": ["Once upon a time", *RIGHT["complete"][1:]], "session_hash": "after"}
     site.ask("call/complete", json.dumps(body).encode(), "after")
     assert site.outcomes["call: answered"]

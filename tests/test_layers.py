@@ -10,12 +10,13 @@ ROOT = Path(__file__).parents[1]
 
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
-    "errors words process forkserver hardware config messages prompt reply thoughts line frames metrics limits healing "
-    "stats download reasoning llm engine chat ui server __main__"
+    "errors words process forkserver hardware config messages constraint prompt reply thoughts line frames metrics "
+    "limits healing stats download reasoning llm engine chat ui server __main__"
 ).split()
 # torch because it is as slow to import as vLLM, which only the loading thread may pay for.
 BORDERS = {
     "huggingface_hub": ("download",),
+    "llguidance": ("constraint",),
     "torch": ("llm",),
     "vllm": ("llm", "reasoning"),
     "gradio": ("ui",),

@@ -59,7 +59,7 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 def answer_once(app: App) -> None:
     """Have the engine answer somebody to the end."""
-    body = json.dumps({"data": ["Once", 5, 0, 1, 0, 0, 1, None, None]}).encode()
+    body = json.dumps({"data": ["Once", 5, 0, 1, 0, 0, 1, *[None] * 5]}).encode()
     url = f"{app.url}/gradio_api/call/complete"
     event = json.load(urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})))
     with urllib.request.urlopen(f"{url}/{event['event_id']}") as stream:

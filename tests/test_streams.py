@@ -24,6 +24,7 @@ from tests.support import served, wait_until
 
 SETTINGS: list[Any] = [100, 0.8, 0.95, 0, 0, 1, 42, ""]
 CHAT_SETTINGS: list[Any] = ["as the model does", *SETTINGS]
+BELOW: list[Any] = [False, "none", "", "", ""]  # a completion's prompts: no tokens, no constraint
 ASK = "_answer"  # the chat's handler
 LONG = 60.0  # seconds that no test waits for
 Json = dict[str, Any]
@@ -113,11 +114,11 @@ class Visitor:
         return self.join(ASK, [text, history, system_prompt, *CHAT_SETTINGS], event_data)
 
     def complete(self, prompt: str = "Hi") -> str:
-        return self.join("complete", [prompt, 100, 0.8, 0.95, 0, 0, 1, None, []])
+        return self.join("complete", [prompt, 100, 0.8, 0.95, 0, 0, 1, None, [], None, None, None])
 
     def call_complete(self) -> str:
         """The same by the route that Gradio serves itself."""
-        body = {"data": ["Hi", 100, 0.8, 0.95, 0, 0, 1, None, []], "session_hash": self.session}
+        body = {"data": ["Hi", 100, 0.8, 0.95, 0, 0, 1, None, [], None, None, None], "session_hash": self.session}
         status, _, text = self.post("call/complete", json.dumps(body).encode())
         assert status == 200, text
         return str(json.loads(text)["event_id"])
@@ -459,7 +460,7 @@ def test_one_event_more_than_there_may_be_is_refused_and_the_next_one_runs(
     visitor.ask()
     second = Visitor(visitor.site)
     asked = {
-        "data": ["p", 1, 1, 1, 0, 0, 1, None, ""],
+        "data": ["p", *BELOW, 1, 1, 1, 0, 0, 1, None, ""],
         "fn_index": visitor.site.number("run"),
         "session_hash": second.session,
     }
@@ -608,8 +609,8 @@ def test_a_conversation_that_is_not_the_pages_is_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ([5, *SETTINGS], "The prompt is a int; it must be a string."),
-        (["Hi", *SETTINGS[:-1], 5], "stop is 5; allowed is a list of strings."),
+        ([5, *BELOW, *SETTINGS], "The prompt is a int; it must be a string."),
+        (["Hi", *BELOW, *SETTINGS[:-1], 5], "stop is 5; allowed is a list of strings."),
     ],
 )
 def test_a_completion_of_what_is_no_text_is_refused_in_a_sentence(

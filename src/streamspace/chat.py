@@ -9,9 +9,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from streamspace.constraint import verdict
 from streamspace.errors import BadRequest, EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import BEAT_S, Pacer, frames
-from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Split, Status
+from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Split, Status, Token
 from streamspace.prompt import clean, without_oldest
 
 T = TypeVar("T")
@@ -80,6 +81,8 @@ async def stream_completion(engine: Engine, text: str, settings: Settings, pacer
         _check_length(engine, prompt)
         async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
             async for reply in replies:
+                if settings.constraint and reply.finish_reason:
+                    reply = replace(reply, verdict=await asyncio.to_thread(verdict, settings.constraint, reply))
                 yield reply
 
     async with aclosing(_patiently(engine, attempt)) as replies:
@@ -222,6 +225,7 @@ async def _patiently(engine: Engine, attempt: Callable[[], AsyncGenerator[Reply,
 
 async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
     written, ended = "", asyncio.Event()
+    tokens: list[Token] = []
     reply = Reply(num_prompt_tokens=len(prompt.token_ids))
     deltas = engine.generate(prompt, settings, ended)
     end_s = asyncio.get_running_loop().time() + engine.max_seconds
@@ -231,11 +235,14 @@ async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pac
             async for delta in merged:
                 if delta is not None:
                     written += delta.text
+                    tokens += delta.tokens
                     reply = _read(written, delta, prompt.split)
                 elif not written:
                     reply = replace(reply, is_queued=engine.is_queued(ended))
                 if reply.finish_reason is None and asyncio.get_running_loop().time() > end_s:
                     reply = replace(reply, finish_reason="time")
+                if tokens and reply.finish_reason is not None:
+                    reply = replace(reply, tokens=tuple(tokens))  # once: they are many, and no frame shows them
                 yield reply  # unchanged after a silence, so that a reader who has gone is noticed
                 if reply.finish_reason is not None:
                     return

@@ -26,7 +26,7 @@ class Line:
 
         Class "cut" marks an answer that can be continued, "numbers" what was measured.
         """
-        sentences = [state(reply, self._settings, self._max_seconds), notice(reply)]
+        sentences = [state(reply, self._settings, self._max_seconds), reply.verdict, notice(reply)]
         words = " ".join(self._say(sentence) for sentence in sentences if sentence)
         if reply.metrics and (reply.finish_reason or reply.elapsed_s >= self._due_s):
             self._due_s = reply.elapsed_s + NUMBERS_S

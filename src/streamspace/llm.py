@@ -10,12 +10,14 @@ in `LLM.build`, the sampling in `sampling_params`, the stream in `LLM.generate`;
 
 import argparse
 import asyncio
+import json
+import math
 import shlex
 import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import _lru_cache_wrapper
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,11 +25,12 @@ from typing import Any, NoReturn
 import torch
 import vllm
 from vllm import AsyncEngineArgs, SamplingParams
+from vllm.config import StructuredOutputsConfig
 from vllm.exceptions import VLLMValidationError
-from vllm.outputs import RequestOutput
+from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.platforms import current_platform
 from vllm.renderers import ChatParams
-from vllm.sampling_params import RequestOutputKind
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine import utils as engine_utils
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -39,7 +42,7 @@ from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, Schedule
 from streamspace import forkserver, hardware
 from streamspace.config import FALSE, TRUE, Config
 from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
-from streamspace.messages import Delta, Message, Metrics, Prompt, Settings
+from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings, Token
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, Marks, check_parser, keeps_special, thoughts_of
 from streamspace.stats import Facts, Stats
@@ -57,6 +60,11 @@ CPU_DEFAULTS = {
     "kv_cache_memory_bytes": 1 << 30,
     "enable_chunked_prefill": False,
 }
+# The alphabet in which a byte-level BPE (GPT-2's) writes a byte: itself where it can be seen, else one after U+0100.
+SEEN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+HIDDEN = (byte for byte in range(0x100) if byte not in SEEN)
+BYTES = {**{chr(byte): byte for byte in SEEN}, **{chr(0x100 + n): byte for n, byte in enumerate(HIDDEN)}}
+TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -68,6 +76,11 @@ class _FlagParser(FlexibleArgumentParser):
 
 def _flag_parser() -> argparse.ArgumentParser:
     parser = AsyncEngineArgs.add_cli_args(_FlagParser(allow_abbrev=False))  # type: ignore[no-untyped-call]
+    # vLLM's own choice, xgrammar, takes for ever to compile some schemas and regexes; llguidance gives up. No
+    # whitespace in JSON, where a small model would stay until max_tokens.
+    parser.set_defaults(
+        structured_outputs_config=StructuredOutputsConfig(backend="guidance", disable_any_whitespace=True)
+    )
     if current_platform.is_cpu():
         parser.set_defaults(**CPU_DEFAULTS)
     return parser
@@ -169,8 +182,16 @@ def sampling_params(settings: Settings) -> SamplingParams:
         repetition_penalty=settings.repetition_penalty,
         seed=settings.seed,
         stop=list(settings.stop),
+        structured_outputs=_structured_outputs(settings.constraint) if settings.constraint else None,
+        logprobs=settings.logprobs,
         output_kind=RequestOutputKind.DELTA,
     )
+
+
+def _structured_outputs(constraint: Constraint) -> StructuredOutputsParams:
+    value: Any = json.loads(constraint.value) if constraint.kind == "choice" else constraint.value
+    wanted: dict[str, Any] = {constraint.kind: value}
+    return StructuredOutputsParams(**wanted)
 
 
 class LLM:
@@ -246,11 +267,18 @@ class LLM:
     async def warm_up(self) -> None:
         """Answer one sampled request: the first one of a fresh engine takes seconds longer than the next.
 
+        And one with a constraint, at the first of which the engine stops for everybody: for 2 s, if there are 150,000
+        tokens to be read.
+
         Raises:
             EngineStopped: the engine died over it.
         """
-        prompt = Prompt((0,))
-        async with aclosing(self.generate(prompt, Settings(max_tokens=2, seed=None))) as deltas:
+        await self._try_out(Settings(max_tokens=2, seed=None))
+        with suppress(BadRequest):  # what the operator has chosen may have no constraints for this model
+            await self._try_out(Settings(max_tokens=2, constraint=Constraint("regex", "a")))
+
+    async def _try_out(self, settings: Settings) -> None:
+        async with aclosing(self.generate(Prompt((0,)), settings)) as deltas:
             async for _ in deltas:
                 pass
 
@@ -342,13 +370,20 @@ class LLM:
         try:
             params = sampling_params(settings)
             params.skip_special_tokens = prompt.split is None or not self._keeps_special
-            async with aclosing(self._llm.generate(tokens, params, request_id)) as outputs:
+            # A constraint would wait for a reasoning parser's end of the thought, which raw text does not have.
+            is_raw = True if settings.constraint else None
+            asked = self._llm.generate(tokens, params, request_id, reasoning_ended=is_raw)
+            async with aclosing(asked) as outputs:
                 async for output in outputs:
                     (part,) = output.outputs
                     if part.finish_reason == "abort":
                         raise EngineStopped
+                    if part.finish_reason == "error":
+                        raise BadRequest(TOO_COMPLEX) if settings.constraint else RequestFailed
                     stop = part.stop_reason if isinstance(part.stop_reason, str) else None
-                    yield Delta(part.text, part.finish_reason, stop, _metrics(output, len(prompt.token_ids)))
+                    metrics = _metrics(output, len(prompt.token_ids))
+                    tokens = _tokens(part, self._tokenizer) if settings.logprobs else ()
+                    yield Delta(part.text, part.finish_reason, stop, metrics, tokens)
                     if output.finished:
                         return
         except EngineDeadError as error:
@@ -372,6 +407,29 @@ class LLM:
         unregister_vllm_metrics()  # else an engine that is gone goes on telling of its last requests
         self._llm.shutdown(timeout=0 if at_once else None)
         _forget_tokenizers()
+
+
+def _tokens(part: CompletionOutput, tokenizer: Any) -> tuple[Token, ...]:
+    """The tokens of an output with their logprobs, which vLLM gives for the likeliest ones and the one it took."""
+    tokens = []
+    for token_id, logprobs in zip(part.token_ids, part.logprobs or (), strict=False):
+        likely = {
+            other: (_token_text(tokenizer, other, logprob.decoded_token), math.exp(logprob.logprob))
+            for other, logprob in (logprobs or {}).items()
+        }
+        text, probability = likely.pop(token_id)
+        tokens.append(Token(text, probability, tuple(sorted(likely.values(), key=lambda runner_up: -runner_up[1]))))
+    return tuple(tokens)
+
+
+def _token_text(tokenizer: Any, token_id: int, decoded: str | None) -> str:
+    """A token as text; vLLM decodes one that is a part of a character to nothing, or to U+FFFD."""
+    if decoded and "\ufffd" not in decoded:
+        return decoded
+    raw = tokenizer.convert_ids_to_tokens(token_id)
+    if isinstance(raw, str) and all(char in BYTES for char in raw):
+        raw = bytes(BYTES[char] for char in raw)
+    return raw.decode(errors="backslashreplace") if isinstance(raw, bytes) else str(raw)
 
 
 def _metrics(output: RequestOutput, num_prompt_tokens: int) -> Metrics | None:

@@ -9,6 +9,7 @@ from streamspace.errors import BadRequest
 
 Role = Literal["system", "user", "assistant"]
 Stage = Literal["downloading", "loading", "ready", "restarting", "failed"]
+ConstraintKind = Literal["json", "regex", "choice"]
 Split = Callable[[str, bool], tuple[str, str]]  # what the model wrote, and whether that is all → thought, answer
 
 
@@ -31,6 +32,17 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """What an answer has to be: valid against a JSON schema, a match of a regex, or one of the texts in a JSON list.
+
+    Made by `constraint.check_constraint` alone.
+    """
+
+    kind: ConstraintKind
+    value: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """A visitor's sampling parameters, under vLLM's names; the defaults are those of vLLM's streaming example."""
 
@@ -43,6 +55,8 @@ class Settings:
     seed: int | None = 42  # None draws a new one for each answer
     stop: tuple[str, ...] = ()  # the answer ends before the first of them
     enable_thinking: bool | None = None  # for the chat template, if it has this switch; None is as the template has it
+    constraint: Constraint | None = None
+    logprobs: int | None = None  # how many of the likeliest tokens to tell beside each of the answer's; 20 at most
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,15 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Token:
+    """One token of an answer, with the probability that the model gave it, before temperature and constraint."""
+
+    text: str  # bytes that are no whole character are told as numbers
+    probability: float
+    runners_up: tuple[tuple[str, float], ...] = ()  # other tokens and their probabilities, the likeliest first
+
+
+@dataclass(frozen=True)
 class Delta:
     """What the engine gives: the text that is new, and on the last one why it ended."""
 
@@ -78,6 +101,7 @@ class Delta:
     finish_reason: str | None = None  # "stop", "length" or "abort", as vLLM has it
     stop: str | None = None  # which of the stop strings ended it
     metrics: Metrics | None = None  # None: the operator has turned vLLM's statistics off
+    tokens: tuple[Token, ...] = ()  # those that are new, if the settings ask for logprobs
 
 
 @dataclass(frozen=True)
@@ -98,6 +122,8 @@ class Reply:
     elapsed_s: float = 0.0  # from the request's arrival
     stop: str | None = None  # which of the stop strings ended it
     metrics: Metrics | None = None
+    verdict: str = ""  # of an answer that has ended: whether it is what its constraint wants
+    tokens: tuple[Token, ...] = ()  # of an answer that has ended, if the settings ask for logprobs
 
 
 @dataclass(frozen=True)
@@ -148,7 +174,7 @@ def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int
         BadRequest: a name that is no sampling parameter of ours, or a value of the wrong type or out of range; the
             sentence names it, the value and what is allowed. `max_tokens` is the most that an answer may have.
     """
-    known = {f.name for f in fields(Settings)}
+    known = {f.name for f in fields(Settings)} - {"constraint", "logprobs"}  # which are not given by these names
     if unknown := [name for name in given if name not in known]:
         raise BadRequest(f"There is no sampling parameter {unknown[0]!r}; there are {', '.join(sorted(known))}.")
     ranges = {**RANGES, "max_tokens": Range(1, max_tokens)}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -12,10 +13,12 @@ from streamspace.frames import Pacer
 from streamspace.line import Line
 from streamspace.messages import EXAMPLE_PROMPTS, Reply, Settings
 from streamspace.prompt import check_text
+from streamspace.ui.constrain import ConstraintPanel
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.language import say
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import RAW, StreamingBlocks
+from streamspace.ui.tokens import NUM_RUNNERS_UP, SCRIPT, tokens_html, waiting_html
 from streamspace.ui.who import Door
 
 Order = Callable[[Sequence[AsyncGenerator[Reply, None]], Reply], AsyncGenerator[tuple[Reply, ...], None]]
@@ -36,7 +39,7 @@ class CompletionTab:
         gr.Markdown(
             "The model continues the text itself: no chat template, no system prompt. Change the prompts freely."
         )
-        self._prompts, self._runs, self._outputs, self._notes = [], [], [], []
+        self._prompts, self._runs, self._outputs, self._notes, self._views = [], [], [], [], []
         for number, prompt in enumerate(EXAMPLE_PROMPTS, 1):
             with gr.Row(elem_classes="completion"):
                 with gr.Column(scale=2, min_width=240):
@@ -53,10 +56,18 @@ class CompletionTab:
                         )
                     )
                     self._notes.append(gr.HTML("", elem_classes="note"))
+                    self._views.append(gr.HTML("", js_on_load=SCRIPT, elem_classes="view", elem_id=f"tokens-{number}"))
         with gr.Row():
             self._in_sequence = self._button("Run all in sequence")
             self._at_once = self._button("Run all at once", variant="primary")
             self._stop = gr.Button("Stop", variant="stop")
+        self._shows_tokens = gr.Checkbox(
+            label="Show token probabilities", elem_id="show-tokens",
+            info="How likely the model held each token, and which others, before temperature and constraint; "
+            "a line marks those below 90% (dotted), 50% (dashed) and 20% (double)",
+        )  # fmt: skip
+        with gr.Accordion("Constrain", open=False, elem_id="constrain"):
+            self._constraint = ConstraintPanel()
         with gr.Accordion("Settings", open=False, elem_id="completion-settings"):
             self._panel = SettingsPanel(self._engine, Settings())
 
@@ -64,15 +75,15 @@ class CompletionTab:
         return gr.Button(label, interactive=self._engine.status.takes_requests, **look)
 
     def _wire(self, demo: StreamingBlocks) -> None:
-        panel = self._panel.components
+        panel = [self._shows_tokens, *self._constraint.components, *self._panel.components]
         stream: dict[str, Any] = {**RAW, "show_progress": "hidden", "api_visibility": "private"}
-        rows = zip(self._runs, self._prompts, self._outputs, self._notes, strict=True)
+        rows = zip(self._runs, self._prompts, self._outputs, self._notes, self._views, strict=True)
         alone = self._handler(in_sequence, 1)
         runs: list[dict[str, Any]] = [
-            run.click(alone, [prompt, *panel], [output, note_], **stream) for run, prompt, output, note_ in rows
+            run.click(alone, [prompt, *panel], outputs, **stream) for run, prompt, *outputs in rows
         ]
         demo.stream(alone)
-        everything = [*self._outputs, *self._notes]
+        everything = [*self._outputs, *self._notes, *self._views]
         for button, order in ((self._in_sequence, in_sequence), (self._at_once, at_once)):
             handler = self._handler(order, len(self._prompts))
             runs.append(button.click(handler, [*self._prompts, *panel], everything, **stream))
@@ -92,13 +103,15 @@ class CompletionTab:
         )
 
     def _handler(self, order: Order, num_prompts: int) -> Handler:
-        """A handler for that many prompts, then the settings → that many texts, then their notes."""
+        """A handler for that many prompts and the controls below them → that many texts, their notes, their tokens."""
 
         async def run(*values: Any) -> AsyncGenerator[list[str], None]:
             with shown_to_the_visitor():
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
-                settings = self._panel.check(values[num_prompts:])
+                settings = await self._check(*values[num_prompts:])
                 lines = [Line(settings, self._engine.max_seconds, self._engine.max_model_len, say) for _ in prompts]
+                waiting = waiting_html(say) if settings.logprobs else ""
+                views = [waiting] * num_prompts
                 streams = [timed(stream_completion(self._engine, prompt, settings, self._pacer)) for prompt in prompts]
                 admitted = self._door.admit(
                     order(streams, Reply()),
@@ -107,7 +120,17 @@ class CompletionTab:
                 )
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
+                        for number, reply in enumerate(replies):
+                            if reply.tokens and views[number] == waiting:
+                                views[number] = tokens_html(reply.tokens, say)
                         notes = (line.html(reply) for line, reply in zip(lines, replies, strict=True))
-                        yield [*(reply.text for reply in replies), *notes]
+                        yield [*(reply.text for reply in replies), *notes, *views]
 
         return run
+
+    async def _check(self, shows_tokens: Any, *values: Any) -> Settings:
+        """The values of the controls below the prompts as Settings; raises BadRequest for one that is not allowed."""
+        num = len(self._constraint.components)
+        constraint = await self._constraint.check(values[:num])
+        logprobs = NUM_RUNNERS_UP if shows_tokens is True else None
+        return replace(self._panel.check(values[num:]), constraint=constraint, logprobs=logprobs)

@@ -1,16 +1,19 @@
 """The named endpoints `/chat` and `/complete`, for gradio_client and plain HTTP, beside the page."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from streamspace.chat import stream_chat, stream_completion
+from streamspace.constraint import check_constraint
 from streamspace.engine import Engine
-from streamspace.errors import EngineNotReady
+from streamspace.errors import BadRequest, EngineNotReady
 from streamspace.frames import Pacer
-from streamspace.messages import Message, Reply, Settings, check_settings
+from streamspace.messages import Constraint, Message, Reply, Settings, check_settings
 from streamspace.prompt import check_text, conversation, parse_history
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.streams import Handler
@@ -69,10 +72,18 @@ def add_endpoints(engine: Engine, pacer: Pacer, door: Door) -> set[Handler]:
         repetition_penalty: float | None = 1.0,
         seed: int | None = 42,
         stop: list[str] | None = None,
+        json_schema: dict[str, Any] | None = None,
+        regex: str | None = None,
+        choice: list[str] | None = None,
     ) -> AsyncGenerator[str, None]:
-        """Continue a raw text. The defaults are those of vLLM's streaming example; no seed draws a new one."""
+        """Continue a raw text. The defaults are those of vLLM's streaming example; no seed draws a new one.
+
+        With a json_schema, a regex or a choice, the continuation is what they allow, unless max_tokens cuts it.
+        """
         with shown_to_the_visitor():
             settings = checked(_sampling(locals()), Settings(seed=None))
+            constraint = await _constraint(json=json_schema, regex=regex, choice=choice)
+            settings = replace(settings, constraint=constraint)
             answer = stream_completion(engine, check_text("prompt", prompt), settings, pacer)
             async with aclosing(door.admit(answer, lambda place: Reply(place=place))) as replies:
                 async for reply in replies:
@@ -82,6 +93,14 @@ def add_endpoints(engine: Engine, pacer: Pacer, door: Door) -> set[Handler]:
         endpoint.__annotations__["return"] = str  # Gradio documents what one yield is, not the generator
         gr.api(endpoint, api_name=endpoint.__name__)
     return {chat, complete}
+
+
+async def _constraint(**given: Any) -> Constraint | None:
+    """The one that is given; raises BadRequest for several, and one that cannot be used."""
+    kinds = [(kind, value) for kind, value in given.items() if value is not None]
+    if len(kinds) > 1:
+        raise BadRequest("Give one of json_schema, regex and choice, not several.")
+    return await asyncio.to_thread(check_constraint, *kinds[0]) if kinds else None
 
 
 def _sampling(arguments: dict[str, Any]) -> dict[str, Any]:

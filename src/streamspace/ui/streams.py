@@ -160,6 +160,8 @@ class Streams:
             fn, session, inputs = self._demo.fns[asked["fn_index"]], asked["session_hash"], asked["data"]
             if fn.fn not in self._demo.handlers or not isinstance(session, str):
                 return None
+            if isinstance(asked["fn_index"], bool):  # which would be found as 0 or 1
+                return None
             if not isinstance(inputs, list) or len(inputs) != len(fn.inputs) or is_deep(asked):
                 return None
             if (index := self._demo.handlers[cast(Handler, fn.fn)]) is not None:

@@ -96,6 +96,27 @@ CSS = """
 #below:has(.cut):not(:has(~ #compose.busy)) #more { display: flex; flex: none; }
 #compose { align-items: flex-end; flex-wrap: nowrap; }
 @media (max-width: 640px) { #note { min-height: 2.5rem; } } /* two lines, from the beginning */
+#constrain .code textarea { font: var(--text-sm) var(--font-mono); }
+#constrain:not(:has([value="json"]:checked)) #constraint-json,
+#constrain:not(:has([value="regex"]:checked)) #constraint-regex,
+#constrain:not(:has([value="choice"]:checked)) #constraint-choice { display: none; }
+/* The view keeps its height. How sure the model was is told by the colour and by the kind of the line. */
+.view, .view .html-container { padding: 0; }
+.view:not(:has(.tokens)) { display: none; }
+.tokens { height: 20rem; display: flex; flex-direction: column; gap: 0.5rem; font-size: var(--text-sm); }
+.tokens [role="listbox"] { flex: 1; overflow-y: auto; line-height: 2; white-space: pre-wrap; overflow-wrap: anywhere; }
+.tokens [role="option"] { padding: 0.1rem 0; border-bottom: 2px solid transparent; cursor: pointer; }
+.tokens .p50 { background: #3b82f61f; border-bottom: 2px dotted #3b82f6; }
+.tokens .p20 { background: #f59e0b2e; border-bottom: 2px dashed #d97706; }
+.tokens .p0 { background: #ef44442e; border-bottom: 3px double #ef4444; }
+.tokens [role="option"]:is(:focus, [aria-selected="true"]) { outline: 2px solid var(--color-accent); }
+.tokens .likely { flex: none; height: 11rem; overflow-y: auto; }
+.tokens table, .tokens td, .tokens th { border: none; }
+.tokens td, .tokens th { padding: 0.05rem 1.5rem 0.05rem 0; text-align: left; font-weight: inherit; }
+.tokens tr { border: none; border-bottom: 1px solid var(--border-color-primary); }
+.tokens td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums; }
+.tokens tr.taken { font-weight: bold; }
+.tokens code { white-space: pre-wrap; }
 #stop, #compose.busy #send { display: none; }
 #compose.busy #stop { display: flex; }
 /* Compare: columns beside each other, swiped through on a phone. Text grows at the bottom, so that nothing moves. */

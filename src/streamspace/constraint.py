@@ -1,0 +1,157 @@
+"""What an answer has to be: checked before it goes to the engine, and when the answer is there. Pure.
+
+A visitor's schema or regex can be made to take any time: Python's `re` over a text that nearly matches, jsonschema over
+references that branch. So both checks are llguidance's, which comes with vLLM and is our engine's default for this: it
+reads a text once, counts what it does, and gives up at its limits. Nothing that a schema refers to is ever fetched.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import jsonschema
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from
+
+from streamspace.errors import BadRequest
+from streamspace.messages import Constraint, ConstraintKind, Reply
+
+KINDS: tuple[ConstraintKind, ...] = get_args(ConstraintKind)
+# What fits takes vLLM, which checks it once more on the event loop, 15 ms at most; a visitor's own seldom has a tenth.
+MOST_CHARS = {"json": 8_000, "regex": 500, "choice": 20_000}
+MOST_CHOICES = 500
+MOST_ITEMS = 1_000  # that a schema may ask of an array: its grammar has a rule for each
+LIMITS = LLParserLimits(
+    max_grammar_size=20_000, initial_lexer_fuel=200_000, step_max_items=5_000, step_lexer_fuel=50_000,
+    verbose_errors=False,
+)  # fmt: skip
+COUNTS = ("minItems", "maxItems", "minProperties", "maxProperties")
+CHECK_S = 1.0  # for an answer; one of 2000 tokens takes 10 ms
+BYTES = LLTokenizer("byte")  # a token is a byte
+
+NAMES = {"json": "schema", "regex": "regex", "choice": "list of choices"}
+VALID = {"json": "Valid against the schema.", "regex": "Matches the regex.", "choice": "One of the choices."}
+NOT_VALID = {"json": "Not valid against the schema", "regex": "No match of the regex", "choice": "None of the choices"}
+
+
+def check_constraint(kind: Any, value: Any) -> Constraint:
+    """A visitor's constraint: a JSON schema as text or parsed, a regex, or choices as a list or one a line.
+
+    Takes some milliseconds, and 0.2 s for what was made to take long: call it in a thread.
+
+    Raises:
+        BadRequest: there is no such kind, or the value cannot be used; the sentence says where it is wrong.
+    """
+    if kind not in KINDS:
+        raise BadRequest(f"There is no such constraint; there are {', '.join(KINDS)}.")
+    texts = {"json": _schema, "regex": _regex, "choice": _choices}
+    constraint = Constraint(kind, texts[kind](value))
+    try:
+        matcher = _matcher(constraint)
+        matcher.compute_bitmask()  # finds that there is nothing to begin with
+        error = matcher.get_error()
+    except ValueError as broken:
+        error = str(broken)
+    if error:
+        raise BadRequest(_reason(kind, error))
+    return constraint
+
+
+def verdict(constraint: Constraint, reply: Reply) -> str:
+    """Whether an answer that has ended is what it had to be, in a sentence. Takes CHECK_S at most."""
+    text = reply.text.strip() if constraint.kind == "json" else reply.text
+    matcher, data, end_s = _matcher(constraint), text.encode(errors="replace"), time.monotonic() + CHECK_S
+    for number, byte in enumerate(data):
+        is_right = matcher.consume_token(byte)
+        if time.monotonic() > end_s or (not is_right and "too many" in matcher.get_error()):
+            return f"The {NAMES[constraint.kind]} is too complex to check the answer against it."
+        if not is_right:
+            where = len(data[:number].decode(errors="ignore"))
+            return f"{NOT_VALID[constraint.kind]} from character {where + 1} on: {text[where : where + 20]!r}."
+    if matcher.is_accepting():
+        return VALID[constraint.kind]
+    cut = "was cut off" if reply.finish_reason != "stop" or reply.stop is not None else "ended"
+    return f"{NOT_VALID[constraint.kind]}: it {cut} before it was complete."
+
+
+def _matcher(constraint: Constraint) -> LLMatcher:
+    if constraint.kind == "json":
+        grammar = LLMatcher.grammar_from_json_schema(constraint.value, defaults={"whitespace_flexible": True})
+    else:
+        grammar = grammar_from(constraint.kind, constraint.value)
+    return LLMatcher(BYTES, grammar, log_level=0, limits=LIMITS)
+
+
+def _schema(value: Any) -> str:
+    try:
+        schema = json.loads(_text("json", value)) if isinstance(value, str) else value
+        if not isinstance(schema, dict):
+            raise BadRequest("The schema is no JSON object: it must begin with { and end with }.")
+        text = _text("json", json.dumps(schema))
+        for place, key, item in _entries(schema):
+            if key == "$ref" and isinstance(item, str) and not item.startswith("#"):
+                raise BadRequest(f"The schema is wrong at {place}: a $ref must begin with #, nothing else is fetched.")
+            if key in COUNTS and isinstance(item, int) and item > MOST_ITEMS:
+                raise BadRequest(f"The schema is wrong at {place}: {key} may be {MOST_ITEMS} at most.")
+            if key == "x-guidance":
+                raise BadRequest(f"The schema is wrong at {place}: x-guidance does not work here.")
+        draft = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+        # Without formats: to check one is to compile a pattern by `re`, which can take long.
+        draft.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
+    except json.JSONDecodeError as error:
+        raise BadRequest(f"The schema is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
+    except jsonschema.SchemaError as error:
+        cause = error.context[0] if error.context else error  # of several ways to be right, the first
+        raise BadRequest(f"The schema is wrong at {cause.json_path:.100}: {cause.message:.200}.") from None
+    except RecursionError:
+        raise BadRequest("The schema is nested too deeply.") from None
+    except ValueError:  # a whole number of more digits than Python reads
+        raise BadRequest("The schema holds a number that is too long.") from None
+    return text
+
+
+def _entries(value: Any, place: str = "$") -> Iterator[tuple[str, str, Any]]:
+    """Each key of a parsed schema with its path, in Python's order."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        here = f"{place}.{key}" if isinstance(key, str) else f"{place}[{key}]"
+        yield here[:100], str(key), item
+        yield from _entries(item, here)
+
+
+def _regex(value: Any) -> str:
+    regex = _text("regex", value)
+    if "\0" in regex:
+        raise BadRequest("The regex cannot be used: it holds the character NUL.")
+    return regex
+
+
+def _choices(value: Any) -> str:
+    choices = value.split("\n") if isinstance(value, str) else value
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+        raise BadRequest("The list of choices must be a list of strings.")
+    choices = [choice for choice in choices if choice]
+    if len(choices) > MOST_CHOICES:
+        raise BadRequest(f"The list of choices has {len(choices)}; at most {MOST_CHOICES} are allowed.")
+    return _text("choice", json.dumps(choices) if choices else "")
+
+
+def _text(kind: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadRequest(f"The {NAMES[kind]} is a {type(value).__name__}; it must be a string.")
+    if not value.strip():
+        raise BadRequest(f"The {NAMES[kind]} is empty.")
+    if len(value) > MOST_CHARS[kind]:
+        raise BadRequest(f"The {NAMES[kind]} has {len(value)} characters; at most {MOST_CHARS[kind]} are allowed.")
+    return value
+
+
+def _reason(kind: str, error: str) -> str:
+    """llguidance's reason in one sentence; of a regex, with the place that it points at."""
+    lines = error.split("\n")
+    if error.startswith("NoExtension"):
+        return f"The {NAMES[kind]} cannot be used: no text can ever fit it."
+    pointers = (line.index("^") - 3 for line in lines if "^" in line and not line.strip(" ^"))
+    pointed = next(pointers, None) if kind == "regex" else None
+    why = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[0])
+    where = f" at character {pointed}" if pointed else ""
+    return f"The {NAMES[kind]} cannot be used{where}: {why.partition('. ')[0].rstrip('.')[:200]}."
