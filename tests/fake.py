@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from streamspace.config import BUNDLED_MODEL, load_config
-from streamspace.errors import PromptTooLong
+from streamspace.errors import EngineNotReady, EngineRestarting, PromptTooLong
 from streamspace.messages import Delta, Message, Prompt, Settings, Split, Status
 
 
@@ -75,6 +76,15 @@ class FakePageEngine(FakeEngine):
         self.num_retries = 0
         self.defaults = Settings()
         self.running = self.waiting = 0
+        self.openai_app: Any = None  # an ASGI application in the place of vLLM's
+
+    @property
+    def openai(self) -> Any:
+        if self.status.stage == "restarting":
+            raise EngineRestarting
+        if self.status.stage != "ready":
+            raise EngineNotReady(self.status.detail)
+        return self.openai_app
 
     def start(self) -> None: ...
 

@@ -47,18 +47,24 @@ class Gate:
         self._moved = asyncio.Event()  # replaced by another each time that the line moves
 
     async def admit(
-        self, visitor: Visitor, work: AsyncGenerator[T, None], capacity: int | None, waiting: Callable[[int], T]
+        self,
+        visitor: Visitor,
+        work: AsyncGenerator[T, None],
+        capacity: int | None,
+        waiting: Callable[[int], T],
+        num_answers: int = 1,
     ) -> AsyncGenerator[T, None]:
         """Yield what `work` yields, once no more than `capacity` run at once (None is no limit), and close it.
 
-        Until then yield `waiting(place)`, 1 being the next one, whenever the place changes and every BEAT_S.
+        `num_answers` is how many answers `work` is for its visitor. Until its turn yield `waiting(place)`, 1 being the
+        next one, whenever the place changes and every BEAT_S.
 
         Raises:
             TooManyRequests, TooManyAnswers, QueueFull: at once; nothing of `work` has run then.
         """
         async with aclosing(work):
-            self._check(visitor, capacity)
-            self._by_visitor[visitor.name] += 1
+            self._check(visitor, capacity, num_answers)
+            self._by_visitor[visitor.name] += num_answers
             try:
                 async with aclosing(self._queue(capacity)) as places:
                     async for place in places:
@@ -71,15 +77,15 @@ class Gate:
                     self._num_running -= 1
                     self._move()
             finally:
-                self._by_visitor[visitor.name] -= 1
+                self._by_visitor[visitor.name] -= num_answers
                 if not self._by_visitor[visitor.name]:
                     del self._by_visitor[visitor.name]
 
-    def _check(self, visitor: Visitor, capacity: int | None) -> None:
+    def _check(self, visitor: Visitor, capacity: int | None, num_answers: int) -> None:
         limits = self._limits
         if 0 < limits.requests_per_minute <= len(times := self._recent(visitor.address)):
             raise TooManyRequests(limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
-        if 0 < limits.answers_per_visitor <= self._by_visitor[visitor.name]:
+        if 0 < limits.answers_per_visitor < self._by_visitor[visitor.name] + num_answers:
             raise TooManyAnswers(limits.answers_per_visitor)
         if 0 < limits.queue_length <= len(self._line) and not self._has_room(capacity):
             raise QueueFull(limits.queue_length)

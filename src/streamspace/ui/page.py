@@ -38,6 +38,7 @@ def build_demo(engine: Engine) -> StreamingBlocks:
     limits = Limits(config.answers_per_visitor, config.queue_length, config.requests_per_minute)
     door = Door(engine, Gate(limits), is_behind_proxy=config.space_id is not None)
     demo = StreamingBlocks(door.is_behind_proxy, title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
+    demo.gate = door.gate
     with demo:
         gr.Markdown(_heading(config), elem_id="heading")
         gr.HTML(status_html(engine.status), elem_id="status")

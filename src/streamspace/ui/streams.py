@@ -38,7 +38,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from streamspace.errors import BadRequest, ConfigError
-from streamspace.limits import Visitor
+from streamspace.limits import Gate, Visitor
 from streamspace.ui.guard import Guard, is_deep, parse, read, replay, respond, start, whole
 from streamspace.ui.who import ASKING, address
 
@@ -58,6 +58,8 @@ Handler = Callable[..., AsyncGenerator[Any, None]]
 
 class StreamingBlocks(gr.Blocks):
     """Blocks with `handlers`, async generators that are served by `Streams`."""
+
+    gate: Gate  # that their answers go through, for other doors to go through it too
 
     def __init__(self, is_behind_proxy: bool = False, **options: Any) -> None:
         try:
