@@ -21,7 +21,8 @@ from streamspace.ui.endpoints import add_endpoints
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
-from streamspace.ui.who import Door
+from streamspace.ui.tools import add_tools, guard_tools, keep_tools
+from streamspace.ui.who import Door, Keys
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def build_demo(engine: Engine) -> StreamingBlocks:
             with gr.Tab("Completion"):
                 completion = CompletionTab(engine, pacer, demo, door)
         demo.stream(*add_endpoints(engine, pacer, door))
+        demo.tools = add_tools(engine, pacer, door)
 
         async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
             """Let the controls that wait for the engine work, now that it is ready."""
@@ -80,11 +82,15 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
         show_error=False,
         run_history=False,
         enable_monitoring=False,
+        mcp_server=True,
         footer_links=["api"],
     )
     demo.app = mounted.routes[-1].app  # type: ignore[attr-defined]  # not the one of its building, which knows no login
     close_doors(demo)
-    Streams(demo).install(mounted)
+    keep_tools(demo, demo.tools)
+    streams = Streams(demo)
+    streams.install(mounted)
+    guard_tools(demo, streams.is_known, Keys(engine.config.api_keys), demo.is_behind_proxy)
     mounted.add_middleware(BodyLimit)
     return mounted
 
