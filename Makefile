@@ -9,7 +9,7 @@ demo: setup ## install what is missing and start the demo: make demo ARGS="--por
 	$(python) app.py $(ARGS)
 
 test: ## install what is missing and run every test: make test ARGS="-k frames"
-	@scripts/setup tools $(if $(SKIP_BROWSER),,browser) prometheus
+	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus
 	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
 	$(python) -m pytest $(if $(SKIP_BROWSER),-m "not browser") $(ARGS)
 

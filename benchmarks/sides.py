@@ -108,27 +108,6 @@ def _plain(content: Any) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-async def openai_app(engine: Engine) -> Any:
-    """vLLM's own application on our engine; its parts moved after 0.26."""
-    try:
-        from vllm.entrypoints.launchers.api_server.app_state import init_app_state
-        from vllm.entrypoints.launchers.app import build_app
-        from vllm.entrypoints.launchers.cli_args import make_arg_parser
-    except ImportError:
-        from vllm.entrypoints.openai.api_server import build_app, init_app_state
-        from vllm.entrypoints.openai.cli_args import make_arg_parser
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
-
-    assert engine._llm is not None
-    llm = engine._llm._llm
-    arguments = ["--model", llm.model_config.model, "--served-model-name", "model", "--disable-log-stats"]
-    args = make_arg_parser(FlexibleArgumentParser()).parse_args(arguments)
-    tasks = await llm.get_supported_tasks()
-    app = build_app(args, tasks, llm.model_config)
-    await init_app_state(llm, app.state, args, tasks)
-    return app
-
-
 async def serve(arguments: Sequence[str]) -> None:
     """Serve all sides until stdin closes. Every line of it is a command, every line printed its answer."""
     import gradio as gr
@@ -157,7 +136,7 @@ async def serve(arguments: Sequence[str]) -> None:
             raise SystemExit(engine.status.detail)
         ignore_eos()
         await start("per_token", gr.mount_gradio_app(FastAPI(), per_token_page(engine), path="/"))
-        await start("openai", await openai_app(engine))
+        await start("openai", engine.openai)
         _say({"urls": {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}, "versions": _versions()})
         while line := await asyncio.to_thread(sys.stdin.readline):
             command = json.loads(line)

@@ -133,7 +133,7 @@ def payload(side: str, config: Any, chat: list[dict[str, str]], tokens: int) -> 
         return {"history": chat, "num_tokens": tokens}
     if side == "openai":
         wanted = {"max_tokens": tokens, "temperature": 0.8, "top_p": 1.0, "ignore_eos": True, "stream": True}
-        return {"model": "model", "messages": chat, **wanted}
+        return {"messages": chat, **wanted}
     by_id = {component["id"]: component["props"] for component in config["components"]}
     event = next(d for d in config["dependencies"] if d["api_name"] in ("_answer", "respond"))
     shown = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in chat[:-1]]

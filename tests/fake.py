@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from streamspace.config import BUNDLED_MODEL, load_config
-from streamspace.errors import PromptTooLong
+from streamspace.errors import EngineNotReady, EngineRestarting, PromptTooLong
 from streamspace.messages import Delta, Message, Prompt, Settings, Split, Status
 from streamspace.stats import Facts, Stats
 
@@ -78,6 +79,15 @@ class FakePageEngine(FakeEngine):
         self.running = self.waiting = self.num_restarts = 0
         self.facts = Facts("a scripted machine", "bfloat16", self.max_model_len, 16_000, "0.0")
         self.stats = Stats()
+        self.openai_app: Any = None  # an ASGI application in the place of vLLM's
+
+    @property
+    def openai(self) -> Any:
+        if self.status.stage == "restarting":
+            raise EngineRestarting
+        if self.status.stage != "ready":
+            raise EngineNotReady(self.status.detail)
+        return self.openai_app
 
     def start(self) -> None: ...
 

@@ -1,6 +1,7 @@
 """What several tests share: the running application, free ports, and waiting with a limit."""
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -116,3 +117,13 @@ def programs() -> Iterator[Start]:
                 child.kill()
             process.kill()
         process.communicate()
+
+
+def ask_from_node(door: str, url: str, **asked: Any) -> dict[str, Any]:
+    """What tests/node/ask.mjs prints; nothing from one who leaves. `scripts/setup node` installs what it needs."""
+    script = ROOT / "tests" / "node" / "ask.mjs"
+    command = ["node", str(script), door, url, json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=ENVIRON, check=False)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout or "{}")
+    return told

@@ -324,9 +324,6 @@ def test_the_page_asks_for_nothing_that_is_closed_and_for_nothing_elsewhere(new_
         page.get_by_role("tab", name="Completion").click()
         page.get_by_role("button", name="Use via API").click()
         expect(page.get_by_text("API documentation").first).to_be_visible()
-    documentation = {
-        f"{url}/monitoring/summary",
-        f"{url}/gradio_api/mcp/schema",
-    }  # what it would show if there were any
+    documentation = {f"{url}/monitoring/summary"}  # what it would show if there were any
     refused = {address for status, address in asked if status >= 400}
     assert refused == documentation and all(address.startswith(url) for _, address in asked)

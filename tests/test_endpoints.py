@@ -2,13 +2,16 @@
 
 import itertools
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from playwright.sync_api import Page, expect
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
@@ -142,3 +145,28 @@ def test_an_engine_that_was_given_up_is_unhealthy_with_the_reason(
         health(running)
     assert refused.value.code == 503
     assert json.load(refused.value) == {"status": "failed", "detail": "It broke too often."}
+
+
+@pytest.mark.parametrize("endpoint", ["/chat", "/complete"])
+def test_every_parameter_is_explained_with_a_value_that_works(running: Running, client: Client, endpoint: str) -> None:
+    with urllib.request.urlopen(f"{running.url}/gradio_api/info", timeout=5) as answer:
+        told = json.load(answer)["named_endpoints"][endpoint]
+    assert all(parameter["python_type"]["description"].endswith(".") for parameter in told["parameters"])
+    examples = {parameter["parameter_name"]: parameter["example_input"] for parameter in told["parameters"]}
+    assert client.predict(**{**examples, "max_tokens": 5, "seed": 1}, api_name=endpoint)
+    assert client.predict(next(iter(examples.values())), api_name=endpoint)
+
+
+@pytest.mark.browser
+def test_what_use_via_api_shows_can_be_run(running: Running, new_page: Callable[..., Page]) -> None:
+    page = new_page(running.url)
+    page.get_by_role("button", name="Use via API").click()
+    docs = page.locator(".api-docs")
+    docs.get_by_text("Python", exact=True).first.click()
+    expect(docs).to_contain_text("Most tokens that the answer may have.")
+    expect(docs).to_contain_text("2 API endpoints")
+    for code in docs.locator("pre").all():
+        if "client.predict(" in (text := code.inner_text()):
+            said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+            assert said.returncode == 0 and said.stdout.strip(), said.stderr
+    expect(docs.get_by_text("MCP", exact=True).first).to_be_visible()

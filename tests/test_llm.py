@@ -11,7 +11,7 @@ import psutil
 import pytest
 from tokenizers import AddedToken
 
-from streamspace.config import BUNDLED_MODEL, engine_flags, load_config
+from streamspace.config import BUNDLED_MODEL, SERVER_FLAGS, engine_flags, load_config
 from streamspace.engine import Engine, set_environment
 from streamspace.errors import ConfigError, EngineNotReady, PromptTooLong
 from streamspace.hardware import cpu_environment, has_gpu
@@ -27,17 +27,40 @@ def args(*arguments: str, **environ: str) -> Any:
     return llm.engine_args(load_config(arguments, environ), BUNDLED_MODEL)
 
 
+def llm_flags(*arguments: str) -> Any:
+    from streamspace import llm
+
+    return llm.vllm_flags(load_config(arguments, {}), BUNDLED_MODEL)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def environment() -> None:
     set_environment(load_config((), {}))
 
 
 def test_the_flags_read_from_vllms_text_are_those_of_its_parser() -> None:
+    from vllm import AsyncEngineArgs
+
     from streamspace import llm
 
-    long = {name for name in llm._flag_parser()._option_string_actions if name.startswith("--")}
-    switched_off = {name for name in long if name.startswith("--no-")}
-    assert set(engine_flags()) == long - switched_off - {"--help", "--model", "--revision", "--hf-token"} | {"--config"}
+    def long(parser: Any) -> set[str]:
+        return {name for name in parser._option_string_actions if name.startswith("--") and name[:5] != "--no-"}
+
+    engines = long(AsyncEngineArgs.add_cli_args(llm._FlagParser()))  # type: ignore[no-untyped-call]
+    ours = {"--help", "--model", "--revision", "--hf-token"}
+    assert set(engine_flags()) == engines - ours | {"--config", *SERVER_FLAGS}
+    assert long(llm._flag_parser()) >= set(engine_flags()) - {"--config"}
+
+
+def test_tools_need_a_parser_that_there_is() -> None:
+    assert llm_flags("--enable-auto-tool-choice", "--tool-call-parser", "hermes").tool_call_parser == "hermes"
+    with pytest.raises(ConfigError, match=r"flags: --enable-auto-tool-choice requires --tool-call-parser\.$"):
+        args("--enable-auto-tool-choice")
+
+
+def test_a_visitor_can_have_nothing_fetched_from_elsewhere_unless_the_operator_says_from_where() -> None:
+    assert args().allowed_media_domains == ["none.invalid"]
+    assert args("--allowed-media-domains", "example.org").allowed_media_domains == ["example.org"]
 
 
 def test_the_engine_gets_the_folder_and_shows_the_models_name() -> None:

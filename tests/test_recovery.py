@@ -8,9 +8,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from openai import APIError, InternalServerError, OpenAI
 from playwright.sync_api import Page, expect
 
 from tests.support import Start, free_port, programs, wait_until
@@ -94,6 +96,29 @@ def test_a_broken_engine_comes_back_and_the_answer_goes_on(mortal: App, new_page
     asked.get_by_role("button", name="Continue").click()
     wait_until(lambda: len(bot(asked).inner_text()) > len(begun), what="more of the answer")
     assert bot(asked).inner_text().startswith(begun.rstrip()) and questions(asked).count() == 1
+
+
+@pytest.mark.parametrize("way", ["killed", "hung"])
+def test_a_client_of_the_api_is_told_and_answered_by_the_next_engine(mortal: App, way: str) -> None:
+    mortal.wait(200)
+    client = OpenAI(base_url=f"{mortal.url}/v1", api_key="any", max_retries=0)
+    asked: Any = {"model": "streamspace-tiny", "messages": [{"role": "user", "content": STORY}], "max_tokens": 1900}
+    stream = client.chat.completions.create(**asked, stream=True, temperature=2, extra_body={"ignore_eos": True})
+    chunks = iter(stream)
+    text = ""
+    while len(text) < 30:
+        text += next(chunks).choices[0].delta.content or ""
+    mortal.engine.send_signal(signal.SIGKILL if way == "killed" else signal.SIGSTOP)
+    try:
+        assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "abort"
+    except APIError as error:
+        assert way == "killed" and "/" not in str(error)
+    mortal.wait(503)
+    with pytest.raises(InternalServerError, match="it is being restarted; try again in a minute") as refused:
+        client.chat.completions.create(**asked)
+    assert refused.value.status_code == 503 and refused.value.response.headers["Retry-After"] == "10"
+    patient = client.with_options(max_retries=10)  # the client's own way to wait
+    assert patient.chat.completions.create(**{**asked, "max_tokens": 4}).choices[0].message.content
 
 
 def test_nothing_is_left_of_the_engines_that_broke(mortal: App) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from streamspace.constraint import verdict
-from streamspace.errors import BadRequest, EngineRestarting, EngineStopped, PromptTooLong
+from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong, TooManyPromptTokens
 from streamspace.frames import BEAT_S, Pacer, frames
 from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Split, Status, Token
 from streamspace.prompt import clean, without_oldest
@@ -159,7 +159,7 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
 
     Raises:
         PromptTooLong: the last message does not fit even alone.
-        BadRequest: it has more tokens than the operator allows.
+        TooManyPromptTokens: it has more than the operator allows.
     """
     choices = without_oldest(messages)
 
@@ -200,10 +200,7 @@ def _has_room(engine: Engine, prompt: Prompt, max_tokens: int) -> bool:
 
 def _check_length(engine: Engine, prompt: Prompt) -> None:
     if 0 < engine.max_prompt_tokens < len(prompt.token_ids):
-        raise BadRequest(
-            f"This is too long: it comes to {len(prompt.token_ids)} tokens, and at most {engine.max_prompt_tokens} are "
-            "allowed here; shorten the message or the system prompt."
-        )
+        raise TooManyPromptTokens(len(prompt.token_ids), engine.max_prompt_tokens)
 
 
 async def _patiently(engine: Engine, attempt: Callable[[], AsyncGenerator[Reply, None]]) -> AsyncGenerator[Reply, None]:

@@ -25,6 +25,8 @@ BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
 GPU_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off", "")
+# Those of the flags of vLLM's own server that change what its answers are, not how it listens and whom it trusts.
+SERVER_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser")
 
 
 def _switch(value: str) -> bool:
@@ -47,6 +49,13 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
         return number
 
     return cast
+
+
+def _keys(value: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in value.split(","))
+    if not all(keys):
+        raise ValueError("a key, or several with commas between them")
+    return keys
 
 
 def _name_and_password(value: str) -> tuple[str, str]:
@@ -101,6 +110,9 @@ class Config:
     auth: tuple[str, str] | None = _option(
         "GRADIO_AUTH", "--auth", "name:password that the page asks for", _name_and_password, secret=True
     )
+    api_keys: tuple[str, ...] = _option(
+        "API_KEY", "--api-key", "keys of the OpenAI API at /v1, separated by commas", _keys, secret=True
+    )
     space_id: str | None = None  # owner/name on a Hugging Face Space, set there by the platform
     engine_arguments: tuple[str, ...] = ()  # vLLM's flags as on a command line
     engine_environ: tuple[tuple[str, str], ...] = ()  # (flag, value) of vLLM's flags given as environment variables
@@ -116,6 +128,11 @@ class Config:
         """Whether the operator turned vLLM's `--enforce-eager` off, which is our default where there is no GPU."""
         environ = dict(self.engine_environ).get("--enforce-eager", "1")
         return "--no-enforce-eager" in self.engine_arguments or environ.lower() in FALSE
+
+    @property
+    def serves_openai(self) -> bool:
+        """Whether the OpenAI API is on: with a key everywhere, without one only where the page is for oneself."""
+        return bool(self.api_keys) or not (self.space_id or self.share or self.auth)
 
     @property
     def is_bundled(self) -> bool:
@@ -160,6 +177,7 @@ def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
         "port": 7860,
         "share": False,
         "auth": None,
+        "api_keys": (environ["VLLM_API_KEY"],) if environ.get("VLLM_API_KEY") else (),  # as vLLM's own server has it
     }
 
 
@@ -199,11 +217,12 @@ def _check_temporary_folder() -> None:
 
 
 def engine_flags() -> list[str]:
-    """The long names of vLLM's engine flags, `--config` (a YAML file of them) among them, without importing vLLM.
+    """The long names of vLLM's flags that pass through, without importing vLLM.
 
-    Flags of our own (`--model`, `--revision`, `--hf-token`) are left out. A test compares this with vLLM's parser.
+    They are its engine's, `--config` (a YAML file of them), and SERVER_FLAGS. Those of our own (`--model`,
+    `--revision`, `--hf-token`) are left out. A test compares this with vLLM's parser.
     """
-    found = set(re.findall(r'"(--[a-z0-9][a-z0-9-]*)"', _flag_source())) | {"--config"}
+    found = set(re.findall(r'"(--[a-z0-9][a-z0-9-]*)"', _flag_source())) | {"--config", *SERVER_FLAGS}
     return sorted(found - {"--help"} - {option["flag"] for option in OPTIONS.values()})
 
 

@@ -1,7 +1,8 @@
 """The holder of the engine: empty when made, it loads the model in a thread, tells its state, streams, and shuts down.
 
 It lives at module level in app.py, is started by the server on its event loop and serves every visitor on that loop.
-The AsyncLLM inside is built by `streamspace.llm`, which is imported in the engine's own thread, after the page is up.
+The AsyncLLM inside is built by `streamspace.llm`, and vLLM's own OpenAI routes on it by `streamspace.openai_app`; both
+are imported in the engine's own thread, after the page is up.
 That thread then watches it, and builds another when it dies or hangs; when to do so is `streamspace.healing`'s.
 """
 
@@ -42,6 +43,8 @@ from streamspace.process import collect_all, collect_rarely
 from streamspace.stats import Facts, Stats
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
+    from starlette.types import ASGIApp
+
     from streamspace.llm import LLM
 
 log = logging.getLogger(__name__)
@@ -78,6 +81,7 @@ class Engine:
         self.config = config
         self._status = Status("loading", "Starting", 0, NUM_STEPS)
         self._llm: LLM | None = None
+        self._openai: ASGIApp | None = None
         self._max_model_len: int | None = None
         self._capacity: int | None = None
         self._thinks: bool | None = None
@@ -146,6 +150,18 @@ class Engine:
     def defaults(self) -> Settings:
         """The sampling parameters that suit the model; a guess before the engine is first ready."""
         return self._defaults
+
+    @property
+    def openai(self) -> "ASGIApp":
+        """vLLM's own OpenAI routes on this engine. A property, for a rebuilt engine has others.
+
+        Raises:
+            EngineNotReady: there is no engine now.
+        """
+        self._ready()
+        if self._openai is None:
+            raise EngineNotReady(self.status.detail)
+        return self._openai
 
     def check_flags(self) -> None:
         """Have vLLM check its own flags, if any was given; that takes the 5 to 10 seconds of its import.
@@ -297,7 +313,14 @@ class Engine:
         built = self._llm = llm.LLM.build(args, self.stats)
         self._pids = {child.pid for child in self._children() if child.pid}
         self._tell_step(3, "Warming up")
-        asyncio.run_coroutine_threadsafe(built.warm_up(), loop).result(WARM_UP_S)
+        warming = asyncio.run_coroutine_threadsafe(built.warm_up(), loop)
+        if self.config.serves_openai:  # its import and its making take as long as the warm-up does
+            from streamspace import openai_app
+
+            app = openai_app.build(self.config, folder, built)
+            asyncio.run_coroutine_threadsafe(openai_app.start(app, built, self.config), loop).result(WARM_UP_S)
+            self._openai = app
+        warming.result(WARM_UP_S)
         self._max_model_len, self._capacity, self._defaults = built.max_model_len, built.capacity, built.defaults
         self._thinks = built.thinks
         self._facts = built.facts
@@ -320,7 +343,7 @@ class Engine:
 
     def _drop(self, loop: asyncio.AbstractEventLoop) -> None:
         """End what is left of the engine: its streams, its processes, and its memory."""
-        llm, self._llm = self._llm, None
+        llm, self._llm, self._openai = self._llm, None, None
         if llm is None:
             return
         loop.call_soon_threadsafe(self.stats.end)

@@ -24,10 +24,13 @@ no secret, so that it may be shown to anybody.
     ├── EngineError        the engine cannot be built
     └── ChatError          one answer cannot be given
         ├── BadRequest       a value that is not allowed
-        ├── PromptTooLong    the prompt does not fit into the context, or has more tokens than are allowed
+        │   └── TooManyPromptTokens   more than the operator allows
+        ├── PromptTooLong    the prompt does not fit into the context
         ├── TooManyRequests  of one address in a minute
         ├── TooManyAnswers   of one visitor at once
         ├── QueueFull        too many wait already
+        ├── WrongKey         of the API
+        ├── NoSuchRoute      in the API
         ├── EngineNotReady   loading, failed or stopping
         │   └── EngineRestarting   it broke and will be back
         ├── EngineStopped    the engine went away in the middle
@@ -204,10 +207,21 @@ class BadRequest(ChatError):
     """What the visitor sent is not allowed; the sentence names the value and what would be right."""
 
 
+class TooManyPromptTokens(BadRequest):
+    """A prompt has more tokens than the operator allows."""
+
+    def __init__(self, num_tokens: int, most: int) -> None:
+        super().__init__(
+            f"This is too long: it comes to {num_tokens} tokens, and at most {most} are allowed here; shorten the "
+            "message or the system prompt."
+        )
+
+
 class TooManyRequests(ChatError):
-    """An address asked too often in the last minute."""
+    """An address asked too often in the last minute; `wait_s` is how long it has to wait."""
 
     def __init__(self, most: int, wait_s: float) -> None:
+        self.wait_s = wait_s
         super().__init__(f"At most {most} requests a minute are answered here: try again in {max(1, round(wait_s))} s.")
 
 
@@ -226,8 +240,19 @@ class QueueFull(ChatError):
         super().__init__(f"The queue is full, {most} requests wait already: try again in a minute.")
 
 
+class WrongKey(ChatError):
+    """The API wants a key, and this is none of the operator's."""
+
+    def __init__(self) -> None:
+        super().__init__("The API key is missing or wrong: send one of the operator's as Authorization: Bearer <key>.")
+
+
+class NoSuchRoute(ChatError):
+    """The API has no such route, or there is no API here."""
+
+
 class PromptTooLong(ChatError):
-    """The prompt does not fit into the model's context, or has more tokens than the operator allows."""
+    """The prompt does not fit into the model's context."""
 
     def __init__(self, max_model_len: int, num_tokens: int | None = None) -> None:
         count = f"{num_tokens} tokens" if num_tokens is not None else f"more than {max_model_len} tokens"

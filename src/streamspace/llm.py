@@ -39,6 +39,14 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 from vllm.v1.metrics.prometheus import unregister_vllm_metrics
 from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
 
+try:
+    from vllm.entrypoints.launchers.cli_args import FrontendArgs, validate_parsed_serve_args
+except ImportError:  # vLLM 0.26
+    from vllm.entrypoints.openai.cli_args import (  # type: ignore[import-not-found, no-redef]
+        FrontendArgs,
+        validate_parsed_serve_args,
+    )
+
 from streamspace import forkserver, hardware
 from streamspace.config import FALSE, TRUE, Config
 from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
@@ -65,6 +73,7 @@ SEEN = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 HIDDEN = (byte for byte in range(0x100) if byte not in SEEN)
 BYTES = {**{chr(byte): byte for byte in SEEN}, **{chr(0x100 + n): byte for n, byte in enumerate(HIDDEN)}}
 TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
+NO_DOMAINS = ["none.invalid"]  # else an image's address in a message makes this server fetch from anywhere
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -75,7 +84,9 @@ class _FlagParser(FlexibleArgumentParser):
 
 
 def _flag_parser() -> argparse.ArgumentParser:
-    parser = AsyncEngineArgs.add_cli_args(_FlagParser(allow_abbrev=False))  # type: ignore[no-untyped-call]
+    # With those of vLLM's server, which has the same parser: its YAML files may be used, and a few flags pass through.
+    parser = FrontendArgs.add_cli_args(_FlagParser(allow_abbrev=False))  # type: ignore[no-untyped-call]
+    parser = AsyncEngineArgs.add_cli_args(parser)
     # vLLM's own choice, xgrammar, takes for ever to compile some schemas and regexes; llguidance gives up. No
     # whitespace in JSON, where a small model would stay until max_tokens.
     parser.set_defaults(
@@ -107,20 +118,28 @@ def engine_args(config: Config, folder: Path) -> AsyncEngineArgs:
     Raises:
         ConfigError: a flag's value is not allowed.
     """
+    args: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(vllm_flags(config, folder))
+    return args
+
+
+def vllm_flags(config: Config, folder: Path) -> argparse.Namespace:
+    """All of vLLM's flags, its server's among them, by the operator's word or by default; raises as `engine_args`."""
     parser = _flag_parser()
     arguments = [a for flag, value in config.engine_environ for a in _as_arguments(parser, flag, value)]
     try:
         flags = parser.parse_args([*arguments, *config.engine_arguments])
-    except (ValueError, OSError) as error:  # a YAML file that cannot be read, JSON that cannot be parsed
-        raise ConfigError(f"vLLM's engine flags: {error}.") from None
+        validate_parsed_serve_args(flags)
+    except (ValueError, TypeError, OSError) as error:  # a YAML file that cannot be read, JSON that cannot be parsed
+        words = str(error).removeprefix("Error: ")
+        raise ConfigError(f"vLLM's engine flags: {words}.") from None
     check_parser(flags.reasoning_parser, bool(flags.reasoning_parser_plugin))
     several_workers = any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS)
     if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
         flags.distributed_executor_backend = None  # vLLM's own choice
     flags.model = str(folder)
     flags.served_model_name = flags.served_model_name or [config.model_name]
-    args: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(flags)
-    return args
+    flags.allowed_media_domains = flags.allowed_media_domains or NO_DOMAINS
+    return flags
 
 
 class Counts(StatLoggerBase):
@@ -233,6 +252,11 @@ class LLM:
         if not args.numa_bind:  # which works by starting another program
             engine_utils.get_mp_context = lambda: forkserver.context
         return cls(AsyncLLM.from_engine_args(args, stat_loggers=[logger]), counts, in_flight)
+
+    @property
+    def async_llm(self) -> AsyncLLM:
+        """vLLM's engine itself, for vLLM's own server."""
+        return self._llm
 
     @property
     def running(self) -> int:
@@ -396,8 +420,8 @@ class LLM:
             del self._in_flight[request_id]
 
     async def abort_all(self) -> None:
-        """End every stream under way with EngineStopped; `shutdown` alone can leave them waiting for ever."""
-        await self._llm.abort(list(self._in_flight))
+        """End every answer under way, ours with EngineStopped; `shutdown` alone can leave them waiting for ever."""
+        await self._llm.abort(list(self._llm.output_processor.request_states), internal=True)
 
     def shutdown(self, at_once: bool = False) -> None:
         """Step 5, clean up: stop the engine's processes, given 5 s to leave by themselves unless they must `at_once`.

@@ -180,15 +180,19 @@ def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int
     ranges = {**RANGES, "max_tokens": Range(1, max_tokens)}
     fallback = replace(fallback, max_tokens=min(fallback.max_tokens, max_tokens))
     checked: dict[str, Any] = {
-        name: _others[name](value) if name in _others else _number(name, value, ranges[name])
+        name: _others[name](value) if name in _others else check_number(name, value, ranges[name], name in WHOLE)
         for name, value in given.items()
         if value is not None
     }
     return replace(fallback, **checked)
 
 
-def _number(name: str, value: Any, allowed: Range) -> float:
-    whole = name in WHOLE
+def check_number(name: str, value: Any, allowed: Range, whole: bool) -> float:
+    """A number from JSON, `whole` ones as int.
+
+    Raises:
+        BadRequest: it is none, or out of range.
+    """
     kind = "a whole number" if whole else "a number"
     is_whole = isinstance(value, int) and not isinstance(value, bool)  # of any size, which isfinite does not take
     is_number = is_whole or (isinstance(value, float) and math.isfinite(value))

@@ -1,4 +1,4 @@
-"""The web application: the engine, the page at /, `/health` and `/metrics`, from start to shutdown."""
+"""The web application on one event loop: the engine, the page at /, `/health`, `/metrics`, the OpenAI API at /v1."""
 
 import logging
 import secrets
@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI, Response
 from starlette.responses import JSONResponse, RedirectResponse
+from starlette.routing import Route
 
 from streamspace import metrics
 from streamspace.config import Config
 from streamspace.engine import Engine
 from streamspace.errors import ConfigError
+from streamspace.openai_api import OpenAIDoor
 from streamspace.ui import StreamingBlocks, mount, open_share_link
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,10 @@ def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
         engine.retry()
         return RedirectResponse("./")
 
-    return mount(app, demo, engine, engine.config.auth)
+    mounted = mount(app, demo, engine, engine.config.auth)
+    openai = OpenAIDoor(engine, demo.gate, demo.is_behind_proxy)
+    mounted.router.routes.insert(0, Route("/v1/{path:path}", openai, methods=None))
+    return mounted
 
 
 class Server(uvicorn.Server):

@@ -18,7 +18,7 @@ PAGE = (
     "/manifest.json /login /logout"
 ).split()
 API = (
-    "/info /openapi.json /app_id /user /login_check /theme.css /heartbeat/{session_hash} /queue/join /queue/data "
+    "/mcp /info /openapi.json /app_id /user /login_check /theme.css /heartbeat/{session_hash} /queue/join /queue/data "
     "/queue/status /cancel /reset /run/{api_name} /call/{api_name} /call/{api_name}/{event_id} /call/v2/{api_name} "
     "/call/v2/{api_name}/{event_id}"
 ).split()

@@ -6,8 +6,6 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-import gradio as gr
-
 from streamspace.chat import stream_chat, stream_completion
 from streamspace.constraint import check_constraint
 from streamspace.engine import Engine
@@ -16,6 +14,7 @@ from streamspace.frames import Pacer
 from streamspace.messages import Constraint, Message, Reply, Settings, check_settings
 from streamspace.prompt import check_text, conversation, parse_history
 from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.parameters import add_endpoint
 from streamspace.ui.streams import Handler
 from streamspace.ui.who import Door
 
@@ -46,10 +45,7 @@ def add_endpoints(engine: Engine, pacer: Pacer, door: Door) -> set[Handler]:
         stop: list[str] | None = None,
         enable_thinking: bool | None = None,
     ) -> AsyncGenerator[str, None]:
-        """Answer a message after a history of {role, content} messages.
-
-        What is left out is what suits the model; the system prompt is the operator's. Thoughts are not among the text.
-        """
+        """Answer a message; each item is the answer so far. What is left out, or null, is what suits the model."""
         with shown_to_the_visitor():
             settings = checked(_sampling(locals()), engine.defaults)
             system = (
@@ -76,7 +72,7 @@ def add_endpoints(engine: Engine, pacer: Pacer, door: Door) -> set[Handler]:
         regex: str | None = None,
         choice: list[str] | None = None,
     ) -> AsyncGenerator[str, None]:
-        """Continue a raw text. The defaults are those of vLLM's streaming example; no seed draws a new one.
+        """Continue a raw text; each item is the text so far. The defaults are those of vLLM's streaming example.
 
         With a json_schema, a regex or a choice, the continuation is what they allow, unless max_tokens cuts it.
         """
@@ -90,8 +86,7 @@ def add_endpoints(engine: Engine, pacer: Pacer, door: Door) -> set[Handler]:
                     yield reply.text
 
     for endpoint in (chat, complete):
-        endpoint.__annotations__["return"] = str  # Gradio documents what one yield is, not the generator
-        gr.api(endpoint, api_name=endpoint.__name__)
+        add_endpoint(endpoint, "answer")
     return {chat, complete}
 
 

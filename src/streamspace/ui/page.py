@@ -28,7 +28,8 @@ from streamspace.ui.language import SAY, translated
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
-from streamspace.ui.who import Door
+from streamspace.ui.tools import add_tools, guard_tools, keep_tools
+from streamspace.ui.who import Door, Keys
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def build_demo(engine: Engine) -> StreamingBlocks:
     limits = Limits(config.answers_per_visitor, config.queue_length, config.requests_per_minute)
     door = Door(engine, Gate(limits), is_behind_proxy=config.space_id is not None)
     demo = StreamingBlocks(door.is_behind_proxy, title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
+    demo.gate = door.gate
     with demo:
         gr.Markdown(_heading(config), elem_id="heading")
         gr.HTML(status_html(engine.status), elem_id="status")
@@ -59,6 +61,7 @@ def build_demo(engine: Engine) -> StreamingBlocks:
                 EngineTab(engine, tab)
         demo.add_routes.append(EngineFeed(engine, door.gate).install)
         demo.stream(*add_endpoints(engine, pacer, door))
+        demo.tools = add_tools(engine, pacer, door)
 
         waiting = (chat, completion, compare)
 
@@ -98,11 +101,15 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
         show_error=False,
         run_history=False,
         enable_monitoring=False,
+        mcp_server=True,
         footer_links=["api"],
     )
     demo.app = mounted.routes[-1].app  # type: ignore[attr-defined]  # not the one of its building, which knows no login
     close_doors(demo)
-    Streams(demo).install(mounted)
+    keep_tools(demo, demo.tools)
+    streams = Streams(demo)
+    streams.install(mounted)
+    guard_tools(demo, streams.is_known, Keys(engine.config.api_keys), demo.is_behind_proxy)
     mounted.add_middleware(BodyLimit)
     return mounted
 

@@ -38,7 +38,7 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from streamspace.errors import BadRequest, ConfigError
-from streamspace.limits import Visitor
+from streamspace.limits import Gate, Visitor
 from streamspace.metrics import FRAMES, REFUSALS, STREAMS
 from streamspace.ui.guard import Guard, is_deep, parse, read, replay, respond, start, whole
 from streamspace.ui.language import LANGUAGE, say
@@ -62,6 +62,9 @@ Handler = Callable[..., AsyncGenerator[Any, None]]
 
 class StreamingBlocks(gr.Blocks):
     """Blocks with `handlers`, async generators that are served by `Streams`."""
+
+    gate: Gate  # that their answers go through, for other doors to go through it too
+    tools: list[int]  # the events that are for the MCP server alone
 
     def __init__(self, is_behind_proxy: bool = False, **options: Any) -> None:
         try:
@@ -115,7 +118,7 @@ class Streams:
     def install(self, app: FastAPI) -> None:
         """Add the routes to the application that the page was mounted on at /; all others are guarded."""
         mount = next(route for route in app.routes if isinstance(route, Mount))
-        mount.app = self._gradio = Guard(self._demo, mount.app, self._is_known)
+        mount.app = self._gradio = Guard(self._demo, mount.app, self.is_known)
         for path, route, method in (("join", self._join, "POST"), ("data", self._data, "GET")):
             # An ASGI object, not a function, so that Starlette leaves the request alone.
             guarded = CustomCORSMiddleware(route)  # Gradio's own rule for other origins
@@ -124,7 +127,7 @@ class Streams:
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /queue/join: start the event, answer with its id."""
         body = whole(await read(receive))
-        event = self._parse(body) if await self._is_known(scope) else None
+        event = self._parse(body) if await self.is_known(scope) else None
         if event is None:
             await self._gradio(scope, replay(body, receive), send)
             return
@@ -145,7 +148,7 @@ class Streams:
         run.add_done_callback(lambda run: self._forget(session, run))
         await respond(send, 200, {"event_id": event_id})
 
-    async def _is_known(self, scope: Scope) -> bool:
+    async def is_known(self, scope: Scope) -> bool:
         """Whether the visitor has logged in, or need not; Gradio refuses the others."""
         return self._demo.app.auth is None or await self._user(Request(scope)) is not None
 
@@ -234,7 +237,7 @@ class Streams:
         """GET /queue/data: everything for one session, Gradio's messages too, until none of its events is left."""
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
         messages = self._messages.get(session)
-        if messages is None or not await self._is_known(scope):
+        if messages is None or not await self.is_known(scope):
             await self._gradio(scope, receive, send)
             return
         await send(start(200, b"text/event-stream; charset=utf-8"))

@@ -1,6 +1,8 @@
 """Who asks, for whichever handler runs, and the door through which each of them goes to the engine."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+import hashlib
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +15,26 @@ from streamspace.limits import Gate, Visitor
 T = TypeVar("T")
 
 ASKING: ContextVar[Visitor | None] = ContextVar("asking", default=None)  # set by Streams for its events
+
+
+class Keys:
+    """The operator's API keys, of which a client sends one as `Authorization: Bearer <key>`."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._digests = [_digest(key) for key in keys]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def fit(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request with these headers has one of them; the time that it takes tells nothing."""
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        given = _digest(key.strip()) if scheme.lower() == "bearer" else b""
+        return sum(secrets.compare_digest(given, right) for right in self._digests) > 0
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 
 
 @dataclass(frozen=True)

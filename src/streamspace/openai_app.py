@@ -1,0 +1,112 @@
+"""vLLM's own OpenAI server on our engine, less all routes but those that answer.
+
+Like `llm` it imports vLLM, and so is itself imported by the engine's loading thread alone. It knows nothing of keys,
+queues and who asks: that is `openai_api`'s, through which every request comes.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from vllm.exceptions import VLLMValidationError
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from streamspace.config import Config
+from streamspace.errors import TooManyPromptTokens
+from streamspace.llm import LLM, vllm_flags
+
+try:
+    from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+    from vllm.entrypoints.launchers.app import build_app
+except ImportError:  # vLLM 0.26
+    from vllm.entrypoints.openai.api_server import (
+        build_app,
+        init_app_state,
+    )
+
+SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/models")
+TASKS: Any = ("generate",)
+
+
+class LimitedClient:
+    """The AsyncLLM as vLLM's handlers see it, with the operator's limits of one answer: its prompt and its time."""
+
+    def __init__(self, llm: AsyncLLM, max_prompt_tokens: int, max_seconds: float) -> None:
+        self._llm = llm
+        self._num_tokens: int = llm.model_config.get_vocab_size()
+        self._max_prompt_tokens = max_prompt_tokens  # 0 is as many as the context holds
+        self._max_seconds = max_seconds
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._llm, name)
+
+    def generate(self, prompt: Any, params: Any, request_id: str, **options: Any) -> AsyncGenerator[Any, None]:
+        """As AsyncLLM's; refuses before an answer has begun, so that the client gets a status and not half a stream."""
+        # vLLM 0.26 does not look, and its engine dies.
+        if wrong := [number for number in params.stop_token_ids or () if not 0 <= number < self._num_tokens]:
+            sentence = f"stop_token_ids has {wrong[0]}; a token's id is from 0 to {self._num_tokens - 1}"
+            raise VLLMValidationError(sentence, parameter="stop_token_ids")
+        num_tokens = len(prompt.get("prompt_token_ids") or ())
+        if 0 < self._max_prompt_tokens < num_tokens:
+            sentence = str(TooManyPromptTokens(num_tokens, self._max_prompt_tokens))
+            raise VLLMValidationError(sentence, parameter="input_tokens")
+        return self._timed(self._llm.generate(prompt, params, request_id, **options), request_id)
+
+    async def _timed(self, outputs: AsyncGenerator[Any, None], request_id: str) -> AsyncGenerator[Any, None]:
+        """When its time is over, the engine ends the answer: the text so far comes out, finish reason "abort"."""
+        timer = asyncio.get_running_loop().call_later(self._max_seconds, self._end, request_id)
+        try:
+            async with aclosing(outputs):
+                async for output in outputs:
+                    yield output
+        finally:
+            timer.cancel()
+
+    def _end(self, request_id: str) -> None:
+        ending = asyncio.create_task(self._llm.abort(request_id))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+
+async def start(app: FastAPI, llm: LLM, config: Config) -> None:
+    """Give the application of `build` what its routes work with; on the event loop that will serve it."""
+    client: Any = LimitedClient(llm.async_llm, config.max_prompt_tokens, config.max_seconds)
+    await init_app_state(client, app.state, app.state.args, TASKS)
+    app.state.server = SimpleNamespace(should_exit=False)  # vLLM stops its server when the engine dies; ours heals
+    for handler in (app.state.openai_serving_chat, app.state.openai_serving_completion):
+        defaults = handler.default_sampling_params  # of a request that does not say how long its answer may be
+        defaults["max_tokens"] = min(config.max_tokens, defaults.get("max_tokens") or config.max_tokens)
+
+
+def build(config: Config, folder: Path, llm: LLM) -> FastAPI:
+    """vLLM's application for this engine, yet without its state. Takes half a second, so call it in a thread."""
+    flags = vllm_flags(config, folder)
+    flags.model = config.model_name  # which it tells everybody
+    flags.enable_log_requests = False
+    app: FastAPI = build_app(flags, TASKS, llm.async_llm.model_config)
+    # Those would ask for keys of their own, and let the pages of all other servers in.
+    app.user_middleware.clear()
+    app.middleware_stack = None  # it was put together already
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in SERVED]
+    for kind in (RequestValidationError, ValidationError):
+        app.add_exception_handler(kind, _refuse)
+    return app
+
+
+async def _refuse(request: Request, error: Any) -> JSONResponse:
+    """The first thing that is wrong, in one sentence; vLLM's own answer is a list of Python dictionaries."""
+    first = error.errors()[0]
+    if not isinstance(first, str):
+        # Without the names that pydantic has for the branches of a union.
+        place = [str(part) for part in first["loc"] if part != "body" and re.fullmatch(r"[a-z0-9_]+", str(part))]
+        first = f"{'.'.join(place) or 'The body'}: {first['msg'].removeprefix('Value error, ')}"
+    return JSONResponse({"error": {"message": first}}, 400)

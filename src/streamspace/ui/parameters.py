@@ -1,0 +1,50 @@
+"""Named endpoints, and what "Use via API" and MCP say of their parameters: the meaning, and a value that works."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+from gradio.events import Dependency
+
+HISTORY = [
+    {"role": "user", "content": "What is a token?"},
+    {"role": "assistant", "content": "A piece of text, often a word or a part of one."},
+]
+PARAMETERS: dict[str, tuple[str, Any]] = {
+    "message": ("What to answer.", "What is the KV cache?"),
+    "prompt": ("The text to continue, as it is.", "Once upon a time"),
+    "question": ("What to answer.", "What is the KV cache?"),
+    "history": ("The conversation so far, oldest first; each has a role (user or assistant) and a content.", HISTORY),
+    "system_prompt": ("What the model is told before all else; left out, what the operator says.", "Be brief."),
+    "max_tokens": ("Most tokens that the answer may have.", 100),
+    "temperature": ("From 0, which always takes the likeliest token, to 2, which is the most varied.", 0.7),
+    "top_p": ("Only the likeliest tokens that together reach this probability, at most 1.", 0.95),
+    "top_k": ("Only this many of the likeliest tokens; 0 is all.", 40),
+    "min_p": ("Only tokens at least this likely, compared with the likeliest; at most 1.", 0.05),
+    "repetition_penalty": ("Above 1 discourages tokens that were there already; at most 2.", 1.1),
+    "seed": ("The same seed gives the same answer; null draws a new one.", 42),
+    "stop": ("The answer ends before the first of these strings, at most 16.", ["\n\n"]),
+    "enable_thinking": ("Whether a model that can think does so first; its thoughts are not in the answer.", False),
+}
+
+
+def add_endpoint(function: Callable[..., Any], answer: str, **options: Any) -> Dependency:
+    """Add a named endpoint to the Blocks under construction: a function, or a generator whose last item counts.
+
+    Gradio alone shows names and types. `answer` is what it calls the value that is returned; `options` are `gr.api`'s.
+    """
+    function.__annotations__["return"] = str  # Gradio documents what one yield is, not the generator
+    names = [name for name in function.__annotations__ if name != "return"]
+    lines = [f"    {name}: {PARAMETERS[name][0]}" for name in names]
+    function.__doc__ = "\n".join([(function.__doc__ or "").strip(), "", "Args:", *lines])
+    endpoint: Dependency = gr.api(function, api_name=function.__name__, **options)
+    assert Context.root_block is not None
+    shown: Any = Context.root_block.fns[endpoint["id"]]
+    for component, name in zip(shown.inputs, names, strict=True):
+        words, example = PARAMETERS[name]
+        component.label = name
+        component._api_info = {**component._api_info, "additional_description": words}
+        component.example_payload = component.example_inputs = lambda value=example: value
+    shown.outputs[0].label = answer
+    return endpoint

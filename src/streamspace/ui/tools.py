@@ -1,0 +1,156 @@
+"""The MCP server at /gradio_api/mcp: Gradio's own, with two tools and nothing else.
+
+A tool answers in one piece, and Gradio does not notice when its client has gone: the door before the server does, and
+ends the answer. What belongs to the page is no tool, and the tools are no endpoints of the page.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import Any
+
+import gradio as gr
+from gradio.route_utils import API_PREFIX
+from starlette.datastructures import Headers
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from streamspace.chat import stream_chat
+from streamspace.engine import Engine
+from streamspace.errors import ChatError, EngineNotReady, RequestFailed
+from streamspace.frames import Pacer
+from streamspace.limits import Visitor
+from streamspace.messages import Message as Turn
+from streamspace.messages import Reply, check_settings
+from streamspace.prompt import check_text, conversation
+from streamspace.reply import progress
+from streamspace.ui.guard import respond
+from streamspace.ui.parameters import add_endpoint
+from streamspace.ui.who import ASKING, Door, Keys, address
+
+log = logging.getLogger(__name__)
+
+PATH = f"{API_PREFIX}/mcp"
+LOCKED = "The MCP server wants one of the operator's API keys as Authorization: Bearer <key>."
+GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)  # set when the tool's client has left
+
+
+def add_tools(engine: Engine, pacer: Pacer, door: Door) -> list[int]:
+    """Add both to the Blocks under construction.
+
+    Returns:
+        The numbers of their events.
+    """
+
+    async def ask(
+        question: str,
+        system_prompt: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """Ask the language model that is served here, and get its answer."""
+        gone = _client_of_mcp()
+        try:
+            if not engine.status.takes_requests:
+                raise EngineNotReady(engine.status.detail)
+            given = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+            settings = check_settings(given, engine.defaults, engine.config.max_tokens)
+            system = (
+                engine.config.system_prompt if system_prompt is None else check_text("system_prompt", system_prompt)
+            )
+            messages = conversation(system, (Turn("user", check_text("question", question)),))
+            text = ""
+            answer = stream_chat(engine, messages, settings, pacer)
+            async with aclosing(door.admit(answer, lambda place: Reply(place=place))) as replies:
+                async for reply in replies:
+                    text = reply.text
+                    if gone.is_set():
+                        break
+            return text
+        except ChatError:
+            raise  # its sentence is the tool's answer
+        except Exception:
+            log.exception("The tool failed")
+            raise RequestFailed from None
+
+    async def engine_state() -> str:
+        """Tell what the engine is doing now: which model it serves, and how many requests run and wait."""
+        _client_of_mcp()
+        counts = f"{engine.running} requests running, {engine.waiting} waiting"
+        return f"{engine.config.model_name}: {progress(engine.status)}; {counts}."
+
+    # Not through Gradio's queue, whose way to a tool is a client of this server in a thread for each answer.
+    return [add_endpoint(tool, "answer", queue=False)["id"] for tool in (ask, engine_state)]
+
+
+def _client_of_mcp() -> asyncio.Event:
+    """The event that its leaving sets.
+
+    Raises:
+        gr.Error: the tool was called through another door, where nobody would notice.
+    """
+    gone = GONE.get()
+    if gone is None:
+        sentence = f"This is a tool of the MCP server at {PATH}; there are the endpoints /chat and /complete."
+        raise gr.Error(sentence, print_exception=False)
+    return gone
+
+
+def keep_tools(demo: gr.Blocks, numbers: list[int]) -> None:
+    """Leave the mounted server of `demo` these tools alone, and the page's API without them."""
+    server: Any = demo.mcp_server_obj
+    names = {demo.fns[number].api_name for number in numbers}
+    server.tool_to_endpoint = {
+        tool: endpoint for tool, endpoint in server.tool_to_endpoint.items() if endpoint[1:] in names
+    }
+    for number in numbers:
+        demo.fns[number].api_visibility = "private"
+    for event in demo.config["dependencies"]:
+        if event["id"] in numbers:
+            event["api_visibility"] = "private"
+
+
+class McpDoor:
+    """The server behind the login, or a key; tells its tools who asks, and when they have gone."""
+
+    def __init__(
+        self, app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys, is_behind_proxy: bool
+    ) -> None:
+        self._app = app
+        self._is_known = is_known
+        self._keys = keys
+        self._is_behind_proxy = is_behind_proxy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        if not self._keys.fit(headers) and not await self._is_known(scope):
+            await respond(send, 401, {"detail": LOCKED, "error": LOCKED})
+            return
+        inner = scope["path"].removeprefix(PATH).strip("/")
+        if (scope["method"], inner) not in (("POST", ""), ("GET", "schema")):
+            sentence = f"There is nothing here but the MCP server, by POST to {PATH}."
+            await respond(send, 405, {"detail": sentence, "error": sentence})
+            return
+        gone = asyncio.Event()
+
+        async def watched() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                gone.set()
+            return message
+
+        peer = address(headers, scope["client"][0] if scope.get("client") else "", self._is_behind_proxy)
+        ASKING.set(Visitor(peer, peer))  # of this request's task, and of those that it starts
+        GONE.set(gone)
+        await self._app(scope, watched, send)
+
+
+def guard_tools(
+    demo: gr.Blocks, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys, is_behind_proxy: bool
+) -> None:
+    """Put the door before the server that Gradio mounted in its application."""
+    mount = next(route for route in demo.app.routes if isinstance(route, Mount) and route.path == PATH)
+    mount.app = McpDoor(mount.app, is_known, keys, is_behind_proxy)

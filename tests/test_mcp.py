@@ -1,0 +1,169 @@
+"""The MCP server through the official client: its two tools, and that it is no way round anything."""
+
+import asyncio
+import json
+import socket
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+from streamspace.config import load_config
+from streamspace.messages import Delta, Status
+from streamspace.ui import build_demo
+from tests.fake import FakePageEngine, deltas
+from tests.support import Running, served, wait_until
+from tests.test_doors import AUTH, ask, joined, log_in
+from tests.test_openai_api import GREEDY, HI, is_idle
+
+PATH = "/gradio_api/mcp"
+JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+
+
+def with_client(url: str, work: Any, headers: dict[str, str] | None = None) -> Any:
+    """What `work` returns of a session with the server."""
+
+    async def act() -> Any:
+        async with (
+            streamablehttp_client(f"{url}{PATH}/", headers) as (receive, send, _),
+            ClientSession(receive, send) as session,
+        ):
+            await session.initialize()
+            return await work(session)
+
+    return asyncio.run(act())
+
+
+def call(url: str, tool: str, headers: dict[str, str] | None = None, **arguments: Any) -> tuple[str, bool]:
+    """The text that a tool answers, and whether it is an error."""
+    result = with_client(url, lambda session: session.call_tool(tool, arguments), headers)
+    (content,) = result.content
+    return content.text, result.isError
+
+
+def body(tool: str, **arguments: Any) -> bytes:
+    """A call as it is on the wire."""
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+    return json.dumps(asked).encode()
+
+
+def begin(url: str, question: str, **arguments: Any) -> socket.socket:
+    """Ask, and leave the connection open."""
+    asked = body("ask", question=question, **arguments)
+    host, port = url.removeprefix("http://").split(":")
+    lines = [f"POST {PATH}/ HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in JSON.items())]
+    connection = socket.create_connection((host, int(port)), timeout=10)
+    connection.sendall("\r\n".join([*lines, f"Content-Length: {len(asked)}", "", ""]).encode() + asked)
+    return connection
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with served(FakePageEngine(deltas("an| answer"))) as url:
+        yield url
+
+
+def test_there_are_two_tools_and_what_they_take_is_explained(url: str) -> None:
+    tools = with_client(url, lambda session: session.list_tools()).tools
+    assert [tool.name for tool in tools] == ["ask", "engine_state"]
+    properties = tools[0].inputSchema["properties"]
+    assert list(properties) == ["question", "system_prompt", "max_tokens", "temperature", "seed"]
+    assert all(told["description"] for told in properties.values()) and tools[0].inputSchema["required"] == ["question"]
+
+
+def test_a_prompt_gets_the_answer_of_the_page(running: Running) -> None:
+    client = Client(running.url, verbose=False)
+    expected = client.predict(HI[0]["content"], api_name="/chat", **GREEDY)
+    client.close()
+    assert call(running.url, "ask", question=HI[0]["content"], **GREEDY) == (expected, False)
+
+
+def test_the_state_is_the_engines(running: Running, url: str) -> None:
+    wait_until(lambda: is_idle(running), what="an idle engine")
+    told, _ = call(running.url, "engine_state")
+    assert told == "streamspace-tiny: Ready: the context holds 2048 tokens; 0 requests running, 0 waiting."
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "sentence"),
+    [
+        (
+            "ask",
+            {"question": "Hi", "max_tokens": 5000},
+            "max_tokens is 5000; allowed is a whole number from 1 to 2048.",
+        ),
+        ("ask", {"question": 5}, "5 is not of type 'string'"),
+        ("ask", {}, "'question' is a required property"),
+        ("chat", {"message": "Hi"}, "Unknown tool"),
+        ("settle", {}, "Unknown tool"),
+        ("_answer", {}, "Unknown tool"),
+    ],
+)
+def test_what_is_not_allowed_is_one_sentence(url: str, tool: str, arguments: dict[str, Any], sentence: str) -> None:
+    told, is_error = call(url, tool, **arguments)
+    assert is_error and sentence in told and "Traceback" not in told
+
+
+def test_until_the_engine_is_ready_the_tool_says_so() -> None:
+    with served(FakePageEngine(status=Status("loading", "Loading the weights"))) as url:
+        assert call(url, "ask", question="Hi") == ("The model is not ready: Loading the weights", True)
+        assert call(url, "engine_state")[0].startswith("streamspace-tiny: Loading the weights")
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_client_that_goes_away_frees_the_engine(running: Running) -> None:
+    with begin(running.url, "Tell me a long story.", max_tokens=1900):
+        wait_until(lambda: running.engine.running == 1, what="the answer")
+    wait_until(lambda: is_idle(running), 5, "the release")
+
+
+def test_the_pages_limits_hold() -> None:
+    engine = FakePageEngine([Delta("a"), 3600.0])
+    engine.config = load_config(["--answers-per-visitor", "1"], {"MODEL_ID": engine.config.model})
+    with served(engine) as url:
+        with begin(url, "Hi"):
+            wait_until(lambda: engine.num_running == 1, what="the first answer")
+            told, is_error = call(url, "ask", question="Hi")
+            assert is_error and told.startswith("At most one answer at once for each visitor")
+        wait_until(lambda: engine.num_running == 0, what="the release")
+
+
+def test_the_tools_are_for_mcp_alone() -> None:
+    engine = FakePageEngine(deltas("an| answer"))
+    demo = build_demo(engine)  # type: ignore[arg-type]
+    with served(engine, demo) as url:
+        assert '"/chat"' in (info := whole(url, "/gradio_api/info")) and '"/ask"' not in info and "state" not in info
+        data = b'{"data": ["Hi", null, null, null, null]}'
+        assert [ask(url, "POST", f"/gradio_api/{door}/ask", data, JSON)[0] for door in ("call", "run")] == [400, 400]
+        assert joined(url, "ask", ["Hi", None, None, None, None], "x", {})[0] == 200
+        text = whole(url, "/gradio_api/queue/data?session_hash=x")
+    assert "This is a tool of the MCP server at /gradio_api/mcp" in text and engine.num_started == 0
+
+
+def whole(url: str, path: str) -> str:
+    """All that is answered."""
+    with urllib.request.urlopen(url + path) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.mark.parametrize("path", ["/sse", "/messages/", "/messages/?session_id=x", "/http", "/x"])
+def test_its_other_routes_are_closed(url: str, path: str) -> None:
+    assert ask(url, "POST", PATH + path, body("engine_state"), JSON)[0] in (404, 405)
+    assert ask(url, "GET", PATH + path, None, JSON)[0] in (404, 405)
+
+
+def test_with_a_login_it_wants_the_login_or_a_key() -> None:
+    engine = FakePageEngine(deltas("an| answer"))
+    engine.config = replace(engine.config, auth=AUTH, api_keys=("right",))
+    with served(engine) as url:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic right"}):
+            status, _, text = ask(url, "POST", f"{PATH}/", body("engine_state"), {**JSON, **headers})
+            assert status == 401 and "wants one of the operator's API keys" in text
+            assert ask(url, "GET", f"{PATH}/schema", None, headers)[0] == 401
+        assert call(url, "ask", {"Authorization": "Bearer right"}, question="Hi") == ("an answer", False)
+        assert call(url, "ask", log_in(url), question="Hi") == ("an answer", False)
