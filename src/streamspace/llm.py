@@ -442,7 +442,8 @@ def _tokens(part: CompletionOutput, tokenizer: Any) -> tuple[Token, ...]:
             for other, logprob in (logprobs or {}).items()
         }
         text, probability = likely.pop(token_id)
-        tokens.append(Token(text, probability, tuple(sorted(likely.values(), key=lambda runner_up: -runner_up[1]))))
+        others = [other for other in likely.values() if other[1] > 0]  # what the constraint forbids has none
+        tokens.append(Token(text, probability, tuple(sorted(others, key=lambda other: -other[1]))))
     return tuple(tokens)
 
 

@@ -86,7 +86,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Token:
-    """One token of an answer, with the probability that the model gave it, before temperature and constraint."""
+    """One token of an answer, with its probability by the model among what is allowed, before temperature."""
 
     text: str  # bytes that are no whole character are told as numbers
     probability: float

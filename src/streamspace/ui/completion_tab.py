@@ -63,7 +63,7 @@ class CompletionTab:
             self._stop = gr.Button("Stop", variant="stop")
         self._shows_tokens = gr.Checkbox(
             label="Show token probabilities", elem_id="show-tokens",
-            info="How likely the model held each token, and which others, before temperature and constraint; "
+            info="How likely the model held each token, and which others, before temperature and after the constraint; "
             "a line marks those below 90% (dotted), 50% (dashed) and 20% (double)",
         )  # fmt: skip
         with gr.Accordion("Constrain", open=False, elem_id="constrain"):

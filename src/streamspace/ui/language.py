@@ -32,4 +32,7 @@ def translated(demo: gr.Blocks) -> gr.I18n:
             if isinstance(text, str) and (other := say_in("zh")(text)) != text:
                 chinese[text] = other
                 setattr(block, name, str(gr.I18n()(text)))
+        for text, _ in getattr(block, "choices", None) or ():  # which the browser looks up by themselves
+            if (other := say_in("zh")(text)) != text:
+                chinese[text] = other
     return gr.I18n(en={text: text for text in chinese}, **dict.fromkeys(CHINESE, chinese))

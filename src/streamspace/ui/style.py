@@ -96,7 +96,7 @@ CSS = """
 #below:has(.cut):not(:has(~ #compose.busy)) #more { display: flex; flex: none; }
 #compose { align-items: flex-end; flex-wrap: nowrap; }
 @media (max-width: 640px) { #note { min-height: 2.5rem; } } /* two lines, from the beginning */
-#constrain .code textarea { font: var(--text-sm) var(--font-mono); }
+#constrain .code textarea { font-family: var(--font-mono); font-size: var(--text-sm); }
 #constrain:not(:has([value="json"]:checked)) #constraint-json,
 #constrain:not(:has([value="regex"]:checked)) #constraint-regex,
 #constrain:not(:has([value="choice"]:checked)) #constraint-choice { display: none; }
