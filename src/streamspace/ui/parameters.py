@@ -25,6 +25,10 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "repetition_penalty": ("Above 1 discourages tokens that were there already; at most 2.", 1.1),
     "seed": ("The same seed gives the same answer; null draws a new one.", 42),
     "stop": ("The answer ends before the first of these strings, at most 16.", ["\n\n"]),
+    # Only one of the next three may be given, so that none is in an example that has all parameters.
+    "json_schema": ('A JSON schema that the continuation is valid against, such as {"type": "integer"}.', None),
+    "regex": ("A regex that the whole continuation matches, such as [a-z]+.", None),
+    "choice": ('The texts of which the continuation is one, such as [" yes", " no"].', None),
     "enable_thinking": ("Whether a model that can think does so first; its thoughts are not in the answer.", False),
 }
 
