@@ -423,13 +423,15 @@ def _is_let_in(url: str) -> bool:
 
 def test_until_the_engine_is_ready_a_client_is_told_to_come_again(open_site: Callable[..., Site]) -> None:
     url, engine, answers = open_site()
-    answers.end = True
+    under_way = begin(url)  # so that others would wait
+    wait_until(lambda: answers.num_running == 1, what="the answer")
     for stage, detail in (("loading", "Loading the weights"), ("restarting", "It broke"), ("failed", "It is broken.")):
         engine.status = Status(stage, detail)  # type: ignore[arg-type]
         for method, path, body in (("POST", CHAT, b"{}"), ("GET", "/v1/models", None)):
             status, headers, text = ask(url, method, path, body, JSON)
             assert status == 503 and headers["Retry-After"] == "10"
             assert json.loads(text)["error"]["message"].startswith("The model is not ready: ")
+    under_way.close()
 
 
 def test_an_error_of_vllms_is_one_sentence_and_an_engine_that_broke_a_reason_to_come_again(

@@ -1,29 +1,26 @@
 """The MCP server at /gradio_api/mcp: Gradio's own, with two tools and nothing else.
 
-A tool answers in one piece, and Gradio does not notice when its client has gone: the door before the server does, and
-ends the answer. What belongs to the page is no tool, and the tools are no endpoints of the page.
+A tool answers in one piece; the server cancels it when its client goes. What belongs to the page is no tool, and the
+tools are no endpoints of the page: through another door nobody would notice that their caller has gone.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from contextvars import ContextVar
 from typing import Any
 
 import gradio as gr
 from gradio.route_utils import API_PREFIX
 from starlette.datastructures import Headers
 from starlette.routing import Mount
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamspace.chat import stream_chat
 from streamspace.engine import Engine
 from streamspace.errors import ChatError, EngineNotReady, RequestFailed
 from streamspace.frames import Pacer
 from streamspace.limits import Visitor
-from streamspace.messages import Message as Turn
-from streamspace.messages import Reply, check_settings
+from streamspace.messages import Message, Reply, check_settings
 from streamspace.prompt import check_text, conversation
 from streamspace.reply import progress
 from streamspace.ui.guard import respond
@@ -34,7 +31,6 @@ log = logging.getLogger(__name__)
 
 PATH = f"{API_PREFIX}/mcp"
 LOCKED = "The MCP server wants one of the operator's API keys as Authorization: Bearer <key>."
-GONE: ContextVar[asyncio.Event | None] = ContextVar("gone", default=None)  # set when the tool's client has left
 
 
 def add_tools(engine: Engine, pacer: Pacer, door: Door) -> list[int]:
@@ -52,7 +48,7 @@ def add_tools(engine: Engine, pacer: Pacer, door: Door) -> list[int]:
         seed: int | None = None,
     ) -> str:
         """Ask the language model that is served here, and get its answer."""
-        gone = _client_of_mcp()
+        _check_door()
         try:
             if not engine.status.takes_requests:
                 raise EngineNotReady(engine.status.detail)
@@ -61,14 +57,12 @@ def add_tools(engine: Engine, pacer: Pacer, door: Door) -> list[int]:
             system = (
                 engine.config.system_prompt if system_prompt is None else check_text("system_prompt", system_prompt)
             )
-            messages = conversation(system, (Turn("user", check_text("question", question)),))
+            messages = conversation(system, (Message("user", check_text("question", question)),))
             text = ""
             answer = stream_chat(engine, messages, settings, pacer)
             async with aclosing(door.admit(answer, lambda place: Reply(place=place))) as replies:
                 async for reply in replies:
                     text = reply.text
-                    if gone.is_set():
-                        break
             return text
         except ChatError:
             raise  # its sentence is the tool's answer
@@ -78,7 +72,7 @@ def add_tools(engine: Engine, pacer: Pacer, door: Door) -> list[int]:
 
     async def engine_state() -> str:
         """Tell what the engine is doing now: which model it serves, and how many requests run and wait."""
-        _client_of_mcp()
+        _check_door()
         counts = f"{engine.running} requests running, {engine.waiting} waiting"
         return f"{engine.config.model_name}: {progress(engine.status)}; {counts}."
 
@@ -86,17 +80,11 @@ def add_tools(engine: Engine, pacer: Pacer, door: Door) -> list[int]:
     return [add_endpoint(tool, "answer", queue=False)["id"] for tool in (ask, engine_state)]
 
 
-def _client_of_mcp() -> asyncio.Event:
-    """The event that its leaving sets.
-
-    Raises:
-        gr.Error: the tool was called through another door, where nobody would notice.
-    """
-    gone = GONE.get()
-    if gone is None:
+def _check_door() -> None:
+    """Raises gr.Error if the tool was called through another door than McpDoor."""
+    if ASKING.get() is None:
         sentence = f"This is a tool of the MCP server at {PATH}; there are the endpoints /chat and /complete."
         raise gr.Error(sentence, print_exception=False)
-    return gone
 
 
 def keep_tools(demo: gr.Blocks, numbers: list[int]) -> None:
@@ -114,7 +102,7 @@ def keep_tools(demo: gr.Blocks, numbers: list[int]) -> None:
 
 
 class McpDoor:
-    """The server behind the login, or a key; tells its tools who asks, and when they have gone."""
+    """The server behind the login, or a key; tells its tools who asks."""
 
     def __init__(
         self, app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys, is_behind_proxy: bool
@@ -134,18 +122,9 @@ class McpDoor:
             sentence = f"There is nothing here but the MCP server, by POST to {PATH}."
             await respond(send, 405, {"detail": sentence, "error": sentence})
             return
-        gone = asyncio.Event()
-
-        async def watched() -> Message:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                gone.set()
-            return message
-
         peer = address(headers, scope["client"][0] if scope.get("client") else "", self._is_behind_proxy)
         ASKING.set(Visitor(peer, peer))  # of this request's task, and of those that it starts
-        GONE.set(gone)
-        await self._app(scope, watched, send)
+        await self._app(scope, receive, send)
 
 
 def guard_tools(

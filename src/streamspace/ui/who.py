@@ -14,7 +14,7 @@ from streamspace.limits import Gate, Visitor
 
 T = TypeVar("T")
 
-ASKING: ContextVar[Visitor | None] = ContextVar("asking", default=None)  # set by Streams for its events
+ASKING: ContextVar[Visitor | None] = ContextVar("asking", default=None)  # by Streams and McpDoor
 
 
 class Keys:

@@ -1,0 +1,107 @@
+"""What /v1 delivers beside `vllm serve`: tokens/s to users who all ask at once, both servers in turn.
+
+python -m benchmarks.openai_api [--users 64] [--turns 20] [--tokens 256] [--rounds 5] [--model FOLDER] [vLLM's flags]
+
+Both run all the time, each in processes of its own, with the same flags, and only one is asked at a time. On one GPU
+give each less than half of its memory: --gpu-memory-utilization 0.4.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from benchmarks.startup import free_port, running_app
+from benchmarks.streaming import Cell, Result, history, payload, result
+from benchmarks.visitors import Visit, Visitors, visitors
+from streamspace.config import BUNDLED_MODEL, load_config
+from streamspace.engine import set_environment
+from streamspace.hardware import has_gpu
+
+READY_S = 900.0
+
+
+@contextmanager
+def vllm_serve(model: str, flags: Sequence[str]) -> Iterator[str]:
+    """vLLM's own server, as its command line starts it; its address, which may not answer yet."""
+    port = free_port()
+    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model, "--host", "127.0.0.1"]
+    command += ["--port", str(port), *flags]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def cpu_flags() -> list[str]:
+    """What the app sets by itself where there is no GPU."""
+    from streamspace.llm import CPU_DEFAULTS
+
+    flags = []
+    for name, value in CPU_DEFAULTS.items():
+        flag = name.replace("_", "-")
+        flags += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+    return flags
+
+
+def wait_for(url: str) -> None:
+    """Block until the server answers /health with 200."""
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=5).close()
+            return
+        except (urllib.error.HTTPError, OSError):
+            time.sleep(0.2)
+    raise SystemExit(f"{url} did not become ready.")
+
+
+def run(cell: Cell, url: str, pool: Visitors, salt: str) -> Result:
+    """One round of one server."""
+    chats = (history(number, cell.turns, salt) for number in range(cell.users))
+    seen = pool.run("openai", url, [Visit(0.0, payload("openai", None, chat, cell.tokens)) for chat in chats])
+    return result(cell, "openai", seen, 0.0)
+
+
+def main() -> None:
+    """Start both, ask them in turn, print each round and the ratio of the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=64)
+    parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", default=str(BUNDLED_MODEL))
+    given, flags = parser.parse_known_args()
+    set_environment(load_config(("--model", given.model)))  # for both
+    theirs = [*flags, *([] if has_gpu(os.environ) else cpu_flags())]
+    cell = Cell(given.users, given.turns, given.tokens)
+    with running_app(given.model, *flags) as (ours, _), vllm_serve(given.model, theirs) as vllm, visitors(2) as pool:
+        servers = {"vllm serve": vllm, "/v1 here": ours}
+        for url in servers.values():
+            wait_for(url)
+            run(cell, url, pool, f"warm-up of {url}")
+        rates: dict[str, list[float]] = {name: [] for name in servers}
+        for number in range(given.rounds):
+            # Each begins as often as the other.
+            for name, url in list(servers.items())[:: 1 if number % 2 else -1]:
+                one = run(cell, url, pool, f"round {number}")
+                rates[name].append(one.tokens_per_s)
+                print(
+                    f"round {number + 1} {name:10} {one.tokens_per_s:9,.0f} tokens/s, TTFT p50 {one.ttft_p50:6.0f} ms, "
+                    f"p99 {one.ttft_p99:6.0f} ms, frames {one.frames:5.0f}",
+                    flush=True,
+                )
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    print(f"{given.users} users, {given.turns} turns, {given.tokens} tokens: /v1 here is ", end="")
+    print(f"{medians['/v1 here'] / medians['vllm serve']:.3f} of vllm serve (medians of {given.rounds} rounds)")
+
+
+if __name__ == "__main__":
+    main()
