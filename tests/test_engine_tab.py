@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from playwright.sync_api import Page, expect
 from streamspace.limits import Gate, Limits
 from streamspace.stats import SECONDS, Histogram, Stats, Window
 from streamspace.ui.engine_feed import PLOTS, EngineFeed, duration, facts_text, round_up, rows, spread, told
-from streamspace.ui.engine_tab import limits_text, page_html
+from streamspace.ui.engine_tab import limits_of, page_html
+from streamspace.words import fixed
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served, wait_until
 from tests.test_page import bot, idle, send, set_up, wait_for_end
@@ -72,10 +74,10 @@ def test_an_event_says_now_mean_and_highest(engine: Any, gate: Gate) -> None:
     }
     assert (event["text"]["hits"], event["text"]["total"], event["text"]["busy"]) == (
         "25.0%",
-        "4,000, 2,000",
-        "0 of 256",
+        "4,000 / 2,000",
+        "0 / 256",
     )
-    assert event["text"]["itl.said"] == "median ≤ 20 ms, p90 ≤ 20 ms, p99 ≤ 20 ms; 2,000 measured"
+    assert event["text"]["itl.said"] == "p50 ≤ 20 ms, p90 ≤ 20 ms, p99 ≤ 20 ms, n = 2,000"
     assert event["bars"]["ttft"] == (0, 2, *[0] * 9)
     assert event["tops"] == [5, 2000, 1.0, 1, 5000, 1.0]
 
@@ -95,7 +97,7 @@ def test_a_gap_is_drawn_as_one_and_has_no_numbers(engine: Any, gate: Gate) -> No
 def test_before_the_engine_is_built_there_are_no_facts(engine: Any, gate: Gate) -> None:
     engine.facts = None
     text = facts_text(engine, gate, engine.stats.window())
-    assert (text["hardware"], text["context"], text["busy"]) == ("–", "–", "0 of –")
+    assert (text["hardware"], text["context"], text["busy"]) == ("–", "–", "0 / –")
 
 
 def test_every_word_of_an_event_has_its_place_on_the_page(engine: Any, gate: Gate) -> None:
@@ -108,7 +110,14 @@ def test_every_word_of_an_event_has_its_place_on_the_page(engine: Any, gate: Gat
 
 
 def test_the_limits_are_named(engine: Any) -> None:
-    assert limits_text(engine.config) == "Limits here: an answer has at most 2,048 tokens and takes at most 3,600 s."
+    assert limits_of(engine.config) == {"Most tokens of an answer": 2048, "Most seconds of an answer": 3600}
+
+
+def test_every_label_is_said_in_chinese(engine: Any) -> None:
+    config = replace(engine.config, max_prompt_tokens=1, answers_per_visitor=1, requests_per_minute=1)
+    labels = re.findall(r"<(?:dt|figcaption|caption|th|summary|p class=.more)\b[^>]*>([^<]+)<", page_html(config))
+    assert len(labels) > 40
+    assert not [label for label in labels if label not in fixed("zh") and re.search(r"[A-Za-z]{3}", label)]
 
 
 @pytest.mark.parametrize(("most", "top"), [(0, 1), (1, 1), (3, 5), (5, 5), (7, 10), (10, 10), (11, 20), (4999, 5000)])
@@ -125,8 +134,8 @@ def test_a_duration_has_two_units(seconds: float, words: str) -> None:
 
 
 def test_a_histogram_says_what_is_beyond_its_last_bound() -> None:
-    assert spread(Histogram((0.5, 2.0), (0, 9, 1))) == "median ≤ 2 s, p90 ≤ 2 s, p99 > 2 s; 10 measured"
-    assert spread(Histogram((0.5, 2.0), (0, 0, 0))) == "none yet"
+    assert spread(Histogram((0.5, 2.0), (0, 9, 1))) == "p50 ≤ 2 s, p90 ≤ 2 s, p99 > 2 s, n = 10"
+    assert spread(Histogram((0.5, 2.0), (0, 0, 0))) == "–"
 
 
 async def next_event(events: AsyncGenerator[bytes, None]) -> tuple[bytes, dict[str, Any]]:
@@ -231,9 +240,9 @@ def test_the_numbers_move_while_an_answer_streams_and_nothing_runs_once_the_tab_
     expect(bot(page)).to_have_text(re.compile(r"\w"))
     page.get_by_role("tab", name="Engine").click()
     wait_until(lambda: number(page, "running") == 1 and number(page, "out") > 0, what="a running answer's numbers")
-    expect(page.locator('.engine [data-key="context"]')).to_have_text("2,048 tokens")
+    expect(page.locator('.engine [data-key="context"]')).to_have_text("2,048")
     expect(page.locator('.engine [data-key="version"]')).to_contain_text("vLLM 0.")
-    expect(page.locator('.engine [data-key="busy"]')).to_have_text(f"1 of {running.engine.capacity}")
+    expect(page.locator('.engine [data-key="busy"]')).to_have_text(f"1 / {running.engine.capacity:,}")
     wait_until(lambda: len(page.locator(".engine .line").first.get_attribute("d") or "") > 10, what="a plot")
     page.get_by_role("tab", name="Chat").click()
     page.locator("#stop").click()
@@ -242,13 +251,21 @@ def test_the_numbers_move_while_an_answer_streams_and_nothing_runs_once_the_tab_
     wait_until(lambda: is_quiet(page, lambda: len(looks)), 30, "the end of the stream")
     page.get_by_role("tab", name="Engine").click()
     wait_until(lambda: number(page, "running") == 0, what="an idle engine's numbers")
-    expect(page.locator('.engine [data-key="ttft.said"]')).to_contain_text("median")
+    expect(page.locator('.engine [data-key="ttft.said"]')).to_contain_text("p50 ≤")
     page.get_by_text("The same as tables").click()
     after = window().last
     assert number(page, "answers") == after.num_answers
     assert after.num_generation_tokens > before.num_generation_tokens
     assert sum(after.ttft) == sum(before.ttft) + 1
     assert streams.count(f"{running.url}/engine") == 2
+
+
+@pytest.mark.browser
+def test_a_chinese_browser_gets_chinese_labels(new_page: NewPage, engine: Any) -> None:
+    with served(engine) as url:
+        page = new_page(url, locale="zh-CN")
+        page.get_by_role("tab", name="引擎").click()
+        expect(page.locator(".engine figcaption").first).to_have_text("运行中的请求")
 
 
 @pytest.mark.browser

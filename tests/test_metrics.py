@@ -149,14 +149,14 @@ def test_visitors_their_answers_and_the_queue_are_counted_while_they_are_there()
             await end.wait()
 
         async def ask(name: str) -> None:
-            async with aclosing(gate.admit(Visitor(name, ""), answer(), 1, str)) as items:
+            async with aclosing(gate.admit(Visitor(name, ""), answer(), 2, str, weight=2)) as items:
                 async for _ in items:
                     pass
 
         tasks = [asyncio.create_task(ask(name)) for name in ("Anna", "Ben")]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert counts() == [2, 1, 1]
+        assert counts() == [2, 2, 1]
         refused = sample("refusals_total", reason="queue_length")
         with pytest.raises(QueueFull):
             await ask("Cleo")

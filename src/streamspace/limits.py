@@ -94,12 +94,13 @@ class Gate:
                     async for place in places:
                         yield waiting(place)
                 self._num_running += weight
+                RUNNING.inc(weight)
                 try:
-                    with RUNNING.track_inprogress():
-                        async for item in work:
-                            yield item
+                    async for item in work:
+                        yield item
                 finally:
                     self._num_running -= weight
+                    RUNNING.dec(weight)
                     self._move()
             finally:
                 self._by_visitor[visitor.name] -= 1

@@ -1,7 +1,7 @@
 """What the Engine tab is told, once a second: put into words for all viewers together, and never for nobody.
 
-Server-sent events outside Gradio's queue. Like /status they are open to everybody, for they are numbers, and nothing of
-any visitor is in them.
+Server-sent events outside Gradio's queue, the same bytes for all: numbers and units, which need no language. Like
+/status they are open to everybody, for nothing of any visitor is in them.
 """
 
 import asyncio
@@ -50,17 +50,20 @@ PLOTS = (
     Plot("in", "Tokens in per second", lambda point: point.prompt_tokens_per_s),
     Plot("hits", "Prefix cache hits", lambda point: point.prefix_hit_rate, is_share=True),
 )
-HISTOGRAMS = (("ttft", "Time to first token (TTFT)", TTFT_S), ("itl", "Inter-token latency (ITL)", INTER_TOKEN_S))
+HISTOGRAMS = (
+    ("ttft", "Time to first token (TTFT), ms", TTFT_S),
+    ("itl", "Inter-token latency (ITL), ms", INTER_TOKEN_S),
+)
 FACTS = {
     "hardware": "Hardware",
     "dtype": "Data type",
     "version": "Version",
-    "context": "Context",
-    "cache": "KV cache",
+    "context": "Context, tokens",
+    "cache": "KV cache, tokens",
     "uptime": "Up for",
     "restarts": "Restarts",
     "answers": "Answers so far",
-    "total": "Tokens in, out",
+    "total": "Tokens in / out",
     "busy": "Answers at once",
     "queue": "Queue",
 }
@@ -145,18 +148,18 @@ def facts_text(engine: Engine, gate: Gate, window: Window) -> dict[str, str]:
         text |= {
             "hardware": facts.hardware,
             "dtype": facts.dtype,
-            "context": f"{facts.max_model_len:,} tokens",
-            "cache": f"{facts.kv_cache_tokens:,} tokens",
+            "context": f"{facts.max_model_len:,}",
+            "cache": f"{facts.kv_cache_tokens:,}",
             "version": f"vLLM {facts.vllm_version}, StreamSpace {__version__}",
         }
     if (uptime_s := engine.stats.uptime_s) is not None:
         text["uptime"] = duration(uptime_s)
     return text | {
         "restarts": f"{engine.num_restarts:,}",
-        "total": f"{last.num_prompt_tokens:,}, {last.num_generation_tokens:,}",
+        "total": f"{last.num_prompt_tokens:,} / {last.num_generation_tokens:,}",
         "answers": f"{last.num_answers:,}",
-        "busy": f"{gate.num_running:,} of {UNKNOWN if engine.capacity is None else format(engine.capacity, ',')}",
-        "queue": f"{gate.num_waiting:,} of {most:,} places" if most else f"{gate.num_waiting:,}, no limit",
+        "busy": f"{gate.num_running:,} / {UNKNOWN if engine.capacity is None else format(engine.capacity, ',')}",
+        "queue": f"{gate.num_waiting:,} / {format(most, ',') if most else '∞'}",
     }
 
 
@@ -204,12 +207,12 @@ def duration(seconds: float) -> str:
 
 
 def spread(histogram: Histogram) -> str:
-    """A histogram in words."""
+    """A histogram's quantiles, and how many times it has."""
     if not histogram.num:
-        return "none yet"
+        return UNKNOWN
     return (
-        f"median {_within(histogram, 0.5)}, p90 {_within(histogram, 0.9)}, p99 {_within(histogram, 0.99)}; "
-        f"{histogram.num:,} measured"
+        f"p50 {_within(histogram, 0.5)}, p90 {_within(histogram, 0.9)}, p99 {_within(histogram, 0.99)}, "
+        f"n = {histogram.num:,}"
     )
 
 

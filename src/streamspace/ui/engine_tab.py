@@ -21,6 +21,9 @@ FOLLOW = """() => {
   const follow = (room) => {
     if (room.dataset.followed) return;
     room.dataset.followed = 'yes';
+    room.querySelectorAll('dt, figcaption, caption, th, summary, .more').forEach((label) => {
+      label.textContent = say(label.textContent);
+    });
     const num = Number(room.dataset.seconds), height = Number(room.dataset.height);
     let source, isSeen = false, points = [];
     const put = (key, text) => room.querySelectorAll(`[data-key="${key}"]`).forEach((e) => { e.textContent = text; });
@@ -125,6 +128,7 @@ class EngineTab:
 
 def page_html(config: Config) -> str:
     """The tab before the first event: everything in its place, and no number known."""
+    limits = "".join(f"<div><dt>{name}</dt><dd>{most:,}</dd></div>" for name, most in limits_of(config).items())
     live = [f"<div><dt>{name}</dt>{_cell('dd', key)}</div>" for key, name in FACTS.items()]
     plots = "".join(
         f'<figure><figcaption>{plot.label}</figcaption><div class="values">{_cell("span", plot.key, "now")}'
@@ -133,7 +137,7 @@ def page_html(config: Config) -> str:
         for plot in PLOTS
     )
     histograms = "".join(
-        f'<figure><figcaption>{label}, ms</figcaption>{_cell("p", f"{key}.said", "said")}<div class="bars" '
+        f'<figure><figcaption>{label}</figcaption>{_cell("p", f"{key}.said", "said")}<div class="bars" '
         f'aria-hidden="true">{_bars(key, bounds_s)}</div></figure>'
         for key, label, bounds_s in HISTOGRAMS
     )
@@ -142,27 +146,23 @@ def page_html(config: Config) -> str:
         f"<dl><div><dt>Model</dt><dd>{html.escape(config.model_name)}</dd></div>{''.join(live)}</dl>"
         f'<div class="plots">{plots}</div><div class="histograms">{histograms}</div>'
         '<p class="more">Plots and histograms are of the last five minutes; at the right above each plot '
-        "stands the end of its scale, and shaded is a time in which the engine was down. "
-        f"{html.escape(limits_text(config))}</p>"
+        "stands the end of its scale, and shaded is a time in which the engine was down."
+        f"</p><dl>{limits}</dl>"
         f'<details><summary>The same as tables</summary><div class="tables">{_table()}{_counts()}</div></details>'
         "</section>"
     )
 
 
-def limits_text(config: Config) -> str:
-    """The operator's limits in one sentence."""
-    prompt, visitor, minute = config.max_prompt_tokens, config.answers_per_visitor, config.requests_per_minute
-    parts = [
-        f"an answer has at most {config.max_tokens:,} tokens and takes at most {config.max_seconds:,} s",
-        f"a prompt has at most {prompt:,} tokens" if prompt else "",
-        f"a visitor has at most {_counted(visitor, 'answer')} at once" if visitor else "",
-        f"an address makes at most {_counted(minute, 'request')} a minute" if minute else "",
-    ]
-    return f"Limits here: {'; '.join(filter(None, parts))}."
-
-
-def _counted(num: int, name: str) -> str:
-    return f"{num:,} {name}" if num == 1 else f"{num:,} {name}s"
+def limits_of(config: Config) -> dict[str, int]:
+    """The operator's limits by what they are of; those that are not set are left out."""
+    limits = {
+        "Most tokens of an answer": config.max_tokens,
+        "Most seconds of an answer": config.max_seconds,
+        "Most tokens of a prompt": config.max_prompt_tokens,
+        "Most answers at once for a visitor": config.answers_per_visitor,
+        "Most requests a minute from an address": config.requests_per_minute,
+    }
+    return {name: most for name, most in limits.items() if most}
 
 
 def _cell(tag: str, key: str, look: str = "") -> str:
@@ -171,7 +171,7 @@ def _cell(tag: str, key: str, look: str = "") -> str:
 
 
 def _bars(key: str, bounds_s: Sequence[float]) -> str:
-    labels = [*(f"{bound_s:g} s" if bound_s >= 1 else f"{bound_s * 1000:g}" for bound_s in bounds_s), "more"]
+    labels = [*(f"{bound_s:g} s" if bound_s >= 1 else f"{bound_s * 1000:g}" for bound_s in bounds_s), ">"]
     return "".join(
         f'<div><div class="bar"><span data-bar="{key}.{number}"></span></div><small>{label}</small></div>'
         for number, label in enumerate(labels)
@@ -194,12 +194,10 @@ def _table() -> str:
 
 def _counts() -> str:
     return "".join(
-        f"<table><caption>{label}, the last five minutes</caption><tbody>"
+        f"<table><caption>{label}</caption><tbody>"
         + "".join(
             f'<tr><th scope="row">{name}</th>{_cell("td", f"{key}.{number}")}</tr>'
-            for number, name in enumerate(
-                [*(f"up to {time_text(s)}" for s in bounds_s), f"above {time_text(bounds_s[-1])}"]
-            )
+            for number, name in enumerate([*(f"≤ {time_text(s)}" for s in bounds_s), f"> {time_text(bounds_s[-1])}"])
         )
         + "</tbody></table>"
         for key, label, bounds_s in HISTOGRAMS
