@@ -261,6 +261,7 @@ def test_a_thought_under_way_outlasts_a_reload_and_is_continued(
     wait_until_kept(page, "2 and 2")
     reload(page)
     expect(page.locator("#note")).to_have_text(INTERRUPTED)
+    expect(page.locator("#chat").get_by_text("Thought")).to_be_visible()  # it runs no more
     engine.script, engine.split = deltas(" make 4.</think>\nFour."), Splitter("<think>", "</think>", is_begun=True)
     page.get_by_role("button", name="Continue").click()
     expect(bot(page)).to_contain_text("Four.")
@@ -499,6 +500,7 @@ def test_two_tabs_do_not_overwrite_each_other(engine: FakePageEngine, url: str, 
         reload(page)
         expect(questions(page).last).to_have_text(asked)
 
+    expect(titles(second)).to_have_count(3)
     act(first, "second", "Delete")
     expect(titles(second)).to_have_text(["first", "first"])  # it is told
 

@@ -66,7 +66,7 @@ const plain = (value) => JSON.parse(JSON.stringify(value ?? null)); // what Grad
 // ---- Texts
 
 const textOf = (message) => fromMarkdown(message.content.map((part) => part.text).join(""));
-const isBegun = (message) => message.role === "assistant" && textOf(message) !== ""; // an answer, or a thought before it
+const isBegun = (message) => message.role === "assistant" && textOf(message) !== ""; // an answer or its thought
 const wholeOf = (record) => [...record.messages, ...record.live];
 
 /** The visitor's own title, or the first question, cut at a word. */
@@ -203,8 +203,7 @@ function changed() {
 const isBusy = () => $("#compose").classList.contains("busy");
 const isCleared = () => $("#compose").classList.contains("cleared");
 let whenKept = () => {};
-
-let turn = null; // id and content at the last save of all, whose turn is under way
+let turn = null; // id and content at the last save of all, if a turn was under way then
 
 /** Save what the page shows; the values of its components come together, so that none goes to another's record. */
 async function keep(id, messages, live, note, system) {
@@ -222,7 +221,8 @@ async function keep(id, messages, live, note, system) {
 
 /** Save how far the answer under way has come: the rest of the page stays as it is, and costs nothing. */
 async function keepLive(id, live) {
-  if (turn?.id === (id || current) && !isCleared()) await saveNext(turn.id, { ...turn.content, live: plain(live ?? []) });
+  if (turn?.id !== (id || current) || isCleared()) return;
+  await saveNext(turn.id, { ...turn.content, live: plain(live ?? []) });
 }
 
 async function saveNext(id, content) {
@@ -238,7 +238,8 @@ async function save(id, content) {
     before = stored;
     isOthers = stored !== undefined && stored.revision !== revisions.get(id);
     if (isOthers) return stored;
-    return isEmpty ? null : { ...content, version: VERSION, id, revision, title: stored?.title ?? null, updated: Date.now() };
+    const title = stored?.title ?? null;
+    return isEmpty ? null : { ...content, version: VERSION, id, revision, title, updated: Date.now() };
   });
   if (isOthers) {
     const copy = fresh();
@@ -429,13 +430,11 @@ function fromFile(given) {
 const toJsonFile = (records, aside = {}) =>
   JSON.stringify({ format: FORMAT, version: VERSION, conversations: records.map(toFile), ...aside }, null, 2);
 
-/** A Markdown file: sections behind comments with a word that is in none of the texts, so that it can be read back. */
+/** A Markdown file: sections behind comments with a random word that no text can hold, so that it can be read back. */
 function toMarkdownFile(record) {
   const { title, updated, system_prompt, messages } = toFile(record);
   const sections = [{ role: "system", content: system_prompt }, ...messages].filter(({ content }) => content);
-  const all = sections.map(({ content }) => content).join("\n");
-  let mark = fresh();
-  while (all.includes(mark)) mark = fresh();
+  const mark = fresh();
   const comment = (word, value) => `<!-- ${word} ${JSON.stringify(value).replaceAll(">", "\\u003e")} -->\n`;
   return [
     comment(FORMAT, { version: VERSION, mark, updated }),
@@ -528,7 +527,7 @@ async function attempt(work) {
   }
 }
 
-/** One sentence below the bar, read out by screen readers, and how to undo what it tells; `isSeen` to all others, too. */
+/** One sentence below the bar, for screen readers alone unless `isSeen`, and how to undo what it tells. */
 function say(sentence, undo, isSeen = true) {
   hasFailed = false;
   said.className = isSeen ? "" : "unseen";
@@ -592,7 +591,8 @@ async function list(isSearch = false) {
 
 function row(record) {
   const title = titleOf(record);
-  const when = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "short" }).format(record.updated);
+  const style = new Date(record.updated).toDateString() === new Date().toDateString() ? "timeStyle" : "dateStyle";
+  const when = new Intl.DateTimeFormat(undefined, { [style]: "short" }).format(record.updated);
   const act = (does, text, work, properties) => {
     const made = button(text, work, properties);
     Object.assign(made.dataset, { of: record.id, does });
