@@ -109,7 +109,7 @@ class CompletionTab:
             with shown_to_the_visitor():
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
                 settings = await self._check(*values[num_prompts:])
-                lines = [Line(settings, self._engine.max_seconds, self._engine.max_model_len, say) for _ in prompts]
+                lines = [Line(settings, self._engine.max_seconds, None, say) for _ in prompts]
                 waiting = waiting_html(say) if settings.logprobs else ""
                 views = [waiting] * num_prompts
                 streams = [timed(stream_completion(self._engine, prompt, settings, self._pacer)) for prompt in prompts]
