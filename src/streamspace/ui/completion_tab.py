@@ -121,7 +121,7 @@ class CompletionTab:
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
                         for number, reply in enumerate(replies):
-                            if reply.tokens and views[number] == waiting:
+                            if waiting and reply.tokens and views[number] == waiting:
                                 views[number] = tokens_html(reply.tokens, say)
                         notes = (line.html(reply) for line, reply in zip(lines, replies, strict=True))
                         yield [*(reply.text for reply in replies), *notes, *views]
