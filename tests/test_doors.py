@@ -244,13 +244,14 @@ def test_a_wrong_password_is_refused(locked: str, name: str, password: str) -> N
     assert status in (400, 422) and not headers.get_all("Set-Cookie") and AUTH[1] not in text.replace(password, "")
 
 
-def test_health_needs_no_login(locked: str) -> None:
-    assert ask(locked, "GET", "/health")[0] == 200
+@pytest.mark.parametrize("path", ["/health", "/metrics"])
+def test_numbers_need_no_login(locked: str, path: str) -> None:
+    assert ask(locked, "GET", path)[0] == 200
 
 
 def test_a_stream_of_one_who_logged_in_is_not_for_one_who_did_not(locked: str) -> None:
     visitor, session = log_in(locked), uuid.uuid4().hex
-    status, text = joined(locked, "complete", ["Hi", 100, 0.8, 0.95, 0, 0, 1, None, []], session, visitor)
+    status, text = joined(locked, "complete", ["Hi", 100, 0.8, 0.95, 0, 0, 1, *[None] * 5], session, visitor)
     assert status == 200, text
     path = f"/gradio_api/queue/data?session_hash={session}"
     assert ask(locked, "GET", path)[0] == 401

@@ -70,8 +70,8 @@ def read(url: str) -> str:
 
 def completes(running: Running) -> None:
     """Have the engine answer somebody to the end."""
-    body = json.dumps({"data": ["Once", 5, 0, 1, 0, 0, 1, None, None]}).encode()
-    url = f"{running.url}/gradio_api/call/complete"
+    url = f"{running.url}/gradio_api/call/v2/complete"
+    body = json.dumps({"prompt": "Once", "max_tokens": 5, "temperature": 0}).encode()
     asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     assert "event: complete" in read(f"{url}/{json.load(urllib.request.urlopen(asked))['event_id']}")
 
