@@ -282,8 +282,9 @@ def _sum(columns: Sequence[Column]) -> float | None:
 
 def _line(line: Line, column: Column, seed: int | None) -> str:
     """The line of one column as HTML, `live` while it is under way, with its seed if that was drawn."""
-    refusal = html.escape(say(str(column.error)))
-    words = f'<span class="cut">{refusal}</span>' if column.error else line.html(column.reply)
+    words = line.html(column.reply)
+    if column.error:
+        words = f'<span class="cut">{html.escape(say(str(column.error)))}</span>'
     drawn = "" if seed is None else f' <span class="numbers">· seed {seed}</span>'
     return words + drawn if column.is_over else f'<span class="live">{words}{drawn}</span>'
 
@@ -293,13 +294,14 @@ def _summary(comparison: Comparison) -> str:
     if comparison.together is None:
         return ""
     together, alone = comparison.together, comparison.alone
-    parts = [f"{len(comparison.columns)} columns at once: <b>{together:,.0f} tokens/s</b> together."]
+    parts = [say(f"{len(comparison.columns)} columns at once: <b>{together:,.0f} tokens/s</b> together.")]
     if alone and not alone.is_over:
-        parts.append('<span class="live">Measuring column 1 alone …</span>')
+        parts.append(f'<span class="live">{say("Measuring column 1 alone …")}</span>')
     elif alone and alone.tokens_per_s and alone.reply.metrics:
-        parts.append(
+        sentence = (
             f"Column 1 alone, measured right after over {alone.reply.metrics.num_tokens} tokens: "
             f"<b>{alone.tokens_per_s:,.0f} tokens/s</b>. Together that is {together / alone.tokens_per_s:.1f} times "
             "as much."
         )
+        parts.append(say(sentence))
     return " ".join(parts)
