@@ -6,7 +6,7 @@ import gradio as gr
 import pytest
 from playwright.sync_api import expect
 
-from streamspace.messages import Delta, Settings, Status
+from streamspace.messages import Delta, Metrics, Settings, Status
 from streamspace.ui import build_demo
 from streamspace.ui.language import SPOKEN
 from tests.fake import FakePageEngine, deltas
@@ -45,6 +45,21 @@ def test_a_chinese_browser_gets_a_chinese_page(new_page: NewPage) -> None:
         expect(page.locator("#note")).to_contain_text("已结束。")
         send(page, " ")
         expect(page.get_by_text("消息为空：请先输入内容。").first).to_be_visible()
+
+
+@pytest.mark.browser
+def test_a_comparison_is_told_in_chinese(new_page: NewPage) -> None:
+    rate = Metrics(9, 0, 11, 0.0, 0.1, 0.1)
+    with served(FakePageEngine([Delta("an answer", "stop", metrics=rate)])) as url:
+        page = new_page(url, locale="zh-CN")
+        page.get_by_role("tab", name="比较").click()
+        expect(page.locator("#column-2")).to_contain_text("第 2 列")
+        page.get_by_label("抽样", exact=True).check()
+        page.get_by_role("button", name="比较").click()
+        expect(page.locator("#together")).to_contain_text("3 列同时生成：合计 300 token/秒。")
+        expect(page.locator("#together")).to_contain_text("100 token/秒。合计是它的 3.0 倍。")
+        page.locator("#column-2").get_by_role("button", name="采用这个回答").click()
+        expect(page.locator("#chat [data-testid=bot]")).to_have_text("an answer")
 
 
 @pytest.mark.browser

@@ -54,6 +54,28 @@ class Pacer:
         self._stretch = min(MOST_STRETCH, max(1.0, self._stretch * step))
 
 
+class PacerOfSeveral(Pacer):
+    """The pace of one of several texts that a browser shows beside each other, and draws again with each frame."""
+
+    def __init__(self, pacer: Pacer, num_texts: int) -> None:
+        self._pacer = pacer
+        self._num_texts = num_texts
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Count one stream more on the same loop."""
+        with self._pacer.stream():
+            yield
+
+    def interval_s(self, num_chars: int) -> float:
+        """As of a text as long as all of them, if they are as long as this one."""
+        return self._pacer.interval_s(self._num_texts * num_chars)
+
+    def woke(self, late_s: float) -> None:
+        """Take note of it for all streams."""
+        self._pacer.woke(late_s)
+
+
 async def frames(
     source: AsyncGenerator[T, None],
     interval_s: Callable[[], float],

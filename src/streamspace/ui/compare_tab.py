@@ -17,7 +17,7 @@ import gradio as gr
 from streamspace.chat import at_once, stream_chat, timed
 from streamspace.engine import Engine
 from streamspace.errors import BadRequest, ChatError, EngineNotReady
-from streamspace.frames import Pacer
+from streamspace.frames import Pacer, PacerOfSeveral
 from streamspace.line import NUMBERS_S, Line
 from streamspace.messages import Message, Reply, Settings, check_settings
 from streamspace.prompt import check_text, conversation
@@ -240,7 +240,9 @@ class CompareTab:
         A column that fails tells so in its line, and the others go on; what all are refused for is raised.
         """
         comparison, due_s = Comparison(()), 0.0
-        async with aclosing(at_once([self._column(messages, one) for one in settings], NOT_YET)) as frames:
+        pacer = PacerOfSeveral(self._pacer, len(settings))
+        streams = [self._column(messages, one, pacer) for one in settings]
+        async with aclosing(at_once(streams, NOT_YET)) as frames:
             async for columns in frames:
                 errors = [column.error for column in columns if column.error and not column.reply.text]
                 if len(errors) == len(columns):
@@ -254,15 +256,17 @@ class CompareTab:
                 yield comparison
         if measures and comparison.together:
             once_more = replace(settings[0], max_tokens=min(MAX_TOKENS_ALONE, settings[0].max_tokens))
-            async with aclosing(self._column(messages, once_more)) as alone:
+            async with aclosing(self._column(messages, once_more, self._pacer)) as alone:
                 async for column in alone:
                     yield replace(comparison, alone=column)
 
-    async def _column(self, messages: Sequence[Message], settings: Settings) -> AsyncGenerator[Column, None]:
+    async def _column(
+        self, messages: Sequence[Message], settings: Settings, pacer: Pacer
+    ) -> AsyncGenerator[Column, None]:
         """One answer, which keeps what came before an error; its times count from when it was its turn."""
         column = Column()
         try:
-            async with aclosing(timed(stream_chat(self._engine, messages, settings, self._pacer))) as replies:
+            async with aclosing(timed(stream_chat(self._engine, messages, settings, pacer))) as replies:
                 async for reply in replies:
                     column = Column(reply)
                     yield column
@@ -282,8 +286,9 @@ def _sum(columns: Sequence[Column]) -> float | None:
 
 def _line(line: Line, column: Column, seed: int | None) -> str:
     """The line of one column as HTML, `live` while it is under way, with its seed if that was drawn."""
-    refusal = html.escape(say(str(column.error)))
-    words = f'<span class="cut">{refusal}</span>' if column.error else line.html(column.reply)
+    words = line.html(column.reply)
+    if column.error:
+        words = f'<span class="cut">{html.escape(say(str(column.error)))}</span>'
     drawn = "" if seed is None else f' <span class="numbers">· seed {seed}</span>'
     return words + drawn if column.is_over else f'<span class="live">{words}{drawn}</span>'
 
@@ -293,13 +298,14 @@ def _summary(comparison: Comparison) -> str:
     if comparison.together is None:
         return ""
     together, alone = comparison.together, comparison.alone
-    parts = [f"{len(comparison.columns)} columns at once: <b>{together:,.0f} tokens/s</b> together."]
+    parts = [say(f"{len(comparison.columns)} columns at once: <b>{together:,.0f} tokens/s</b> together.")]
     if alone and not alone.is_over:
-        parts.append('<span class="live">Measuring column 1 alone …</span>')
+        parts.append(f'<span class="live">{say("Measuring column 1 alone …")}</span>')
     elif alone and alone.tokens_per_s and alone.reply.metrics:
-        parts.append(
+        sentence = (
             f"Column 1 alone, measured right after over {alone.reply.metrics.num_tokens} tokens: "
             f"<b>{alone.tokens_per_s:,.0f} tokens/s</b>. Together that is {together / alone.tokens_per_s:.1f} times "
             "as much."
         )
+        parts.append(say(sentence))
     return " ".join(parts)

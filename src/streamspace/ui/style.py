@@ -47,7 +47,7 @@ COMPARED = """(together, ...lines) => {
     const part = parsed(line).content.querySelector('.live');
     if (!part) return line;
     const numbers = [...part.querySelectorAll('.numbers')].map((each) => each.outerHTML);
-    return ['<span class="cut">Stopped.</span>', ...numbers].join(' ');
+    return [`<span class="cut">${say('Stopped.')}</span>`, ...numbers].join(' ');
   });
   const sum = parsed(together);
   sum.content.querySelector('.live')?.remove();
