@@ -17,6 +17,8 @@ from streamspace.ui import conversations
 from streamspace.words import catalog
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, free_port, served, wait_until
+from tests.test_compare import open_compare, use, wait_for_all
+from tests.test_compare import run as compare
 from tests.test_injection import LIVE, PAYLOADS, Watch, open_watched
 from tests.test_page import (
     LONG,
@@ -321,6 +323,18 @@ def test_clear_in_mid_answer_can_be_undone(engine: FakePageEngine, url: str, new
     page.locator("#conversations").get_by_role("button", name="Undo").click()
     expect(questions(page).first).to_have_text("one")
     expect(titles(page)).to_have_text(["one"])
+
+
+def test_an_answer_that_was_used_from_a_comparison_is_kept(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
+    page = new_page(url)
+    open_compare(page)
+    compare(page, "Is 1 < 2 & <b>?")
+    wait_for_all(page)
+    use(page, 1)
+    wait_until_kept(page, "Is 1 < 2")
+    reload(page)
+    expect(questions(page)).to_have_text("Is 1 < 2 & <b>?")
+    expect(bot(page)).to_have_text("an answer")
 
 
 def test_a_refused_question_leaves_nothing_in_the_list(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
