@@ -14,8 +14,11 @@ from streamspace.messages import Delta
 from streamspace.reply import from_markdown, to_markdown
 from streamspace.thoughts import Splitter
 from streamspace.ui import conversations
+from streamspace.words import catalog
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, free_port, served, wait_until
+from tests.test_compare import open_compare, use, wait_for_all
+from tests.test_compare import run as compare
 from tests.test_injection import LIVE, PAYLOADS, Watch, open_watched
 from tests.test_page import (
     LONG,
@@ -322,6 +325,18 @@ def test_clear_in_mid_answer_can_be_undone(engine: FakePageEngine, url: str, new
     expect(titles(page)).to_have_text(["one"])
 
 
+def test_an_answer_that_was_used_from_a_comparison_is_kept(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
+    page = new_page(url)
+    open_compare(page)
+    compare(page, "Is 1 < 2 & <b>?")
+    wait_for_all(page)
+    use(page, 1)
+    wait_until_kept(page, "Is 1 < 2")
+    reload(page)
+    expect(questions(page)).to_have_text("Is 1 < 2 & <b>?")
+    expect(bot(page)).to_have_text("an answer")
+
+
 def test_a_refused_question_leaves_nothing_in_the_list(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
     page = new_page(url)
     send(page, "word " * 2000)
@@ -424,7 +439,9 @@ def test_the_keyboard_alone_does_it(engine: FakePageEngine, url: str, new_page: 
     page.keyboard.press("Enter")  # New chat
     expect(box(page)).to_be_focused()
     page.get_by_role("button", name="Conversations", exact=True).focus()
-    for key in ("Enter", "Tab", "Tab", "Tab", "Tab", "Enter"):  # past New chat, the search and the title to the menu
+    page.keyboard.press("Enter")
+    expect(page.locator("#conversation-list .name")).to_have_text("one")
+    for key in ("Tab", "Tab", "Tab", "Tab", "Enter"):  # past New chat, the search and the title to the menu
         page.keyboard.press(key)
     expect(page.get_by_role("button", name="Actions for “one”")).to_have_attribute("aria-expanded", "true")
     expect(page.get_by_role("button", name="Actions for “one”")).to_be_focused()
@@ -473,6 +490,18 @@ def test_nothing_of_it_goes_to_the_server_and_saves_do_not_come_with_each_frame(
     expect(told(page)).to_have_text("2 found.")
     new_chat(page)
     assert posted == []
+
+
+def test_a_chinese_browser_gets_it_in_chinese(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
+    page = new_page(url, locale="zh-CN")
+    begin_and_end(page, "one $& {title}")
+    page.get_by_role("button", name="对话记录").click()
+    page.get_by_role("button", name="“one $& {title}”的操作").click()
+    page.locator("#conversations").get_by_role("button", name="删除").click()
+    expect(told(page)).to_have_text("已删除“one $& {title}”。")
+    assert not re.search(r"[A-Za-z]{3,}", page.locator("#conversations").inner_text().replace("one $& {title}", ""))
+    for sentence in re.findall(r'^  \w+: "(.*)",$', conversations.BEGIN, re.MULTILINE):
+        assert sentence in catalog("zh"), sentence
 
 
 # ---- Two tabs
@@ -538,7 +567,7 @@ def test_what_is_exported_comes_back_as_it_was(
 
     other = new_page(url)  # of another visitor
     bring_in(other, (name, file))
-    expect(told(other)).to_have_text("Imported 1 conversation.")
+    expect(told(other)).to_have_text("Conversations imported: 1.")
     expect(questions(other)).to_have_count(3)
     assert titles(other).inner_text() == title
     begin_and_end(other, "four")
@@ -723,7 +752,7 @@ def test_damaged_records_are_set_aside_and_not_lost(engine: FakePageEngine, url:
     ]
     page.evaluate(WRITE, [*damaged, {**good, "id": "newer", "version": 2}])
     reload(page)
-    expect(told(page)).to_contain_text("5 kept conversations are damaged and set aside")
+    expect(told(page)).to_contain_text("Damaged conversations, set aside: 5;")
     expect(questions(page)).to_have_text("one")
     expect(titles(page)).to_have_text(["one"])
     _, file = exported(page, page.get_by_role("button", name="Export all").click)

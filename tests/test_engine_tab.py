@@ -14,7 +14,7 @@ from streamspace.limits import Gate, Limits
 from streamspace.stats import SECONDS, Histogram, Stats, Window
 from streamspace.ui.engine_feed import PLOTS, EngineFeed, duration, facts_text, round_up, rows, spread, told
 from streamspace.ui.engine_tab import limits_of, page_html
-from streamspace.words import fixed
+from streamspace.words import catalog
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served, wait_until
 from tests.test_page import bot, idle, send, set_up, wait_for_end
@@ -117,7 +117,7 @@ def test_every_label_is_said_in_chinese(engine: Any) -> None:
     config = replace(engine.config, max_prompt_tokens=1, answers_per_visitor=1, requests_per_minute=1)
     labels = re.findall(r"<(?:dt|figcaption|caption|th|summary|p class=.more)\b[^>]*>([^<]+)<", page_html(config))
     assert len(labels) > 40
-    assert not [label for label in labels if label not in fixed("zh") and re.search(r"[A-Za-z]{3}", label)]
+    assert not [label for label in labels if label not in catalog("zh") and re.search(r"[A-Za-z]{3}", label)]
 
 
 @pytest.mark.parametrize(("most", "top"), [(0, 1), (1, 1), (3, 5), (5, 5), (7, 10), (10, 10), (11, 20), (4999, 5000)])

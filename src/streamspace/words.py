@@ -54,11 +54,6 @@ def say_in(language: str) -> Say:
     return say
 
 
-def fixed(language: str) -> dict[str, str]:
-    """The sentences without names, for what the browser says by itself."""
-    return {english: other for english, other in catalog(language).items() if not _NAME.search(english)}
-
-
 def _pattern(english: str) -> re.Pattern[str]:
     parts = _NAME.split(english)  # words and names by turns
     return re.compile(

@@ -141,6 +141,10 @@ class ChatTab:
         """What a turn goes into: the settled messages, and the line below them."""
         return [self._settled, self._note]
 
+    def keep_after(self, event: Any) -> None:
+        """Have the browser keep the conversation as this event leaves it."""
+        self._conversations.keep_after(event)
+
     @property
     def settled(self) -> list[Any]:
         """The components that wait for the engine."""

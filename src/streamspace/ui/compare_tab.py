@@ -158,6 +158,7 @@ class CompareTab:
                 None, [*chat.conversation, self._asked, answer, line], chat.conversation, js=USE, **quick
             )  # fmt: skip
             taking.then(None, None, None, js=SHOW_CHAT, **quick)
+            chat.keep_after(taking)
         # One system prompt, that may be changed at two places.
         copy = "(text) => text"
         chat.system_prompt.change(None, chat.system_prompt, self._system_prompt, js=copy, **quick)

@@ -13,22 +13,22 @@ const WORDS = {
   list: "Kept conversations",
   none: "None yet: a conversation is kept here, in this browser alone, from its first question on.",
   nothingFound: "Nothing found.",
-  found: (number) => `${number} found.`,
-  interrupted: "interrupted",
-  actions: (title) => `Actions for “${title}”`,
+  found: "{number} found.",
+  interrupted: "{when}, interrupted",
+  actions: "Actions for “{title}”",
   rename: "Rename",
-  newTitle: (title) => `New title for “${title}”`,
+  newTitle: "New title for “{title}”",
   remove: "Delete",
   exportMarkdown: "Export Markdown",
   exportJson: "Export JSON",
   exportAll: "Export all",
   import: "Import",
   undo: "Undo",
-  opened: (title) => `Opened “${title}”.`,
-  renamed: (title) => `Renamed to “${title}”.`,
-  removed: (title) => `Deleted “${title}”.`,
-  restored: (title) => `“${title}” is back.`,
-  imported: (number) => (number === 1 ? "Imported 1 conversation." : `Imported ${number} conversations.`),
+  opened: "Opened “{title}”.",
+  renamed: "Renamed to “{title}”.",
+  removed: "Deleted “{title}”.",
+  restored: "“{title}” is back.",
+  imported: "Conversations imported: {number}.",
   untitled: "Conversation",
   system: "System prompt",
   user: "You",
@@ -42,13 +42,14 @@ const WORDS = {
   blocked: "This browser keeps nothing for this page (blocked storage or private mode): conversations end with it.",
   newer: "The conversations in this browser are of a newer version of this page: they stay as they are.",
   failed: "This browser could not keep the conversation: export it before you leave.",
-  aside: (number) =>
-    `${number === 1 ? "A kept conversation is" : `${number} kept conversations are`} damaged and set aside; ` +
-    "“Export all” has what is left of it.",
-  badFile: (name) => `“${name}” is not imported: it is neither JSON nor Markdown that was exported here.`,
-  bigFile: (name, mebibytes) => `“${name}” is not imported: it is larger than ${mebibytes} MiB.`,
-  newerFile: (name) => `“${name}” is not imported: it was exported by a newer version of this page.`,
+  aside: "Damaged conversations, set aside: {number}; “Export all” has what is left of them.",
+  badFile: "“{name}” is not imported: it is neither JSON nor Markdown that was exported here.",
+  bigFile: "“{name}” is not imported: it is larger than {number} MiB.",
+  newerFile: "“{name}” is not imported: it was exported by a newer version of this page.",
 };
+
+/** A sentence of WORDS in the visitor's language, with its values. */
+const word = (key, values = {}) => say(WORDS[key]).replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 const VERSION = 1; // of a record and of an exported file
 const DATABASE = "streamspace-conversations";
@@ -74,7 +75,7 @@ function titleOf(record) {
   if (record.title) return record.title;
   const question = wholeOf(record).find((message) => message.role === "user");
   const characters = [...(question ? textOf(question) : "").replace(/\s+/g, " ").trim()];
-  if (characters.length <= TITLE_LENGTH) return characters.join("") || WORDS.untitled;
+  if (characters.length <= TITLE_LENGTH) return characters.join("") || word("untitled");
   const cut = characters.slice(0, TITLE_LENGTH).join("");
   return `${cut.lastIndexOf(" ") > TITLE_LENGTH / 2 ? cut.slice(0, cut.lastIndexOf(" ")) : cut}…`;
 }
@@ -165,8 +166,8 @@ async function readAll() {
   const damaged = found.filter((record) => !isRecord(record) && !(record?.version > VERSION));
   if (damaged.length) {
     await store.setAside(damaged);
-    say(WORDS.aside(damaged.length));
-  } else if (found.some((record) => record?.version > VERSION)) say(WORDS.newer);
+    tell(word("aside", { number: damaged.length }));
+  } else if (found.some((record) => record?.version > VERSION)) tell(word("newer"));
   return found.filter(isRecord).sort((a, b) => b.updated - a.updated);
 }
 
@@ -174,7 +175,7 @@ let hasFailed = false; // whether the sentence that is shown tells of it
 
 function failed(error) {
   console.warn("Conversations:", error);
-  say(error?.name === "QuotaExceededError" ? WORDS.full : WORDS.failed);
+  tell(error?.name === "QuotaExceededError" ? word("full") : word("failed"));
   hasFailed = true;
 }
 
@@ -245,10 +246,10 @@ async function save(id, content) {
     const copy = fresh();
     for (const [shown, target] of [...copies, [id, id]]) if (target === id) copies.set(shown, copy);
     if (current === id) remember(copy);
-    if (!isEmpty) say(WORDS.copied);
+    if (!isEmpty) tell(word("copied"));
     return save(copy, content);
   }
-  if (hasFailed) say("");
+  if (hasFailed) tell("");
   if (isEmpty) revisions.delete(id);
   else revisions.set(id, revision);
   if (isEmpty && before && isCleared()) sayRemoved(before);
@@ -271,7 +272,7 @@ function noteHtml({ text, cut }) {
 /** A message whose thought, if it is one, goes on no more. */
 const thought = (message) =>
   message.metadata?.title
-    ? { ...message, metadata: { ...message.metadata, title: WORDS.thought, status: "done" } }
+    ? { ...message, metadata: { ...message.metadata, title: word("thought"), status: "done" } }
     : message;
 
 /** A record as values of the page's components: id, settled, live, note, system prompt, box. */
@@ -282,12 +283,12 @@ function shown(record, box) {
   const { messages, live } = record;
   if (!live.length) return [record.id, messages, [], noteHtml(record.note), record.system, undefined];
   if (live.some(isBegun)) {
-    const note = noteHtml({ text: WORDS.interruptedAnswer, cut: true });
+    const note = noteHtml({ text: word("interruptedAnswer"), cut: true });
     return [record.id, [...messages, ...live.map(thought)], [], note, record.system, undefined];
   }
   const question = textOf(live[0]);
   const isTyped = Boolean(box) && box !== question;
-  const note = { text: isTyped ? WORDS.unansweredQuestion : WORDS.interruptedQuestion };
+  const note = { text: isTyped ? word("unansweredQuestion") : word("interruptedQuestion") };
   return isTyped
     ? [record.id, [...messages, live[0]], [], noteHtml(note), record.system, undefined]
     : [record.id, messages, [], noteHtml(note), record.system, question];
@@ -326,7 +327,7 @@ async function begin(givenSystemPrompt, box) {
     others.onmessage = () => list();
   } catch (error) {
     store = memoryStore();
-    say(error?.name === "VersionError" ? WORDS.newer : WORDS.blocked);
+    tell(error?.name === "VersionError" ? word("newer") : word("blocked"));
   }
   window.conversations = { keep, keepLive, opened };
   follow();
@@ -357,7 +358,7 @@ async function rename(record, title) {
   await store.update(record.id, (stored) => stored && { ...stored, title: title.replace(/\s+/g, " ").trim() || null });
   await changed();
   const renamed = await store.get(record.id);
-  if (renamed) say(WORDS.renamed(titleOf(renamed)));
+  if (renamed) tell(word("renamed", { title: titleOf(renamed) }));
 }
 
 async function remove(record) {
@@ -370,11 +371,11 @@ async function remove(record) {
 }
 
 function sayRemoved(record) {
-  say(WORDS.removed(titleOf(record)), async () => {
+  tell(word("removed", { title: titleOf(record) }), async () => {
     const restored = { ...record, id: fresh() };
     await store.update(restored.id, () => restored);
     if (!(await store.get(current))) await open(restored.id);
-    say(WORDS.restored(titleOf(record)));
+    tell(word("restored", { title: titleOf(record) }));
     await changed();
   });
 }
@@ -441,7 +442,7 @@ function toMarkdownFile(record) {
     `# ${toMarkdown(title)}\n`,
     ...sections.map(
       ({ content, ...section }) =>
-        `\n${comment(mark, section)}## ${WORDS[section.role]}\n\n${toMarkdown(content)}\n`,
+        `\n${comment(mark, section)}## ${word(section.role)}\n\n${toMarkdown(content)}\n`,
     ),
   ].join("");
 }
@@ -472,18 +473,18 @@ function parseFile(text) {
 async function importFiles(files) {
   const records = [];
   for (const file of files) {
-    if (file.size > MOST_MEBIBYTES * 2 ** 20) return say(WORDS.bigFile(file.name, MOST_MEBIBYTES));
+    if (file.size > MOST_MEBIBYTES * 2 ** 20) return tell(word("bigFile", { name: file.name, number: MOST_MEBIBYTES }));
     try {
       const found = parseFile(await file.text()).map(fromFile);
-      if (!found.length || found.includes(null)) return say(WORDS.badFile(file.name));
+      if (!found.length || found.includes(null)) return tell(word("badFile", { name: file.name }));
       records.push(...found);
     } catch (error) {
-      return say((error instanceof NewerFile ? WORDS.newerFile : WORDS.badFile)(file.name));
+      return tell(word(error instanceof NewerFile ? "newerFile" : "badFile", { name: file.name }));
     }
   }
   for (const record of records) await store.update(record.id, () => record);
   if (records.length === 1) await open(records[0].id);
-  say(WORDS.imported(records.length));
+  tell(word("imported", { number: records.length }));
   await changed();
 }
 
@@ -498,7 +499,7 @@ function download(name, text, type) {
 async function exportAll() {
   const records = await readAll();
   const aside = await store.all("aside");
-  download(`${WORDS.conversations}.json`, toJsonFile(records, aside.length ? { aside } : {}), "application/json");
+  download(`${word("conversations")}.json`, toJsonFile(records, aside.length ? { aside } : {}), "application/json");
 }
 
 // ---- The list; all text goes in as text
@@ -528,21 +529,21 @@ async function attempt(work) {
 }
 
 /** One sentence below the bar, for screen readers alone unless `isSeen`, and how to undo what it tells. */
-function say(sentence, undo, isSeen = true) {
+function tell(sentence, undo, isSeen = true) {
   hasFailed = false;
   said.className = isSeen ? "" : "unseen";
   said.textContent = sentence;
-  undoing.replaceChildren(...(undo ? [button(WORDS.undo, undo)] : []));
+  undoing.replaceChildren(...(undo ? [button(word("undo"), undo)] : []));
 }
 
 function layOut() {
   said = element("span", { role: "status" });
   undoing = element("span", {});
-  toggle = button(WORDS.conversations, () => unfold(panel.hidden), { className: "toggle", "aria-expanded": "false" });
+  toggle = button(word("conversations"), () => unfold(panel.hidden), { className: "toggle", "aria-expanded": "false" });
   toggle.setAttribute("aria-controls", "conversation-list");
-  search = element("input", { type: "search", placeholder: WORDS.search, "aria-label": WORDS.search });
+  search = element("input", { type: "search", placeholder: word("search"), "aria-label": word("search") });
   search.oninput = () => attempt(() => list(true));
-  rows = element("ul", { "aria-label": WORDS.list });
+  rows = element("ul", { "aria-label": word("list") });
   empty = element("p", {});
   const file = element("input", { type: "file", accept: ".json,.md", multiple: true, hidden: true });
   file.onchange = async () => {
@@ -551,10 +552,10 @@ function layOut() {
   };
   const foot = element(
     "div", { className: "row" },
-    button(WORDS.import, () => file.click()), button(WORDS.exportAll, exportAll), file,
+    button(word("import"), () => file.click()), button(word("exportAll"), exportAll), file,
   );
   panel = element("div", { id: "conversation-list", hidden: true }, search, rows, empty, foot);
-  const bar = element("div", { className: "row" }, toggle, button(WORDS.newChat, () => begun(null)));
+  const bar = element("div", { className: "row" }, toggle, button(word("newChat"), () => begun(null)));
   $("#conversations").replaceChildren(bar, element("p", { className: "said" }, said, " ", undoing), panel);
 }
 
@@ -568,7 +569,7 @@ async function unfold(isOpen) {
 async function begun(record) {
   await open(record && record.id);
   await unfold(false);
-  say(record ? WORDS.opened(titleOf(record)) : "", null, false);
+  tell(record ? word("opened", { title: titleOf(record) }) : "", null, false);
   if (record) toggle.focus();
   else $("#message textarea").focus();
 }
@@ -584,8 +585,8 @@ async function list(isSearch = false) {
   const found = words ? kept.filter((record) => matches(record, words)) : kept;
   const { of, does } = document.activeElement?.dataset ?? {};
   rows.replaceChildren(...found.map(row));
-  empty.textContent = kept.length ? (found.length ? "" : WORDS.nothingFound) : WORDS.none;
-  if (isSearch) say(words ? WORDS.found(found.length) : "");
+  empty.textContent = kept.length ? (found.length ? "" : word("nothingFound")) : word("none");
+  if (isSearch) tell(words ? word("found", { number: found.length }) : "");
   if (of) rows.querySelector(`[data-of="${CSS.escape(of)}"][data-does="${does}"]`)?.focus();
 }
 
@@ -601,19 +602,19 @@ function row(record) {
   const name = act("open", title, () => begun(record), { className: "name", title });
   if (record.id === current) name.setAttribute("aria-current", "true");
   const more = act("menu", "⋯", () => choose(menu === record.id ? null : record.id), {
-    "aria-label": WORDS.actions(title),
+    "aria-label": word("actions", { title }),
     "aria-expanded": String(menu === record.id),
   });
-  const details = record.live.length && record.id !== current ? `${when}, ${WORDS.interrupted}` : when;
+  const details = record.live.length && record.id !== current ? word("interrupted", { when }) : when;
   const made = element("li", {}, name, element("small", { textContent: details }), more);
   if (menu === record.id) {
     made.append(
       element(
         "div", { className: "row" },
-        act("rename", WORDS.rename, () => edit(record, made, name)),
-        act("markdown", WORDS.exportMarkdown, () => download(`${title}.md`, toMarkdownFile(record), "text/markdown")),
-        act("json", WORDS.exportJson, () => download(`${title}.json`, toJsonFile([record]), "application/json")),
-        act("remove", WORDS.remove, () => removed(record)),
+        act("rename", word("rename"), () => edit(record, made, name)),
+        act("markdown", word("exportMarkdown"), () => download(`${title}.md`, toMarkdownFile(record), "text/markdown")),
+        act("json", word("exportJson"), () => download(`${title}.json`, toJsonFile([record]), "application/json")),
+        act("remove", word("remove"), () => removed(record)),
       ),
     );
   }
@@ -628,7 +629,7 @@ async function choose(id) {
 /** Have a new title typed in the place of the old one: Enter and leaving the field take it, Escape does not. */
 function edit(record, place, name) {
   const field = element("input", { value: titleOf(record), maxLength: 200 });
-  field.setAttribute("aria-label", WORDS.newTitle(titleOf(record)));
+  field.setAttribute("aria-label", word("newTitle", { title: titleOf(record) }));
   const leave = async (isTaken) => {
     if (!field.isConnected) return;
     const title = field.value;

@@ -15,6 +15,7 @@ BEGIN = f"async (...inputs) => {{\n{_SCRIPT}\nreturn begin(...inputs);\n}}"
 KEEP = "(...inputs) => window.conversations?.keep(...inputs)"
 KEEP_LIVE = "(...inputs) => window.conversations?.keepLive(...inputs)"
 OPEN = "(...inputs) => window.conversations.opened(...inputs)"
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 LIST_CSS = Path(__file__).with_name("conversations.css")
 
 
@@ -40,11 +41,14 @@ class Conversations:
             ends: the events after which the conversation is saved.
             undone: the events that must not change the page any more when another conversation is opened.
         """
-        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        shown = [self._id, *chat]
+        shown = self._shown = [self._id, *chat]
         for end in ends:
-            end.then(None, shown, None, js=KEEP, **quick)
-        self._keep.click(None, shown, None, js=KEEP, **quick)
-        self._keep_live.click(None, [self._id, chat[1]], None, js=KEEP_LIVE, **quick)
-        self._open.click(None, box, [*shown, box], js=OPEN, cancels=undone, **quick)
-        demo.load(None, [chat[-1], box], [*shown, box], js=BEGIN, **quick)
+            self.keep_after(end)
+        self._keep.click(None, shown, None, js=KEEP, **QUICK)
+        self._keep_live.click(None, [self._id, chat[1]], None, js=KEEP_LIVE, **QUICK)
+        self._open.click(None, box, [*shown, box], js=OPEN, cancels=undone, **QUICK)
+        demo.load(None, [chat[-1], box], [*shown, box], js=BEGIN, **QUICK)
+
+    def keep_after(self, end: Any) -> None:
+        """Save the conversation after one more event."""
+        end.then(None, self._shown, None, js=KEEP, **QUICK)

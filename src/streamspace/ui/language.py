@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import gradio as gr
 
-from streamspace.words import fixed, say_in
+from streamspace.words import catalog, say_in
 
 LANGUAGE: ContextVar[str] = ContextVar("language", default="en")  # of whoever asks; set by Streams for its events
 CHINESE = ("zh", "zh-CN", "zh-TW")  # as browsers name it
@@ -14,7 +14,7 @@ SPOKEN = ("label", "info", "placeholder")  # what of a component is read by peop
 # What the page's own scripts say: `say(text)`, in the browser's language.
 SAY = """<script>
 window.say = ((sentences) => (text) => (navigator.language.startsWith('zh') && sentences[text]) || text)(%s);
-</script>""" % json.dumps(fixed("zh"), ensure_ascii=False).replace("</", "<\\/")  # noqa: UP031  # braces are JavaScript's
+</script>""" % json.dumps(dict(catalog("zh")), ensure_ascii=False).replace("</", "<\\/")  # noqa: UP031  # braces are JavaScript's
 
 
 def say(text: str) -> str:
