@@ -16,8 +16,10 @@ from openai import OpenAI
 from streamspace import openai_api
 from streamspace.config import load_config
 from streamspace.messages import Delta, Status
+from streamspace.metrics import REFUSALS
 from tests.fake import FakePageEngine
 from tests.support import Running, served, wait_until
+from tests.test_constrain import HOSTILE as CONSTRAINTS
 from tests.test_doors import ask
 
 MODEL = "streamspace-tiny"
@@ -120,6 +122,29 @@ def test_without_a_word_an_answer_may_be_as_long_as_the_operator_allows(
         ({"priority": -1}, "priority is not served here; leave it out."),
         ({"kv_transfer_params": {"a": 1}}, "kv_transfer_params is not served here; leave it out."),
         ({"chat_template": "{{ x }}"}, "chat_template is not served here; leave it out."),
+        (
+            {"structured_outputs": {"grammar": "root ::= root"}},
+            "structured_outputs.grammar is not served here; there are",
+        ),
+        (
+            {"structured_outputs": {"regex": "[a-"}},
+            "The regex cannot be used at character 1: unclosed character class.",
+        ),
+        (
+            {"response_format": {"type": "structural_tag"}},
+            "there are text, json_object, json_schema.",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#"}}}},
+            "The schema cannot be used: no text can ever fit it.",
+        ),
+        (
+            {
+                "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": 1}}}],
+                "tool_choice": "required",
+            },
+            "The schema is wrong at $.type",
+        ),
         ({"temperature": "hot"}, "temperature: Input should be a valid number, unable to parse string as a number."),
         ({"temperature": 3}, "temperature must be in [0, 2], got 3.0."),
         ({"stop_token_ids": [-1]}, "stop_token_ids has -1; a token's id is from 0 to 5119."),
@@ -147,6 +172,7 @@ HOSTILE: list[dict[str, Any]] = [
     *({"logit_bias": {key: 1}} for key in ("-1", "99999999999", "x")),
     *({"structured_outputs": {kind: text}} for kind in ("regex", "grammar", "json") for text in ("(", "root ::= root")),
     *({"allowed_token_ids": ids} for ids in ([], [-1], [10**12])),
+    *({"structured_outputs": {kind: value}} for kind, value in CONSTRAINTS.values()),
     {"repetition_detection": {"max_pattern_size": 1.5}},
     {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#"}}}},
     {"chat_template_kwargs": {"tools": 1, "conversation": 2, "tokenizer": 3}},
@@ -360,8 +386,10 @@ def test_one_of_the_keys_opens_the_door_and_nothing_else_does(
 
 def test_openais_client_knows_the_refusals(open_site: Callable[..., Site]) -> None:
     url, _, answers = open_site("--api-key", "right", "--requests-per-minute", "1")
+    before = REFUSALS.labels("api_key")._value.get()
     with pytest.raises(openai.AuthenticationError, match="The API key is missing or wrong"):
         client_of(url, "wrong").models.list()
+    assert REFUSALS.labels("api_key")._value.get() == before + 1
     answers.end = True
     list(client_of(url, "right").chat.completions.create(model=MODEL, messages=HI, stream=True))
     with pytest.raises(openai.RateLimitError, match="At most 1 requests a minute are answered here") as refused:
