@@ -151,7 +151,7 @@ class OpenAIDoor:
             if asked.get(name) is not None:
                 asked[name] = check_number(name, asked[name], allowed, whole=True)
         _check_size(asked)
-        num_answers = asked.get("n", 1) * _num_prompts(asked.get("prompt"))
+        num_answers = (asked.get("n") or 1) * _num_prompts(asked.get("prompt"))
         most_answers = self._config.answers_per_visitor or self._engine.capacity or num_answers
         if num_answers > most_answers:
             raise BadRequest(
