@@ -148,6 +148,7 @@ def page(url: str) -> Iterator[Ask]:
         def ask(question: str) -> str:
             tab.goto(url)
             expect(tab.locator("#send")).to_be_enabled(timeout=60_000)
+            tab.wait_for_timeout(2000)  # a fresh page's settings become the model's a moment after it is there
             tab.fill("#message textarea", question)
             tab.keyboard.press("Enter")
             answer = tab.locator("#conversation [data-testid=bot]").last
