@@ -28,14 +28,14 @@ READY_S = 900.0
 
 
 @contextmanager
-def vllm_serve(model: str, flags: Sequence[str]) -> Iterator[str]:
-    """vLLM's own server, as its command line starts it; its address, which may not answer yet."""
+def vllm_serve(model: str, flags: Sequence[str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """vLLM's own server by its module, which `vllm serve` runs; its address, which may not answer yet, and process."""
     port = free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model, "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--host", "127.0.0.1"]
     command += ["--port", str(port), *flags]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", process
         finally:
             process.terminate()
 
@@ -51,10 +51,10 @@ def cpu_flags() -> list[str]:
     return flags
 
 
-def wait_for(url: str) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     """Block until the server answers /health with 200."""
     deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             urllib.request.urlopen(f"{url}/health", timeout=5).close()
             return
@@ -82,10 +82,10 @@ def main() -> None:
     set_environment(load_config(("--model", given.model)))  # for both
     theirs = [*flags, *([] if has_gpu(os.environ) else cpu_flags())]
     cell = Cell(given.users, given.turns, given.tokens)
-    with running_app(given.model, *flags) as (ours, _), vllm_serve(given.model, theirs) as vllm, visitors(2) as pool:
-        servers = {"vllm serve": vllm, "/v1 here": ours}
-        for url in servers.values():
-            wait_for(url)
+    with running_app(given.model, *flags) as ours, vllm_serve(given.model, theirs) as vllm, visitors(2) as pool:
+        servers = {"vllm serve": vllm[0], "/v1 here": ours[0]}
+        for url, process in (vllm, ours):
+            wait_for(url, process)
             run(cell, url, pool, f"warm-up of {url}")
         rates: dict[str, list[float]] = {name: [] for name in servers}
         for number in range(given.rounds):

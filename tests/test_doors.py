@@ -188,7 +188,7 @@ def test_a_body_that_would_fill_the_memory_is_refused_unread(url: str) -> None:
 
 
 def test_a_conversation_longer_than_any_context_is_let_in(url: str) -> None:
-    body = json.dumps({"data": ["x" * 8_000_000, *[None] * 10]}).encode()
+    body = json.dumps({"data": ["x" * 8_000_000, *[None] * 11]}).encode()
     status, _, text = ask(url, "POST", "/gradio_api/call/chat", body, JSON)
     assert status == 200, text
 
@@ -324,7 +324,7 @@ def test_the_page_asks_for_nothing_that_is_closed_and_for_nothing_elsewhere(new_
         page.get_by_role("button", name="Undo").click()
         page.get_by_role("tab", name="Completion").click()
         page.get_by_role("button", name="Use via API").click()
-        expect(page.get_by_text("API documentation").first).to_be_visible()
+        expect(page.get_by_text("MCP documentation").first).to_be_visible()
     documentation = {f"{url}/monitoring/summary"}  # what it would show if there were any
     refused = {address for status, address in asked if status >= 400}
     assert refused == documentation and all(address.startswith(url) for _, address in asked)

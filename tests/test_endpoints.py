@@ -16,7 +16,7 @@ from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
 from streamspace.messages import Status
-from tests.support import Running, wait_until
+from tests.support import ROOT, Running, wait_until
 
 PROMPTS = [
     "The future of artificial intelligence is",
@@ -164,9 +164,20 @@ def test_what_use_via_api_shows_can_be_run(running: Running, new_page: Callable[
     docs = page.locator(".api-docs")
     docs.get_by_text("Python", exact=True).first.click()
     expect(docs).to_contain_text("Most tokens that the answer may have.")
-    expect(docs).to_contain_text("2 API endpoints")
-    for code in docs.locator("pre").all():
-        if "client.predict(" in (text := code.inner_text()):
-            said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
-            assert said.returncode == 0 and said.stdout.strip(), said.stderr
-    expect(docs.get_by_text("MCP", exact=True).first).to_be_visible()
+    python = [text for text in docs.locator("pre").all_inner_texts() if text.startswith("from gradio_client")]
+    docs.get_by_text("JavaScript", exact=True).first.click()
+    expect(docs).to_contain_text("Client.connect(")
+    node = [text for text in docs.locator("pre").all_inner_texts() if "Client.connect(" in text]
+    assert len(python) == len(node) == 2
+    for text in python:
+        assert run([sys.executable, "-"], text).strip()
+    for text in node:
+        assert run(["node", "--input-type=module", "-"], f"{text}\nprocess.exit()").strip()
+
+
+def run(command: list[str], program: str) -> str:
+    """What a program prints, started where Node finds what `scripts/setup node` installed."""
+    folder = ROOT / "tests" / "node"
+    done = subprocess.run(command, input=program, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

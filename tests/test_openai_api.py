@@ -11,13 +11,19 @@ from typing import Any
 import openai
 import pytest
 from gradio_client import Client
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from openai import OpenAI
 
 from streamspace import openai_api
 from streamspace.config import load_config
+from streamspace.limits import Gate, Limits
 from streamspace.messages import Delta, Status
+from streamspace.metrics import REFUSALS
 from tests.fake import FakePageEngine
 from tests.support import Running, served, wait_until
+from tests.test_bad_input import json_values
+from tests.test_constrain import HOSTILE as CONSTRAINTS
 from tests.test_doors import ask
 
 MODEL = "streamspace-tiny"
@@ -120,6 +126,29 @@ def test_without_a_word_an_answer_may_be_as_long_as_the_operator_allows(
         ({"priority": -1}, "priority is not served here; leave it out."),
         ({"kv_transfer_params": {"a": 1}}, "kv_transfer_params is not served here; leave it out."),
         ({"chat_template": "{{ x }}"}, "chat_template is not served here; leave it out."),
+        (
+            {"structured_outputs": {"grammar": "root ::= root"}},
+            "structured_outputs.grammar is not served here; there are",
+        ),
+        (
+            {"structured_outputs": {"regex": "[a-"}},
+            "The regex cannot be used at character 1: unclosed character class.",
+        ),
+        (
+            {"response_format": {"type": "structural_tag"}},
+            "there are text, json_object, json_schema.",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#"}}}},
+            "The schema cannot be used: no text can ever fit it.",
+        ),
+        (
+            {
+                "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": 1}}}],
+                "tool_choice": "required",
+            },
+            "The schema is wrong at $.type",
+        ),
         ({"temperature": "hot"}, "temperature: Input should be a valid number, unable to parse string as a number."),
         ({"temperature": 3}, "temperature must be in [0, 2], got 3.0."),
         ({"stop_token_ids": [-1]}, "stop_token_ids has -1; a token's id is from 0 to 5119."),
@@ -141,12 +170,13 @@ def test_what_is_not_allowed_is_refused_in_one_sentence(running: Running, given:
     assert sentence in said["message"] and "\n" not in said["message"] and len(said["message"]) <= 301
 
 
-ODD: list[Any] = [1.0, "1", -7, 2**63, True, []]
+ODD: list[Any] = [None, 1.0, "1", -7, 2**63, True, []]
 HOSTILE: list[dict[str, Any]] = [
     *({name: value} for name in ("top_k", "n", "min_tokens", "logprobs") for value in ODD),
     *({"logit_bias": {key: 1}} for key in ("-1", "99999999999", "x")),
     *({"structured_outputs": {kind: text}} for kind in ("regex", "grammar", "json") for text in ("(", "root ::= root")),
     *({"allowed_token_ids": ids} for ids in ([], [-1], [10**12])),
+    *({"structured_outputs": {kind: value}} for kind, value in CONSTRAINTS.values()),
     {"repetition_detection": {"max_pattern_size": 1.5}},
     {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$ref": "#"}}}},
     {"chat_template_kwargs": {"tools": 1, "conversation": 2, "tokenizer": 3}},
@@ -155,10 +185,10 @@ HOSTILE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
 def test_no_request_harms_the_engine(running: Running, client: OpenAI, path: str) -> None:
-    for given in HOSTILE:
-        body = json.dumps({"messages": HI, "prompt": "Hi", "max_tokens": 2, **given}).encode()
+    for wrong in HOSTILE:
+        body = json.dumps({"messages": HI, "prompt": "Hi", "max_tokens": 2, **wrong}).encode()
         status, _, text = ask(running.url, "POST", path, body, JSON)
-        assert status in (200, 400, 503), (given, text)
+        assert status in (200, 400, 503), (wrong, text)
         assert str(running.engine.config.model) not in text
     for raw in (b"", b"{", b"[]", b"null", b"[" * 100_000, b'{"messages":' + b"[" * 999 + b"]" * 999 + b"}"):
         assert ask(running.url, "POST", path, raw, JSON)[0] == 400
@@ -194,6 +224,39 @@ def test_pages_of_other_servers_may_not_ask(running: Running) -> None:
     assert status == 200 and "access-control-allow-origin" not in answered
     plain = {"Content-Type": "text/plain", "Origin": "https://elsewhere.example"}  # which a browser sends unasked
     assert ask(running.url, "POST", CHAT, json.dumps({"messages": HI}).encode(), plain)[0] == 400
+
+
+PARAMETERS = (
+    "n prompt messages max_tokens max_completion_tokens stop tools tool_choice response_format structured_outputs echo "
+    "logprobs seed top_k priority request_id model temperature"
+).split()
+INNER = "type json_schema schema json regex choice grammar function parameters strict name role content".split()
+objects = st.dictionaries(st.sampled_from(INNER), json_values)
+bodies = st.dictionaries(st.sampled_from(PARAMETERS), json_values | objects | st.lists(objects))
+
+
+@given(bodies)
+@settings(max_examples=300, deadline=None)
+def test_whatever_json_is_sent_is_passed_on_or_refused(body: dict[str, Any]) -> None:
+    async def act() -> int:
+        engine, answers, statuses = FakePageEngine(), Answers(), []
+        engine.openai_app, engine.capacity, answers.end = answers, 4, True
+        door = openai_api.OpenAIDoor(engine, Gate(Limits()), False)  # type: ignore[arg-type]
+        sent = json.dumps(body).encode()
+        messages = iter([{"type": "http.request", "body": sent, "more_body": False}])
+
+        async def receive() -> Any:
+            if message := next(messages, None):
+                return message
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            statuses.append(message.get("status"))
+
+        await door({"type": "http", "method": "POST", "path": CHAT, "headers": []}, receive, send)
+        return int(statuses[0])
+
+    assert asyncio.run(act()) in (200, 400)
 
 
 # Release
@@ -360,8 +423,10 @@ def test_one_of_the_keys_opens_the_door_and_nothing_else_does(
 
 def test_openais_client_knows_the_refusals(open_site: Callable[..., Site]) -> None:
     url, _, answers = open_site("--api-key", "right", "--requests-per-minute", "1")
+    before = REFUSALS.labels("api_key")._value.get()
     with pytest.raises(openai.AuthenticationError, match="The API key is missing or wrong"):
         client_of(url, "wrong").models.list()
+    assert REFUSALS.labels("api_key")._value.get() == before + 1
     answers.end = True
     list(client_of(url, "right").chat.completions.create(model=MODEL, messages=HI, stream=True))
     with pytest.raises(openai.RateLimitError, match="At most 1 requests a minute are answered here") as refused:
@@ -378,8 +443,8 @@ def test_no_key_is_written_anywhere(
     caplog.set_level(logging.DEBUG)
     url, engine, answers = open_site("--api-key", key)
     answers.end = True
-    for given in (key, f"{key}x"):
-        text = ask(url, "POST", CHAT, b"{}", {**JSON, "Authorization": f"Bearer {given}"})[2]
+    for sent in (key, f"{key}x"):
+        text = ask(url, "POST", CHAT, b"{}", {**JSON, "Authorization": f"Bearer {sent}"})[2]
         assert key not in text
     out, err = capfd.readouterr()
     assert key not in caplog.text + out + err + repr(engine.config)

@@ -405,6 +405,7 @@ def set_environment(config: Config) -> None:
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, which a fork would tear
         "VLLM_HOST_IP": "127.0.0.1",  # else it asks the network for its own address
         "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_ENFORCE_STRICT_TOOL_CALLING": "0",  # by tags that llguidance, our backend, cannot read; else by a schema
         "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; what goes wrong is at WARNING or above
     }
     if shutil.which("nvcc") is None:

@@ -25,7 +25,7 @@ STREAMS = Counter(
 RESTARTS = Counter("streamspace_engine_restarts", "Times that the engine was built again.")
 
 LIMITS = ("requests_per_minute", "answers_per_visitor", "queue_length")  # the operator's
-for _reason in (*LIMITS, "prompt_too_long", "bad_request", "not_ready", "body_size", "events"):
+for _reason in (*LIMITS, "prompt_too_long", "bad_request", "not_ready", "api_key", "body_size", "events"):
     REFUSALS.labels(_reason)  # there from the start, at 0
 for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
     STREAMS.labels("answer", _cause)

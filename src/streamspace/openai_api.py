@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -19,6 +19,7 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from streamspace.constraint import KINDS, check_constraint
 from streamspace.engine import Engine
 from streamspace.errors import (
     BadRequest,
@@ -33,6 +34,7 @@ from streamspace.errors import (
 )
 from streamspace.limits import Gate, Visitor
 from streamspace.messages import MOST_STOPS, Range, check_number
+from streamspace.ui.failures import count
 from streamspace.ui.guard import is_deep, read, replay, whole
 from streamspace.ui.who import Keys, address
 
@@ -58,6 +60,8 @@ WHOLE = {
     "thinking_token_budget": Range(-1, BIG),
     "stream_interval": Range(1, BIG),
 }
+UNCHECKED = ("grammar", "structural_tag", "whitespace_pattern")
+FORMS = ("text", "json_object", "json_schema")
 MOST_LEVELS = 64  # of lists and objects in each other; a schema has two for each of its own
 MOST_BYTES = 256 << 10  # of all parameters but the conversation: grammars and word lists cost the engine their square
 TEXT = ("messages", "prompt")
@@ -74,7 +78,7 @@ STATUS: dict[type[ChatError], int] = {
     EngineNotReady: 503,
     RequestFailed: 503,
 }
-KINDS = {
+ERRORS = {
     400: "BadRequestError",
     401: "AuthenticationError",
     404: "NotFoundError",
@@ -102,11 +106,14 @@ class OpenAIDoor:
                 return
             asked = parsed(await read(receive))
             num_answers = self._check(asked)
+            for kind, value in _constraints(asked):
+                await asyncio.to_thread(check_constraint, kind, value)
             # No header but that one: vLLM's others choose an engine, a place in its queue and another request's id.
             plain = {**scope, "headers": [(b"content-type", headers.get("content-type", "").encode())]}
             peer = address(headers, scope["client"][0] if scope.get("client") else "", self._is_behind_proxy)
             await self._answer(Visitor(peer, peer), num_answers, orjson.dumps(asked), plain, receive, send)
         except ChatError as error:
+            count(error)
             await refuse(send, error)
 
     def _admit(self, headers: Headers, method: str, path: str) -> None:
@@ -144,7 +151,7 @@ class OpenAIDoor:
             if asked.get(name) is not None:
                 asked[name] = check_number(name, asked[name], allowed, whole=True)
         _check_size(asked)
-        num_answers = asked.get("n", 1) * _num_prompts(asked.get("prompt"))
+        num_answers = (asked.get("n") or 1) * _num_prompts(asked.get("prompt"))
         most_answers = self._config.answers_per_visitor or self._engine.capacity or num_answers
         if num_answers > most_answers:
             raise BadRequest(
@@ -277,7 +284,7 @@ async def refuse(send: Send, error: ChatError) -> None:
     if status in (429, 503):
         wait_s = error.wait_s if isinstance(error, TooManyRequests) else AGAIN_S
         headers.append((b"retry-after", str(max(1, round(wait_s))).encode()))
-    told = {"message": str(error), "type": KINDS.get(status, "BadRequestError"), "param": None, "code": status}
+    told = {"message": str(error), "type": ERRORS.get(status, "BadRequestError"), "param": None, "code": status}
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": orjson.dumps({"error": told})})
 
@@ -293,6 +300,29 @@ def _check_size(asked: Mapping[str, Any]) -> None:
     num_bytes = len(orjson.dumps({name: value for name, value in asked.items() if name not in TEXT}))
     if num_bytes > MOST_BYTES:
         raise BadRequest(f"The parameters beside the conversation have {num_bytes} bytes; allowed are {MOST_BYTES}.")
+
+
+def _constraints(asked: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What the answer has to fit, as `check_constraint` takes it, which knows how to keep the engine from harm.
+
+    Raises:
+        BadRequest: it is of a kind that nobody has checked.
+    """
+    wanted, form, tools = (asked.get(name) for name in ("structured_outputs", "response_format", "tools"))
+    if isinstance(wanted, dict):
+        if others := [name for name in UNCHECKED if wanted.get(name)]:
+            raise BadRequest(f"structured_outputs.{others[0]} is not served here; there are {', '.join(KINDS)}.")
+        yield from ((kind, wanted[kind]) for kind in KINDS if wanted.get(kind) is not None)
+    if isinstance(form, dict):
+        if form.get("type") not in FORMS:
+            raise BadRequest(f"response_format has a type that is not served here; there are {', '.join(FORMS)}.")
+        if isinstance(form.get("json_schema"), dict):
+            yield "json", form["json_schema"].get("schema", {})
+    is_forced = asked.get("tool_choice") not in (None, "none", "auto")
+    for tool in tools if isinstance(tools, list) else ():
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict) and (is_forced or function.get("strict")):
+            yield "json", function.get("parameters") or {}
 
 
 def _num_prompts(prompt: Any) -> int:

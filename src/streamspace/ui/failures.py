@@ -6,11 +6,23 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-from streamspace.errors import BadRequest, ChatError, EngineNotReady, PromptTooLong
+from streamspace.errors import BadRequest, ChatError, EngineNotReady, PromptTooLong, WrongKey
 from streamspace.metrics import REFUSALS
 from streamspace.ui.language import say
 
-REASONS = {BadRequest: "bad_request", PromptTooLong: "prompt_too_long", EngineNotReady: "not_ready"}
+REASONS = {
+    BadRequest: "bad_request",
+    PromptTooLong: "prompt_too_long",
+    EngineNotReady: "not_ready",
+    WrongKey: "api_key",
+}
+
+
+def count(error: ChatError) -> None:
+    """Count a refusal, by its reason; the Gate counts its own, for every door."""
+    for kind, reason in REASONS.items():
+        if isinstance(error, kind):
+            REFUSALS.labels(reason).inc()
 
 
 @contextmanager
@@ -19,7 +31,5 @@ def shown_to_the_visitor() -> Iterator[None]:
     try:
         yield
     except ChatError as error:
-        for kind, reason in REASONS.items():  # the Gate counts its own refusals, for every door
-            if isinstance(error, kind):
-                REFUSALS.labels(reason).inc()
+        count(error)
         raise gr.Error(html.escape(say(str(error)), quote=False), duration=None, print_exception=False) from error

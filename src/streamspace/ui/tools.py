@@ -23,6 +23,7 @@ from streamspace.limits import Visitor
 from streamspace.messages import Message, Reply, check_settings
 from streamspace.prompt import check_text, conversation
 from streamspace.reply import progress
+from streamspace.ui.failures import count
 from streamspace.ui.guard import respond
 from streamspace.ui.parameters import add_endpoint
 from streamspace.ui.who import ASKING, Door, Keys, address
@@ -64,7 +65,8 @@ def add_tools(engine: Engine, pacer: Pacer, door: Door) -> list[int]:
                 async for reply in replies:
                     text = reply.text
             return text
-        except ChatError:
+        except ChatError as error:
+            count(error)
             raise  # its sentence is the tool's answer
         except Exception:
             log.exception("The tool failed")
