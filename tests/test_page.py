@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from streamspace.errors import EngineStopped
 from streamspace.messages import Delta, Settings, Status
+from streamspace.ui import build_demo
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served, wait_until
 
@@ -594,6 +595,26 @@ def test_an_empty_seed_stays_empty_when_the_settings_are_opened(new_page: NewPag
         send(page, "And again")
         expect(page.get_by_text("seed is 'seven'; allowed is a whole number").first).to_be_visible()
     assert [settings.seed for settings in engine.settings] == [None, 7]
+
+
+def test_a_page_begins_with_the_settings_that_suit_the_model_once_one_page_was_settled(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("Done."))
+    demo = build_demo(engine)  # type: ignore[arg-type]
+    engine.defaults = Settings(temperature=0.0, seed=None, max_tokens=77)
+    engine.thinks = True
+
+    def begun() -> dict[str, Any]:
+        return {part["props"].get("label"): part["props"] for part in reversed(demo.config["components"])}
+
+    with served(engine, demo) as url:
+        assert begun()["seed"]["value"] == "42"
+        page = new_page(url)
+        begin_and_end(page, "Hello")
+        wait_until(lambda: begun()["seed"]["value"] == "", what="the new beginning")
+        assert begun()["temperature"]["value"] == 0 and begun()["enable_thinking"]["visible"] is True
+        again = new_page(url)
+        begin_and_end(again, "Hello")
+    assert engine.settings[-1].temperature == 0 and engine.settings[-1].seed is None
 
 
 @pytest.mark.usefixtures("endless")

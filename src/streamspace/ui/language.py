@@ -26,6 +26,8 @@ def translated(demo: gr.Blocks) -> gr.I18n:
     """Mark what people read of every component, so that the browser shows it in its language; returns how."""
     chinese: dict[str, str] = {}
     for block in demo.blocks.values():
+        if block.get_block_name() == "api":  # a named endpoint's parameters, for clients
+            continue
         says_its_value = isinstance(block, gr.Button | gr.Markdown)  # of others it is the visitor's
         for name in (*SPOKEN, "value") if says_its_value else SPOKEN:
             text = getattr(block, name, None)

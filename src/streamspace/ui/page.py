@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -65,10 +65,15 @@ def build_demo(engine: Engine) -> StreamingBlocks:
 
         waiting = (chat, completion, compare)
 
+        def suit(values: Sequence[Any]) -> list[Any]:
+            """Values of `settled` → updates for them."""
+            left = iter(values)
+            return [update for tab in waiting for update in tab.settle(*islice(left, len(tab.settled)))]
+
         async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
             """Let the controls that wait for the engine work, now that it is ready."""
-            left = iter(values)
-            yield [update for tab in waiting for update in tab.settle(*islice(left, len(tab.settled)))]
+            yield suit(values)
+            _begin_settled(demo, settled, suit)
 
         settled = [component for tab in waiting for component in tab.settled]
         ready = gr.Button("The engine is ready", elem_id="settle")
@@ -80,6 +85,16 @@ def build_demo(engine: Engine) -> StreamingBlocks:
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
     demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = QUEUE_POLL_S
     return demo
+
+
+def _begin_settled(
+    demo: StreamingBlocks, components: Sequence[Any], suit: Callable[[Sequence[Any]], list[Any]]
+) -> None:
+    """Have pages that are opened from now on begin as settled: one may ask before the event of its own page is back."""
+    props = {part["id"]: part["props"] for part in demo.config["components"]}
+    own = [props[component._id] for component in components]
+    for begun, update in zip(own, suit([begun.get("value") for begun in own]), strict=True):
+        begun.update({name: value for name, value in update.items() if name != "__type__"})
 
 
 def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, str] | None = None) -> FastAPI:
