@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 
 from streamspace.config import BUNDLED_MODEL, load_config
-from streamspace.messages import Delta, Message, Prompt, Settings, Status
+from streamspace.messages import Delta, Message, Metrics, Prompt, Settings, Status
 from streamspace.stats import Stats
 
 PROSE = """The sea is wide, and *nobody* knows it whole. Its waves come from the wind, its tides from the moon:
@@ -39,7 +39,7 @@ class ScriptedEngine:
         self.status = Status("ready", "Ready")
         self.defaults = Settings()
         self.max_model_len = 1_000_000
-        self.capacity = self.facts = None
+        self.capacity = self.facts = self.thinks = None
         self.max_prompt_tokens = self.running = self.waiting = self.num_restarts = 0
         self.max_seconds = 3600.0
         self.is_stopping = False
@@ -51,11 +51,14 @@ class ScriptedEngine:
     async def stop(self) -> None:
         self.is_stopping = True
 
-    async def render_chat(self, messages: Sequence[Message]) -> Prompt:
+    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
         return Prompt((0,))
 
     async def render_text(self, text: str) -> Prompt:
         return Prompt((0,))
+
+    def is_queued(self, ended: asyncio.Event) -> bool:
+        return False
 
     async def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
@@ -67,7 +70,8 @@ class ScriptedEngine:
             if due == sent:
                 await asyncio.sleep(1 / self._tokens_per_s)
                 continue
-            yield Delta(text[sent:due], "length" if due == len(text) else None)
+            metrics = Metrics(1, 0, due // 4, queued_s=0.0, prefill_s=0.01, decode_s=time.monotonic() - begun_s)
+            yield Delta(text[sent:due], "length" if due == len(text) else None, metrics=metrics)
             sent = due
 
 
