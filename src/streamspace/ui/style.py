@@ -104,7 +104,11 @@ CSS = """
 #settle, #keep, #keep-live, #open, #more { display: none; }
 #below:has(.cut):not(:has(~ #compose.busy)) #more { display: flex; flex: none; }
 #compose { align-items: flex-end; flex-wrap: nowrap; }
-@media (max-width: 640px) { #note { min-height: 2.5rem; } } /* two lines, from the beginning */
+@media (max-width: 640px) {
+  #conversation { height: max(14rem, calc(100dvh - 29rem)); } /* so that the message box is on the screen */
+  #note { min-height: 2.5rem; } /* two lines, from the beginning */
+  #note meter { display: none; } /* its words say the same */
+}
 #constrain .code textarea { font-family: var(--font-mono); font-size: var(--text-sm); }
 #constrain:not(:has([value="json"]:checked)) #constraint-json,
 #constrain:not(:has([value="regex"]:checked)) #constraint-regex,
