@@ -13,12 +13,13 @@ test: ## install what is missing and run every test: make test ARGS="-k frames"
 	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
 	$(python) -m pytest $(if $(SKIP_BROWSER),-m "not browser") $(ARGS)
 
-check: ## format, lint, types and import order
+check: ## format, lint, types, import order and Dockerfiles
 	@scripts/setup tools
 	$(python) -m ruff format --check .
 	$(python) -m ruff check .
 	$(python) -m mypy
 	$(python) -m pytest --quiet --noconftest tests/test_layers.py
+	.venv/bin/hadolint docker/*.Dockerfile
 
 fix: ## format, and mend what the linter can mend
 	@scripts/setup tools

@@ -98,6 +98,11 @@ def test_both_builds_pin_the_same_versions() -> None:
     assert cpu == gpu
 
 
+def test_the_gpu_image_brings_the_pinned_vllm() -> None:
+    dockerfile = (ROOT / "docker" / "gpu.Dockerfile").read_text(encoding="utf-8")
+    assert f"FROM vllm/vllm-openai:v{pins('requirements.txt')['vllm']}\n" in dockerfile
+
+
 def test_the_tools_are_pinned_exactly() -> None:
     assert {"mypy", "pytest", "ruff"} <= pins("requirements-dev.txt").keys()
 
