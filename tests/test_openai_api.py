@@ -522,3 +522,9 @@ def test_an_answer_ends_when_its_client_takes_nothing_of_it(
         wait_until(lambda: answers.num_running == 0, what="the release")
         answers.end = True
         assert ask(url, "POST", CHAT, b"{}", JSON)[0] == 200
+
+
+def test_vllms_server_leaves_the_log_as_it_is(running: Running) -> None:
+    assert running.engine.openai is not None
+    root = logging.getLogger()
+    assert root.level == logging.WARNING and all(handler.level < logging.ERROR for handler in root.handlers)

@@ -39,7 +39,7 @@ from streamspace.errors import (
 from streamspace.healing import Failures, Watchdog
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
 from streamspace.metrics import RESTARTS
-from streamspace.process import collect_all, collect_rarely
+from streamspace.process import collect_all, collect_rarely, unchanged_log_levels
 from streamspace.stats import Facts, Stats
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
@@ -315,9 +315,10 @@ class Engine:
         self._tell_step(3, "Warming up")
         warming = asyncio.run_coroutine_threadsafe(built.warm_up(), loop)
         if self.config.serves_openai:  # its import and its making take as long as the warm-up does
-            from streamspace import openai_app
+            with unchanged_log_levels():
+                from streamspace import openai_app
 
-            app = openai_app.build(self.config, folder, built)
+                app = openai_app.build(self.config, folder, built)
             asyncio.run_coroutine_threadsafe(openai_app.start(app, built, self.config), loop).result(WARM_UP_S)
             self._openai = app
         warming.result(WARM_UP_S)

@@ -49,6 +49,22 @@ class _Formatter(logging.Formatter):
         return re.sub(r"(?<=://)[^/\s@]*@", "", super().format(record))
 
 
+@contextmanager
+def unchanged_log_levels() -> Iterator[None]:
+    """Undo what a block does to the levels of the root logger and its handlers.
+
+    vLLM's server imports a library that sets all of them to ERROR, and nobody would read of a restart any more.
+    """
+    root = logging.getLogger()
+    level, levels = root.level, [(handler, handler.level) for handler in root.handlers]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler, its_level in levels:
+            handler.setLevel(its_level)
+
+
 def log_to_terminal() -> None:
     """One line an event; the libraries' own chatter only where it warns."""
     handler = logging.StreamHandler()

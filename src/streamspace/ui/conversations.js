@@ -345,11 +345,13 @@ async function begin(givenSystemPrompt, box) {
 /** Save an answer under way now and then. Its first save has all, the others what came since. */
 function follow() {
   let looking;
-  new MutationObserver(() => {
+  const look = () => {
     clearInterval(looking);
     turn = null;
     if (isBusy()) looking = setInterval(() => $(turn ? "#keep-live" : "#keep").click(), LOOK_MS);
-  }).observe($("#compose"), { attributeFilter: ["class"] });
+  };
+  new MutationObserver(look).observe($("#compose"), { attributeFilter: ["class"] });
+  look(); // the visitor may have asked already
 }
 
 // ---- Changes by the list
