@@ -24,6 +24,13 @@ from streamspace.server import Server, build_app
 from streamspace.ui import StreamingBlocks, build_demo, mount
 
 T = TypeVar("T")
+# Run in a page: from then on, `shift` is the sum of its layout shifts that no input caused.
+SHIFTS = """() => {
+  window.shift = 0;
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+  }).observe({ type: 'layout-shift' });
+}"""
 ROOT = Path(__file__).parents[1]
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("VLLM_", "GRADIO_", "HF_"))}
 Start = Callable[..., subprocess.Popen[str]]

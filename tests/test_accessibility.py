@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from streamspace.messages import Delta, Metrics
 from tests.fake import FakePageEngine, deltas
-from tests.support import served
+from tests.support import SHIFTS, served
 from tests.test_page import NewPage, begin_and_end, send, wait_for_end
 
 pytestmark = pytest.mark.browser
@@ -45,14 +45,6 @@ def test_axe_finds_nothing_serious(new_page: NewPage, scheme: str) -> None:
             page.wait_for_timeout(300)  # folds and tabs fade in, and what is half there has half the contrast
             left[tab] = findings(page)
         assert not any(left.values()), left
-
-
-SHIFTS = """() => {
-  window.shift = 0;
-  new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
-  }).observe({ type: "layout-shift" });
-}"""
 
 
 @pytest.mark.parametrize("width", [1280, 390])

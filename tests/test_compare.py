@@ -16,35 +16,27 @@ from streamspace.messages import Delta, Message, Metrics, Prompt, Reply, Setting
 from streamspace.ui import build_demo
 from streamspace.ui.compare_tab import Column, Comparison, _sum, _summary
 from tests.fake import FakePageEngine, deltas
-from tests.support import Running, served, wait_until
+from tests.support import SHIFTS, Running, served, wait_until
 from tests.test_page import FILLED, SILENCE_S, begin_and_end, box, fill_setting, idle, questions, send
 from tests.test_streams import LONG, Site, completed
 from tests.test_streams import Visitor as Tab
 
 browser_test = pytest.mark.browser
 NewPage = Callable[..., Page]
-SHIFTS = """() => {
-  window.shift = 0;
-  new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
-  }).observe({ type: 'layout-shift' });
-}"""
 
 
-class ListeningEngine(FakePageEngine):
-    """Notes the settings of each request; one with a seed of `failing` breaks in the middle."""
+class BreakingEngine(FakePageEngine):
+    """One request with a seed of `failing` breaks in the middle."""
 
     def __init__(self, script: Sequence[Delta | Exception | float] = (), failing: int | None = None) -> None:
         super().__init__(script)
         self.after: Sequence[Delta | Exception | float] | None = None  # another script, from the fourth request on
-        self.asked: list[Settings] = []
         self.failing = failing
 
     async def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:
-        self.asked.append(settings)
-        if self.after is not None and len(self.asked) > 3:
+        if self.after is not None and self.num_started >= 3:
             self.script = self.after
         async with aclosing(super().generate(prompt, settings, ended)) as stream:
             async for delta in stream:
@@ -53,7 +45,7 @@ class ListeningEngine(FakePageEngine):
                     raise RequestFailed
 
 
-class SlowReader(ListeningEngine):
+class SlowReader(BreakingEngine):
     """Takes longer over each prompt than over the one before."""
 
     num_read = 0
@@ -161,7 +153,7 @@ def test_leaving_in_mid_comparison_frees_the_engine(running: Running, new_page: 
 
 @browser_test
 def test_each_column_has_its_own_settings_and_only_those_shown_are_asked(new_page: NewPage) -> None:
-    engine = ListeningEngine(deltas("an |answer"))
+    engine = BreakingEngine(deltas("an |answer"))
     with served(engine) as url:
         page = open_compare(new_page(url), 2)
         expect(column(page, 2)).to_be_visible()
@@ -172,13 +164,13 @@ def test_each_column_has_its_own_settings_and_only_those_shown_are_asked(new_pag
         expect(answer(page, 2)).to_have_text("an answer")
         wait_for_all(page)
         expect(answer(page, 3)).to_have_text("")
-        assert [(one.temperature, one.seed) for one in engine.asked] == [(0.0, 1), (1.5, None)]
+        assert [(one.temperature, one.seed) for one in engine.settings] == [(0.0, 1), (1.5, None)]
         expect(page.locator("#compare-message textarea")).to_have_value("Hello")
 
 
 @browser_test
 def test_samples_have_one_settings_and_drawn_seeds(new_page: NewPage) -> None:
-    engine = ListeningEngine(deltas("an |answer"))
+    engine = BreakingEngine(deltas("an |answer"))
     with served(engine) as url:
         page = open_compare(new_page(url), 4)
         expect(page.locator("#compare-sampled")).to_be_hidden()
@@ -187,8 +179,8 @@ def test_samples_have_one_settings_and_drawn_seeds(new_page: NewPage) -> None:
         fill_setting(page.locator("#compare-sampled"), "temperature", "1.1")
         run(page)
         expect(answer(page, 4)).to_have_text("an answer")
-        assert [one.temperature for one in engine.asked] == [1.1] * 4
-        seeds = [one.seed for one in engine.asked]
+        assert [one.temperature for one in engine.settings] == [1.1] * 4
+        seeds = [one.seed for one in engine.settings]
         assert len(set(seeds)) == 4 and None not in seeds
         for number, seed in enumerate(seeds, 1):
             expect(line(page, number)).to_contain_text(f"seed {seed}")
@@ -197,7 +189,7 @@ def test_samples_have_one_settings_and_drawn_seeds(new_page: NewPage) -> None:
 @browser_test
 def test_the_chat_goes_on_from_the_answer_that_was_used(new_page: NewPage) -> None:
     text = "  <b>x</b> &amp; `<i>`\n\n- one\n"
-    engine = ListeningEngine(deltas(text, "length"))
+    engine = BreakingEngine(deltas(text, "length"))
     with served(engine) as url:
         page = new_page(url)
         begin_and_end(page, "before")
@@ -212,7 +204,7 @@ def test_the_chat_goes_on_from_the_answer_that_was_used(new_page: NewPage) -> No
         expect(questions(page)).to_have_text(["before", "Is 1 < 2 & <b>?"])
         expect(page.get_by_role("button", name="Continue")).to_be_visible()  # for the answer was cut
         send(page, "after")
-        wait_until(lambda: len(engine.asked) == 5, what="the chat's answer")
+        wait_until(lambda: len(engine.settings) == 5, what="the chat's answer")
         assert [message.text for message in engine.conversations[-1]] == [
             "before", text, "Is 1 < 2 & <b>?", text, "after",
         ]  # fmt: skip
@@ -220,7 +212,7 @@ def test_the_chat_goes_on_from_the_answer_that_was_used(new_page: NewPage) -> No
 
 @browser_test
 def test_a_refused_setting_names_its_column_and_nothing_is_lost(new_page: NewPage) -> None:
-    engine = ListeningEngine(deltas("an answer"))
+    engine = BreakingEngine(deltas("an answer"))
     with served(engine) as url:
         page = open_compare(new_page(url))
         run(page, "first")
@@ -234,12 +226,12 @@ def test_a_refused_setting_names_its_column_and_nothing_is_lost(new_page: NewPag
         expect(answer(page, 1)).to_have_text("an answer")
         use(page, 1)
         expect(questions(page)).to_have_text("first")
-        assert len(engine.asked) == 3
+        assert len(engine.settings) == 3
 
 
 @browser_test
 def test_a_column_that_fails_says_so_and_the_others_go_on(new_page: NewPage) -> None:
-    with served(ListeningEngine([Delta("so far"), 0.5, Delta(", so good", "stop")], failing=2)) as url:
+    with served(BreakingEngine([Delta("so far"), 0.5, Delta(", so good", "stop")], failing=2)) as url:
         page = open_compare(new_page(url))
         run(page)
         wait_for_all(page)
@@ -267,7 +259,7 @@ def test_what_all_are_refused_for_is_said_once_and_the_page_stays(new_page: NewP
 @browser_test
 def test_stop_while_one_is_measured_alone_keeps_all_that_came(new_page: NewPage) -> None:
     rate = Metrics(9, 0, 11, 0.0, 0.1, 0.1)
-    engine = ListeningEngine([Delta("an answer", "stop", metrics=rate)])
+    engine = BreakingEngine([Delta("an answer", "stop", metrics=rate)])
     engine.after = [Delta("an", metrics=rate), SILENCE_S]
     with served(engine) as url:
         page = open_compare(new_page(url))
@@ -278,12 +270,12 @@ def test_stop_while_one_is_measured_alone_keeps_all_that_came(new_page: NewPage)
         wait_for_all(page)
         expect(page.locator("#together")).to_have_text("3 columns at once: 300 tokens/s together.", use_inner_text=True)
         expect(line(page, 1)).to_contain_text("Ended.")
-        assert [(one.max_tokens, one.seed) for one in engine.asked] == [(100, 1), (100, 2), (100, 3), (64, 1)]
+        assert [(one.max_tokens, one.seed) for one in engine.settings] == [(100, 1), (100, 2), (100, 3), (64, 1)]
 
 
 @browser_test
 def test_chat_and_compare_have_one_system_prompt(new_page: NewPage) -> None:
-    engine = ListeningEngine(deltas("an answer"))
+    engine = BreakingEngine(deltas("an answer"))
     with served(engine) as url:
         page = open_compare(new_page(url))
         page.get_by_role("button", name="System prompt and settings of all columns").click()
@@ -293,14 +285,14 @@ def test_chat_and_compare_have_one_system_prompt(new_page: NewPage) -> None:
         assert {told[0].text for told in engine.conversations} == {"Be brief."}
         use(page, 1)
         send(page, "after")
-        wait_until(lambda: len(engine.asked) == 4, what="the chat's answer")
+        wait_until(lambda: len(engine.settings) == 4, what="the chat's answer")
         assert engine.conversations[-1][0].text == "Be brief."
 
 
 @browser_test
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_swipes_through_the_columns_and_not_the_page(new_page: NewPage, scheme: str) -> None:
-    with served(ListeningEngine([Delta("word " * 100), SILENCE_S])) as url:
+    with served(BreakingEngine([Delta("word " * 100), SILENCE_S])) as url:
         page = new_page(url, viewport={"width": 390, "height": 844}, color_scheme=scheme)
         open_compare(page, 4)
         run(page)

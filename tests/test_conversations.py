@@ -34,6 +34,7 @@ from tests.test_page import (
     set_up,
     wait_for_end,
 )
+from tests.test_thinking import continue_the_thought
 
 __all__ = ["open_watched"]  # a fixture
 
@@ -265,12 +266,7 @@ def test_a_thought_under_way_outlasts_a_reload_and_is_continued(
     reload(page)
     expect(page.locator("#note")).to_have_text(INTERRUPTED)
     expect(page.locator("#chat").get_by_text("Thought")).to_be_visible()  # it runs no more
-    engine.script, engine.split = deltas(" make 4.</think>\nFour."), Splitter("<think>", "</think>", is_begun=True)
-    page.get_by_role("button", name="Continue").click()
-    expect(bot(page)).to_contain_text("Four.")
-    wait_for_end(page)
-    question, begun = engine.conversations[-1]
-    assert (question.text, begun.text, begun.thought) == ("What is 2 + 2?", "", "2 and 2")
+    continue_the_thought(page, engine)
     title = titles(page).inner_text()
     _, file = exported(page, lambda: act(page, title, "Export Markdown"))
     bring_in(page, ("again.md", file))

@@ -20,6 +20,8 @@ METRICS = Metrics(
         (Reply(is_held_up=True), "The engine is being restarted; this waits until it is back …"),
         (Reply(num_prompt_tokens=84, is_queued=True), "Waiting in the engine's queue …"),
         (Reply(num_prompt_tokens=1084), "Reading the prompt (prefill of 1,084 tokens) …"),
+        (Reply(), "Waiting …"),  # one of several, before its turn
+        (Reply(metrics=METRICS), ""),
         (Reply(thought="Hm"), "Thinking …"),
         (Reply("text"), ""),
         (Reply("text", "stop"), "Ended."),

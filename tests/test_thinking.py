@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from streamspace.messages import Delta
 from streamspace.thoughts import Splitter
@@ -53,6 +53,16 @@ def test_a_thought_is_open_while_it_runs_then_folded_and_never_sent_back(new_pag
         ]  # fmt: skip
 
 
+def continue_the_thought(page: Page, engine: FakePageEngine) -> None:
+    """Take up a thought that was cut off after "2 and 2", and wait for the answer."""
+    engine.script, engine.split = deltas(" make 4.</think>\nFour."), Splitter("<think>", "</think>", is_begun=True)
+    page.get_by_role("button", name="Continue").click()
+    expect(bot(page)).to_contain_text("Four.")
+    wait_for_end(page)
+    question, begun = engine.conversations[-1]
+    assert (question.text, begun.text, begun.thought) == ("What is 2 + 2?", "", "2 and 2")
+
+
 def test_a_thought_that_is_stopped_can_be_continued(new_page: NewPage) -> None:
     engine = thinking([Delta("<think>2 and 2"), SILENCE_S])
     with served(engine) as url:
@@ -61,12 +71,7 @@ def test_a_thought_that_is_stopped_can_be_continued(new_page: NewPage) -> None:
         expect(page.locator("#live").get_by_text("2 and 2")).to_be_visible()
         page.get_by_role("button", name="Stop").click()
         wait_for_end(page)
-        engine.script, engine.split = deltas(" make 4.</think>\nFour."), Splitter("<think>", "</think>", is_begun=True)
-        page.get_by_role("button", name="Continue").click()
-        expect(bot(page)).to_contain_text("Four.")
-        wait_for_end(page)
-        question, begun = engine.conversations[-1]
-        assert (question.text, begun.text, begun.thought) == ("What is 2 + 2?", "", "2 and 2")
+        continue_the_thought(page, engine)
         page.locator("#chat").get_by_text("Thought").click()
         expect(page.locator("#chat").get_by_text("2 and 2 make 4.")).to_be_visible()
 

@@ -94,9 +94,13 @@ def _on_its_way(reply: Reply) -> str:
         return "The engine is being restarted; this waits until it is back …"
     if reply.is_queued:
         return "Waiting in the engine's queue …"
-    if not reply.text and not reply.thought:
+    if reply.text:
+        return ""
+    if reply.thought:
+        return "Thinking …"
+    if reply.num_prompt_tokens:
         return f"Reading the prompt (prefill of {reply.num_prompt_tokens:,} tokens) …"
-    return "" if reply.text else "Thinking …"
+    return "" if reply.metrics else "Waiting …"
 
 
 def _where(reply: Reply) -> str:

@@ -180,7 +180,7 @@ def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int
     ranges = {**RANGES, "max_tokens": Range(1, max_tokens)}
     fallback = replace(fallback, max_tokens=min(fallback.max_tokens, max_tokens))
     checked: dict[str, Any] = {
-        name: _others[name](value) if name in _others else check_number(name, value, ranges[name], name in WHOLE)
+        name: _OTHERS[name](value) if name in _OTHERS else check_number(name, value, ranges[name], name in WHOLE)
         for name, value in given.items()
         if value is not None
     }
@@ -219,7 +219,7 @@ def _switch(value: Any) -> bool:
     return value
 
 
-_others: dict[str, Callable[[Any], Any]] = {"stop": _stops, "enable_thinking": _switch}  # than numbers
+_OTHERS: dict[str, Callable[[Any], Any]] = {"stop": _stops, "enable_thinking": _switch}  # than numbers
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, get_args
 
@@ -46,9 +47,10 @@ def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message,
     Thoughts are not sent back, except one that has no answer yet and is to go on.
     """
     head = (Message("system", clean(system_prompt)),) if system_prompt.strip() else ()
-    last = turns[-1:] and turns[-1]
-    kept = [clean(turn.thought) if turn is last and not turn.text else "" for turn in turns]
-    return (*head, *(Message(turn.role, clean(turn.text), thought) for turn, thought in zip(turns, kept, strict=True)))
+    messages = [Message(turn.role, clean(turn.text)) for turn in turns]
+    if turns and not turns[-1].text:
+        messages[-1] = replace(messages[-1], thought=clean(turns[-1].thought))
+    return (*head, *messages)
 
 
 def without_oldest(messages: Sequence[Message]) -> Sequence[tuple[int, int]]:

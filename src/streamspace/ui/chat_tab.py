@@ -291,10 +291,9 @@ def parts(message: Message, is_thinking: bool = False) -> History:
     both = []
     if message.thought:
         is_open = is_thinking and not message.text
-        state = (
-            {"title": say("Thinking"), "status": "pending"} if is_open else {"title": say("Thought"), "status": "done"}
-        )
-        both.append(shown(message.role, message.thought, {**state, "duration": round(message.thought_s, 1)}))
+        title, status = ("Thinking", "pending") if is_open else ("Thought", "done")
+        metadata = {"title": say(title), "status": status, "duration": round(message.thought_s, 1)}
+        both.append(shown(message.role, message.thought, metadata))
     if message.text or not message.thought:
         both.append(shown(message.role, message.text))
     return both
@@ -324,10 +323,8 @@ def told(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
 
 def _joined(parts: Sequence[Message]) -> Message:
     """An answer that was told in several messages as one."""
-    joined = NOTHING
-    for part in parts:
-        joined = _Turn((), "", joined).grown(Reply(part.text, thought=part.thought, thought_s=part.thought_s))
-    return joined
+    thought, text = ("".join(getattr(part, name) for part in parts) for name in ("thought", "text"))
+    return Message("assistant", text, thought, sum(part.thought_s for part in parts))
 
 
 def thinking(choice: Any) -> bool | None:
