@@ -19,6 +19,7 @@ from streamspace.errors import BadRequest
 from streamspace.messages import Constraint, Reply
 from streamspace.ui.constrain import CHOICES, REGEX, SCHEMA
 from tests.support import Running, wait_until
+from tests.test_page import fill_setting
 
 PERSON: dict[str, Any] = {
     "type": "object",
@@ -270,8 +271,7 @@ def test_a_cut_answer_says_why_it_is_not_valid(running: Running, new_page: NewPa
     page = open_constrain(running, new_page)
     page.get_by_label("JSON schema", exact=True).first.check()
     page.get_by_role("button", name="Settings").last.click()
-    page.locator("#completion-settings input[type=number]").first.fill("3")
-    page.keyboard.press("Tab")
+    fill_setting(page.locator("#completion-settings"), "max_tokens", "3")
     run(page)
     words = "Cut off by a limit: max_tokens is 3. Not valid against the schema: it was cut off before it was complete."
     expect(note(page)).to_contain_text(words)

@@ -139,8 +139,7 @@ def test_a_reload_brings_the_conversation_back_and_it_goes_on(
     text = "  <b>x</b> &amp; `<i>`\n\n```\n\tcode & <b>\n```\n"
     engine.script = deltas(text)
     page = new_page(url)
-    set_up(page)
-    page.get_by_label("System prompt").fill("Be brief.")
+    set_up(page, **{"System prompt": "Be brief."})
     begin_and_end(page, "one <b>")
     reload(page)
     expect(questions(page)).to_have_text("one <b>")
@@ -416,8 +415,7 @@ def test_a_switch_in_mid_answer_stops_it_and_keeps_what_came(
 
 def test_a_conversation_keeps_its_system_prompt(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
     page = new_page(url)
-    set_up(page)
-    page.get_by_label("System prompt").fill("Be brief.")
+    set_up(page, **{"System prompt": "Be brief."})
     begin_and_end(page, "one")
     new_chat(page)
     expect(page.get_by_label("System prompt")).to_have_value("")
@@ -544,8 +542,7 @@ def test_what_is_exported_comes_back_as_it_was(
 ) -> None:
     engine.script = [Delta(NASTY, "stop")]
     page = new_page(url)
-    set_up(page)
-    page.get_by_label("System prompt").fill("Be <b>brief</b>.\n## You\n\n&lt;")
+    set_up(page, **{"System prompt": "Be <b>brief</b>.\n## You\n\n&lt;"})
     for text in (f"--> {NASTY.strip()}", "two"):
         begin_and_end(page, text)
     begin_and_end(page, "three")

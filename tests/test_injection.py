@@ -16,7 +16,7 @@ from streamspace import frames
 from streamspace.messages import Delta
 from tests.fake import FakePageEngine, deltas
 from tests.support import served
-from tests.test_page import NewPage, bot, box, questions, send, wait_for_end
+from tests.test_page import NewPage, bot, box, questions, send, set_up, wait_for_end
 
 pytestmark = pytest.mark.browser
 
@@ -161,8 +161,7 @@ def test_what_a_visitor_writes_runs_nothing_anywhere(
     page.get_by_label("Submit").click()
     expect(questions(page)).to_have_count(1)
     wait_for_end(page)
-    page.get_by_role("button", name="Settings").first.click()
-    page.get_by_label("System prompt").fill("\n".join(PAYLOADS.values()))
+    set_up(page, **{"System prompt": "\n".join(PAYLOADS.values())})
     page.get_by_label("Retry").last.click()
     expect(bot(page)).to_have_text("an answer")
     wait_for_end(page)
