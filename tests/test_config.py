@@ -1,12 +1,13 @@
 """The operator's choices: defaults, environment, command line, refusals."""
 
 import dataclasses
+import re
 import tempfile
 
 import pytest
 
 from streamspace import config as module
-from streamspace.config import BUNDLED_MODEL, GPU_MODEL, OPTIONS, Config, engine_flags, load_config
+from streamspace.config import BUNDLED_MODEL, GPU_MODEL, OPTIONS, Adapter, Config, engine_flags, load_config
 from streamspace.errors import ConfigError
 
 
@@ -44,12 +45,31 @@ def test_on_a_space_every_address_is_listened_on() -> None:
         ("GRADIO_SERVER_NAME", "--host", "0.0.0.0", "host", "0.0.0.0"),
         ("GRADIO_SERVER_PORT", "--port", "8000", "port", 8000),
         ("GRADIO_AUTH", "--auth", " ada :a:b ", "auth", ("ada", "a:b ")),
+        ("LORA_MODULES", "--lora-modules", "sql=org/sql-lora", "adapters", (Adapter("sql", "org/sql-lora"),)),
     ],
 )
 def test_every_option_has_a_variable_and_a_flag(env: str, flag: str, value: str, field: str, expected: object) -> None:
     assert getattr(load_config((), {env: value}), field) == expected
     assert getattr(load_config((flag, value), {}), field) == expected
     assert OPTIONS[field]["env"] == env and OPTIONS[field]["flag"] == flag
+
+
+def test_several_adapters_are_named_as_vllm_has_it_or_in_one_variable() -> None:
+    both = (Adapter("sql", "org/sql-lora"), Adapter("legal", "/my loras/legal=2"))
+    assert load_config(["--lora-modules", "sql=org/sql-lora", "legal=/my loras/legal=2"], {}).adapters == both
+    assert load_config([], {"LORA_MODULES": "sql=org/sql-lora 'legal=/my loras/legal=2'"}).adapters == both
+
+
+@pytest.mark.parametrize("value", ["sql", "=org/x", "sql=", "a=x a=y", "a='x"])
+def test_adapters_that_are_not_named_rightly_are_refused(value: str) -> None:
+    sentence = "; allowed is name=hub id or folder, several with spaces between, each name once."
+    with pytest.raises(ConfigError, match=re.escape(f"LORA_MODULES is {value!r}{sentence}")):
+        load_config([], {"LORA_MODULES": value})
+
+
+def test_an_adapter_is_not_called_as_the_model_is() -> None:
+    with pytest.raises(ConfigError, match="A LoRA adapter cannot be called 'streamspace-tiny'"):
+        load_config(["--lora-modules", "streamspace-tiny=org/x"], {})
 
 
 def test_share_is_a_switch() -> None:
@@ -122,8 +142,8 @@ def test_a_folder_is_shown_by_its_last_part_only() -> None:
 
 
 def test_no_secret_is_in_a_printed_config() -> None:
-    config = load_config(["--hf-token", "hf_secret", "--auth", "ada:secret"], {})
-    assert "secret" not in repr(config) and "ada" not in repr(config)
+    config = load_config(["--hf-token", "hf_secret", "--auth", "zoe:secret"], {})
+    assert "secret" not in repr(config) and "zoe" not in repr(config)
 
 
 @pytest.mark.parametrize("arguments", [["--hf_token=hf_secret"], ["--hf-tokn=hf_secret"], ["--auth=secret"]])

@@ -21,7 +21,7 @@ from tests.fake import FakePageEngine, deltas
 from tests.support import Running, serve_beside, served, wait_until
 from tests.test_page import bot, idle, send, set_up, wait_for_end
 
-AUTH = ("ada", "long-secret")
+AUTH = ("zoe", "long-secret")
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 UPLOAD = (
@@ -188,7 +188,7 @@ def test_a_body_that_would_fill_the_memory_is_refused_unread(url: str) -> None:
 
 
 def test_a_conversation_longer_than_any_context_is_let_in(url: str) -> None:
-    body = json.dumps({"data": ["x" * 8_000_000, *[None] * 11]}).encode()
+    body = json.dumps({"data": ["x" * 8_000_000, *[None] * 12]}).encode()
     status, _, text = ask(url, "POST", "/gradio_api/call/chat", body, JSON)
     assert status == 200, text
 
@@ -236,7 +236,7 @@ def test_the_page_without_the_login_shows_nothing_but_the_login(locked: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "password"), [("ada", "x"), ("", ""), ("long-secret", "ada"), ("ada", "long-secret ")]
+    ("name", "password"), [("zoe", "x"), ("", ""), ("long-secret", "zoe"), ("zoe", "long-secret ")]
 )
 def test_a_wrong_password_is_refused(locked: str, name: str, password: str) -> None:
     body = urlencode({"username": name, "password": password}).encode()
@@ -251,7 +251,7 @@ def test_numbers_need_no_login(locked: str, path: str) -> None:
 
 def test_a_stream_of_one_who_logged_in_is_not_for_one_who_did_not(locked: str) -> None:
     visitor, session = log_in(locked), uuid.uuid4().hex
-    status, text = joined(locked, "complete", ["Hi", 100, 0.8, 0.95, 0, 0, 1, *[None] * 5], session, visitor)
+    status, text = joined(locked, "complete", ["Hi", 100, 0.8, 0.95, 0, 0, 1, *[None] * 6], session, visitor)
     assert status == 200, text
     path = f"/gradio_api/queue/data?session_hash={session}"
     assert ask(locked, "GET", path)[0] == 401
@@ -272,7 +272,7 @@ def test_gradios_client_logs_in(locked: str) -> None:
     assert list(client.submit("Hi", api_name="/complete"))[-1] == "an answer"
     client.close()
     with pytest.raises(ValueError, match="Could not login"):
-        Client(locked, auth=("ada", "wrong"), verbose=False)
+        Client(locked, auth=("zoe", "wrong"), verbose=False)
     with pytest.raises(AuthenticationError):
         Client(locked, verbose=False)
 
@@ -291,7 +291,7 @@ def fill_login(page: Page, name: str, password: str) -> None:
 def test_after_the_login_the_page_works_as_without(running: Running, new_page: Callable[..., Page]) -> None:
     with serve_beside(running, AUTH) as url:
         page = new_page(url)
-        fill_login(page, "ada", "wrong")
+        fill_login(page, "zoe", "wrong")
         expect(page.get_by_text("Incorrect Credentials")).to_be_visible()
         fill_login(page, *AUTH)
         expect(page.locator("#status")).to_contain_text("Ready: the context holds 2048 tokens")

@@ -23,7 +23,7 @@ from huggingface_hub.utils import WeakFileLock, close_session
 from huggingface_hub.utils._xet import abort_xet_session
 
 from streamspace import download, errors
-from streamspace.download import Progress, fetch_model, needed_files
+from streamspace.download import Progress, fetch_adapter, fetch_model, needed_files
 from tests.hub import SHA, Fault, Hub
 from tests.support import wait_until
 
@@ -805,6 +805,39 @@ def test_a_cancelled_download_asks_for_nothing_more_and_leaves_no_thread(hub: Hu
 )
 def test_the_files_that_vllm_would_load_are_chosen(names: str, chosen: str) -> None:
     assert needed_files(names.split()) == sorted(chosen.split())
+
+
+# LoRA adapters
+
+ADAPTER: dict[str, bytes] = {
+    "adapter_config.json": b"{}",
+    "adapter_model.safetensors": b"weights",
+    "adapter_model.bin": b"the same once more",
+    "tokenizer.json": b"{}",
+    "checkpoint-10/adapter_model.safetensors": b"weights",
+}
+
+
+def test_an_adapter_comes_from_the_hub_with_its_two_files(hub: Hub) -> None:
+    hub.models = {"org/lora": ADAPTER}
+    progress: list[Progress] = []
+    folder = fetch_adapter("org/lora", on_progress=progress.append)
+    assert names_in(folder) == {"adapter_config.json", "adapter_model.safetensors"}
+    assert progress[-1] == Progress(9, 9)
+    hub.vanish()
+    assert fetch_adapter("org/lora") == folder
+
+
+def test_an_adapter_may_be_a_folder(tmp_path: Path) -> None:
+    write_model(tmp_path / "lora", {"adapter_config.json": b"{}", "adapter_model.bin": b"weights"})
+    assert fetch_adapter(str(tmp_path / "lora")) == tmp_path / "lora"
+
+
+def test_what_holds_no_adapter_is_refused(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_bytes(b"{}")
+    for source in ("org/tiny", str(tmp_path), "./nowhere"):
+        with pytest.raises(errors.NoAdapter, match=f"There is no LoRA adapter in '{source}': it must hold adapter_con"):
+            fetch_adapter(source)
 
 
 # xet, by which the public hub serves large files

@@ -1,11 +1,13 @@
 """The page in Chinese and in English, by the browser's language."""
 
 import re
+from dataclasses import replace
 
 import gradio as gr
 import pytest
 from playwright.sync_api import expect
 
+from streamspace.config import Adapter
 from streamspace.messages import Delta, Metrics, Settings, Status
 from streamspace.ui import build_demo
 from streamspace.ui.language import SPOKEN
@@ -18,7 +20,9 @@ SAME = {*vars(Settings()), "StreamSpace", "vLLM"}  # vLLM's names, in every lang
 
 def test_every_label_of_the_page_is_said_in_chinese() -> None:
     left = set()
-    blocks = build_demo(FakePageEngine()).blocks.values()  # type: ignore[arg-type]
+    engine = FakePageEngine()
+    engine.config = replace(engine.config, adapters=(Adapter("pirate", "org/pirate"),))
+    blocks = build_demo(engine).blocks.values()  # type: ignore[arg-type]
     for block in (block for block in blocks if block.get_block_name() != "api"):
         for name in (*SPOKEN, "value") if isinstance(block, gr.Button | gr.Markdown) else SPOKEN:
             text = getattr(block, name, None)

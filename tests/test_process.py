@@ -47,7 +47,7 @@ def has_engine(process: subprocess.Popen[str]) -> bool:
 
 def long_answer(port: int) -> Any:
     """An answer under way, as the stream of its events."""
-    body = json.dumps({"data": ["Once upon a time", 1900, 1.5, 1, 0, 0, 1, *[None] * 5]}).encode()
+    body = json.dumps({"data": ["Once upon a time", 1900, 1.5, 1, 0, 0, 1, *[None] * 6]}).encode()
     url = f"http://127.0.0.1:{port}/gradio_api/call/complete"
     event = json.load(urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})))
     return urllib.request.urlopen(f"{url}/{event['event_id']}")

@@ -29,12 +29,12 @@ BROKEN = "The engine has broken down and is being restarted"
 class App:
     """The app in a process of its own; `written` is what it has said so far."""
 
-    def __init__(self, start: Start, log: Path, *arguments: str) -> None:
+    def __init__(self, start: Start, log: Path, *arguments: str, **environ: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         with log.open("w", encoding="utf-8") as file:
-            self.process = start("app.py", "--port", str(self.port), *arguments, log=file)
+            self.process = start("app.py", "--port", str(self.port), *arguments, log=file, **environ)
 
     def wait(self, status: int, seconds: float = 120.0) -> None:
         wait_until(lambda: health(self.port)[0] == status, seconds, f"health {status}")
@@ -61,7 +61,7 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 def answer_once(app: App) -> None:
     """Have the engine answer somebody to the end."""
-    body = json.dumps({"data": ["Once", 5, 0, 1, 0, 0, 1, *[None] * 5]}).encode()
+    body = json.dumps({"data": ["Once", 5, 0, 1, 0, 0, 1, *[None] * 6]}).encode()
     url = f"{app.url}/gradio_api/call/complete"
     event = json.load(urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})))
     with urllib.request.urlopen(f"{url}/{event['event_id']}") as stream:

@@ -11,6 +11,7 @@ import difflib
 import importlib.util
 import os
 import re
+import shlex
 import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,14 @@ TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off", "")
 # Those of the flags of vLLM's own server that change what its answers are, not how it listens and whom it trusts.
 SERVER_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter: what visitors and clients call it, and its hub id or folder."""
+
+    name: str
+    source: str
 
 
 def _switch(value: str) -> bool:
@@ -58,6 +67,18 @@ def _keys(value: str) -> tuple[str, ...]:
     return keys
 
 
+def _adapters(value: str) -> tuple[Adapter, ...]:
+    allowed = ValueError("name=hub id or folder, several with spaces between, each name once")
+    try:
+        pairs = [word.partition("=") for word in shlex.split(value)]
+    except ValueError:  # a quote that is never closed
+        raise allowed from None
+    adapters = tuple(Adapter(name, source) for name, _, source in pairs)
+    if not all(a.name and a.source for a in adapters) or len({a.name for a in adapters}) < len(adapters):
+        raise allowed
+    return adapters
+
+
 def _name_and_password(value: str) -> tuple[str, str]:
     name, _, password = value.partition(":")
     if not name.strip() or not password:
@@ -77,6 +98,10 @@ class Config:
     model: str = _option("MODEL_ID", "--model", "hub id or local folder of the model")
     revision: str | None = _option("MODEL_REVISION", "--revision", "branch, tag or commit of the model")
     hf_token: str | None = _option("HF_TOKEN", "--hf-token", "token for gated and private models", secret=True)
+    adapters: tuple[Adapter, ...] = _option(
+        "LORA_MODULES", "--lora-modules", "LoRA adapters to choose from: name=hub id or folder, several with spaces",
+        _adapters,
+    )  # fmt: skip
     system_prompt: str = _option("SYSTEM_PROMPT", "--system-prompt", "system prompt that a new chat starts with")
     max_tokens: int = _option(
         "MAX_TOKENS", "--max-tokens", "most tokens that one answer may have", _whole_number(1, 1_000_000)
@@ -165,6 +190,7 @@ def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
         "model": GPU_MODEL if has_gpu(environ) else str(BUNDLED_MODEL),
         "revision": None,
         "hf_token": None,
+        "adapters": (),
         "system_prompt": "",
         "max_tokens": 2048,
         "max_prompt_tokens": 0,
@@ -196,14 +222,18 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
         if value := environ.get(option["env"]):
             values[name] = _cast(option, option["env"], value)
         if (value := getattr(given, name)) is not None:
+            value = value if isinstance(value, str) else shlex.join(value)
             values[name] = _cast(option, option["flag"], value)
     _refuse_unknown(rest)
-    return Config(
+    config = Config(
         **values,
         space_id=environ.get("SPACE_ID") or None,
         engine_arguments=tuple(rest),
         engine_environ=_engine_environ(environ),
     )
+    if config.model_name in [adapter.name for adapter in config.adapters]:
+        raise ConfigError(f"A LoRA adapter cannot be called {config.model_name!r}, for so is the model called.")
+    return config
 
 
 def _check_temporary_folder() -> None:
@@ -257,6 +287,8 @@ def _parser() -> argparse.ArgumentParser:
         text = f"{option['help']} [{option['env']}]"
         if option["cast"] is _switch:
             parser.add_argument(option["flag"], dest=name, action="store_const", const="1", help=text)
+        elif option["cast"] is _adapters:  # as vLLM's own flag, which takes several
+            parser.add_argument(option["flag"], dest=name, metavar="NAME=VALUE", nargs="+", help=text)
         else:
             parser.add_argument(option["flag"], dest=name, metavar="VALUE", help=text)
     return parser

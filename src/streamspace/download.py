@@ -1,4 +1,6 @@
-"""Model id or folder → local folder that vLLM loads without any network; the only module that knows huggingface_hub.
+"""Model or adapter, by id or folder → local folder that vLLM loads without any network.
+
+The only module that knows huggingface_hub.
 
 huggingface_hub does the download (its cache, its locks, its resume). Around it: one request that plans everything
 before the first file, progress in bytes with a known total, time-outs everywhere, a check of the disk, another attempt
@@ -58,6 +60,7 @@ from streamspace.errors import (
     ModelError,
     ModelGated,
     ModelNotFound,
+    NoAdapter,
     NotAModelFolder,
     NoWeights,
     RevisionNotFound,
@@ -66,6 +69,7 @@ from streamspace.errors import (
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Choose = Callable[[Iterable[str]], list[str]]  # the names of a repository's files → those that are needed
 
 BACKOFF_S = (1.0, 3.0, 9.0)  # the pauses between the attempts: one attempt more than pauses
 CHUNK_BYTES = 256 * 1024  # progress and resuming go in these steps; the library's own 10 MiB are too coarse
@@ -77,6 +81,8 @@ CANCEL_GRACE_S = 3.0  # how long a cancelled fetch waits for its workers to remo
 
 TEXT_PATTERNS = ("*.json", "*.jinja", "*.txt", "*.model", "tokenizer.model*", "*.tiktoken")
 OTHER_RUNTIMES = ("original/*", "metal/*", "onnx/*", "openvino/*", "coreml/*", "gguf/*", ".*")
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
 TRAINING_STATE = ("training_args.bin", "optimizer.*", "scheduler.*", "scaler.*", "rng_state*")
 
 
@@ -118,9 +124,24 @@ def fetch_model(
     Raises:
         ModelError: the subclass names the reason; its sentence is for everybody.
     """
+    choose = functools.partial(needed_files, trust_remote_code=trust_remote_code)
     if _looks_like_path(model):
-        return _model_folder(model)
-    wanted = _Wanted(_valid_id(model), revision or None, _clean_token(model, token), trust_remote_code)
+        return _checked_folder(model, choose, NotAModelFolder)
+    wanted = _Wanted(_valid_id(model), revision or None, _clean_token(model, token), choose, NoWeights)
+    return _run(lambda stop: _fetch(wanted, on_progress, stop), wanted, cancelled or threading.Event())
+
+
+def fetch_adapter(
+    adapter: str,
+    *,
+    token: str | None = None,
+    on_progress: Callable[[Progress], None] = ignore,
+    cancelled: threading.Event | None = None,
+) -> Path:
+    """Return the local folder of a LoRA adapter, given by hub id or folder; otherwise as `fetch_model`."""
+    if _looks_like_path(adapter):
+        return _checked_folder(adapter, adapter_files, NoAdapter)
+    wanted = _Wanted(_valid_id(adapter), None, _clean_token(adapter, token), adapter_files, NoAdapter)
     return _run(lambda stop: _fetch(wanted, on_progress, stop), wanted, cancelled or threading.Event())
 
 
@@ -136,6 +157,13 @@ def needed_files(names: Iterable[str], *, trust_remote_code: bool = False) -> li
     patterns = (*TEXT_PATTERNS, "*.py") if trust_remote_code else TEXT_PATTERNS
     texts = [name for name in names if _matches(name, patterns) and not _matches(name, OTHER_RUNTIMES)]
     return sorted({*texts, *weights}) if weights else []
+
+
+def adapter_files(names: Iterable[str]) -> list[str]:
+    """Choose what vLLM needs of a LoRA adapter's files, the first format that it finds; empty without one."""
+    names = set(names)
+    formats = [name for name in ADAPTER_WEIGHTS if name in names]
+    return [ADAPTER_CONFIG, formats[0]] if formats and ADAPTER_CONFIG in names else []
 
 
 def _weights(names: Iterable[str]) -> list[str]:
@@ -161,14 +189,14 @@ def _looks_like_path(model: str) -> bool:
     return model.startswith(("/", ".", "~")) or (model != "" and os.path.exists(model))
 
 
-def _model_folder(model: str) -> Path:
+def _checked_folder(model: str, choose: Choose, missing: type[ModelError]) -> Path:
     folder = os.path.expanduser(model)
     try:
         names = os.listdir(folder)
     except (OSError, ValueError) as error:
-        raise NotAModelFolder(model) from error
-    if not _weights(names):
-        raise NotAModelFolder(model)
+        raise missing(model) from error
+    if not choose(names):
+        raise missing(model)
     return Path(folder).resolve()
 
 
@@ -196,7 +224,8 @@ class _Wanted:
     model: str
     revision: str | None
     token: str | None = field(repr=False)
-    trust_remote_code: bool
+    choose: Choose  # of the repository's files
+    missing: type[ModelError]  # when there is nothing to choose
 
     @property
     def commit(self) -> str | None:
@@ -212,9 +241,6 @@ class _Wanted:
     def ref(self) -> Path:
         """The file that says which commit the revision was when it was last fetched."""
         return self.repository / "refs" / (self.revision or constants.DEFAULT_REVISION)
-
-    def choose(self, names: Iterable[str]) -> list[str]:
-        return needed_files(names, trust_remote_code=self.trust_remote_code)
 
 
 @dataclass(frozen=True)
@@ -258,7 +284,7 @@ def _cached_copy(wanted: _Wanted, *, listed: bool) -> Path | None:
     try:
         names = [file.path for file in get_cached_repo_tree(wanted.model, revision=commit)]
     except CachedRepoTreeNotFoundError:
-        return folder if not listed and _has_all_shards(folder) else None
+        return folder if not listed and _has_all_shards(folder, wanted.choose) else None
     needed = wanted.choose(names)
     return folder if needed and all((folder / name).exists() for name in needed) else None
 
@@ -280,13 +306,13 @@ def _write_ref(path: Path, commit: str) -> None:
     part.replace(path)
 
 
-def _has_all_shards(folder: Path) -> bool:
+def _has_all_shards(folder: Path, choose: Choose) -> bool:
     if not folder.is_dir():
         return False
-    weights = set(_weights(path.name for path in folder.iterdir() if path.exists()))
+    needed = set(choose(path.name for path in folder.iterdir() if path.exists()))
     indices = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.index.json")]
-    sharded = [shards for index in indices if weights & (shards := set(index["weight_map"].values()))]
-    return bool(weights) and all(shards <= weights for shards in sharded)
+    sharded = [shards for index in indices if needed & (shards := set(index["weight_map"].values()))]
+    return bool(needed) and all(shards <= needed for shards in sharded)
 
 
 # The fetch
@@ -353,7 +379,7 @@ def _make_plan(wanted: _Wanted, pauses_s: Iterable[float], stop: threading.Event
     siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     files = {name: siblings[name].size or 0 for name in wanted.choose(siblings)}
     if not files or not info.sha:
-        raise NoWeights(wanted.model)
+        raise wanted.missing(wanted.model)
     blobs = {name: (lfs.sha256 if (lfs := siblings[name].lfs) else siblings[name].blob_id) or name for name in files}
     return _Plan(wanted.repository, info.sha, files, blobs)
 

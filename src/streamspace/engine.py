@@ -17,17 +17,17 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamspace import forkserver, hardware
 from streamspace.config import Config
-from streamspace.download import Progress, fetch_model
+from streamspace.download import Progress, fetch_adapter, fetch_model
 from streamspace.errors import (
     ConfigError,
     EngineError,
@@ -70,6 +70,14 @@ class _Life:
     num_answers: int = 0
 
 
+@dataclass(frozen=True)
+class _Files:
+    """The folders that vLLM loads from."""
+
+    model: Path
+    adapters: Mapping[str, Path]  # by name
+
+
 class Engine:
     """One engine for every visitor.
 
@@ -90,7 +98,7 @@ class Engine:
         self._stopping = threading.Event()
         self._look = threading.Event()  # set when the engine's thread has something to look at
         self._again = threading.Event()  # set when an engine that was given up is to be tried once more
-        self._folder: Path | None = None  # with the model's files, once they are there
+        self._files: _Files | None = None  # once they are there
         self._thread: threading.Thread | None = None
         self._pids: set[int] = set()  # of the engine that is, or was last
         self._others: set[BaseProcess] = set()  # processes that are not this engine's
@@ -302,23 +310,24 @@ class Engine:
         if problem := hardware.problem(os.environ, None, None):
             raise EngineError(problem)
         forkserver.start()
-        self._folder = folder = self._folder or self._fetch()  # once is enough, whatever becomes of the network
+        self._files = files = self._files or self._fetch()  # once is enough, whatever becomes of the network
         self._tell_step(1, "Starting vLLM")
         from streamspace import llm
 
         if problem := hardware.problem(os.environ, llm.CUDA_VERSION, hardware.driver_cuda_version()):
             raise EngineError(problem)
-        args = llm.engine_args(self.config, folder)
+        args = llm.engine_args(self.config, files.model, files.adapters.values())
         self._tell_step(2, "Loading the weights")
-        built = self._llm = llm.LLM.build(args, self.stats)
+        built = self._llm = llm.LLM.build(args, self.stats, files.adapters)
         self._pids = {child.pid for child in self._children() if child.pid}
+        asyncio.run_coroutine_threadsafe(built.load_adapters(), loop).result(WARM_UP_S)
         self._tell_step(3, "Warming up")
         warming = asyncio.run_coroutine_threadsafe(built.warm_up(), loop)
         if self.config.serves_openai:  # its import and its making take as long as the warm-up does
             with unchanged_log_levels():
                 from streamspace import openai_app
 
-                app = openai_app.build(self.config, folder, built)
+                app = openai_app.build(self.config, files.model, built)
             asyncio.run_coroutine_threadsafe(openai_app.start(app, built, self.config), loop).result(WARM_UP_S)
             self._openai = app
         warming.result(WARM_UP_S)
@@ -358,20 +367,22 @@ class Engine:
         collect_all()
         _sweep(self._pids)
 
-    def _fetch(self) -> Path:
-        name = self.config.model_name
+    def _fetch(self) -> "_Files":
+        config = self.config
 
-        def on_progress(progress: Progress) -> None:
-            self._tell(Status("downloading", f"Downloading {name}", progress.done_bytes, progress.total_bytes))
+        def options(name: str) -> dict[str, Any]:
+            def on_progress(progress: Progress) -> None:
+                self._tell(Status("downloading", f"Downloading {name}", progress.done_bytes, progress.total_bytes))
 
-        return fetch_model(
-            self.config.model,
-            revision=self.config.revision,
-            token=self.config.hf_token,
-            trust_remote_code=self.config.trusts_remote_code,
-            on_progress=on_progress,
-            cancelled=self._stopping,
+            return {"token": config.hf_token, "on_progress": on_progress, "cancelled": self._stopping}
+
+        model = fetch_model(
+            config.model,
+            revision=config.revision,
+            trust_remote_code=config.trusts_remote_code,
+            **options(config.model_name),
         )
+        return _Files(model, {a.name: fetch_adapter(a.source, **options(a.name)) for a in config.adapters})
 
     def _join(self, thread: threading.Thread, is_built: bool) -> None:
         """End a build under way (without its process, vLLM's constructor raises), then wait for the thread."""

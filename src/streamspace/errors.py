@@ -13,6 +13,7 @@ no secret, so that it may be shown to anybody.
     │   ├── ModelGated         terms to accept first
     │   ├── BadToken           the hub refuses the token, or wants one
     │   ├── NoWeights          nothing in the repository that vLLM can load
+    │   ├── NoAdapter          no LoRA adapter in the folder or repository
     │   ├── HubUnreachable     no network
     │   ├── HubOffline         HF_HUB_OFFLINE, and the model is not in the cache
     │   ├── HubTimeout         the hub does not answer in time
@@ -116,6 +117,16 @@ class NoWeights(ModelError):
         super().__init__(
             f"The repository '{model}' has no config.json (or params.json) with weights beside it that vLLM can load "
             "(*.safetensors, *.bin or *.pt): choose the original model and not, say, its GGUF or adapter repository."
+        )
+
+
+class NoAdapter(ModelError):
+    """The folder or repository holds no LoRA adapter."""
+
+    def __init__(self, adapter: str) -> None:
+        super().__init__(
+            f"There is no LoRA adapter in '{adapter}': it must hold adapter_config.json and "
+            "adapter_model.safetensors (or .bin or .pt)."
         )
 
 

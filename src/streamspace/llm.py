@@ -16,17 +16,19 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import _lru_cache_wrapper
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import torch
 import vllm
 from vllm import AsyncEngineArgs, SamplingParams
 from vllm.config import StructuredOutputsConfig
+from vllm.config.lora import MaxLoRARanks
 from vllm.exceptions import VLLMValidationError
+from vllm.lora.request import LoRARequest
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.platforms import current_platform
 from vllm.renderers import ChatParams
@@ -49,7 +51,8 @@ except ImportError:  # vLLM 0.26
 
 from streamspace import forkserver, hardware
 from streamspace.config import FALSE, TRUE, Config
-from streamspace.errors import BadRequest, ConfigError, EngineStopped, PromptTooLong, RequestFailed
+from streamspace.download import ADAPTER_CONFIG
+from streamspace.errors import BadRequest, ConfigError, EngineError, EngineStopped, PromptTooLong, RequestFailed
 from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings, Token
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, Marks, check_parser, keeps_special, thoughts_of
@@ -74,6 +77,8 @@ HIDDEN = (byte for byte in range(0x100) if byte not in SEEN)
 BYTES = {**{chr(byte): byte for byte in SEEN}, **{chr(0x100 + n): byte for n, byte in enumerate(HIDDEN)}}
 TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
 NO_DOMAINS = ["none.invalid"]  # else an image's address in a message makes this server fetch from anywhere
+LORA_RANKS: tuple[int, ...] = get_args(MaxLoRARanks)
+MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -112,19 +117,36 @@ def _as_arguments(parser: argparse.ArgumentParser, flag: str, value: str) -> lis
     return [flag, *shlex.split(value)] if action.nargs in ("+", "*") else [f"{flag}={value}"]
 
 
-def engine_args(config: Config, folder: Path) -> AsyncEngineArgs:
-    """Step 1, configure: vLLM's engine arguments from the operator's flags, for the model in `folder`.
+def engine_args(config: Config, folder: Path, adapters: Collection[Path] = ()) -> AsyncEngineArgs:
+    """Step 1, configure: vLLM's engine arguments from the operator's flags, for the model and the adapters in folders.
 
     Raises:
         ConfigError: a flag's value is not allowed.
     """
-    args: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(vllm_flags(config, folder))
+    args: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(vllm_flags(config, folder, adapters))
     return args
 
 
-def vllm_flags(config: Config, folder: Path) -> argparse.Namespace:
+def _rank(adapter: Path) -> int:
+    """The rank that vLLM has to make room for, of the adapter in this folder."""
+    try:
+        rank: int = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))["r"]
+        return next(room for room in LORA_RANKS if room >= rank > 0)
+    except (OSError, ValueError, TypeError, KeyError, StopIteration):
+        sentence = f"The LoRA adapter in {adapter.name!r} has no rank from 1 to {LORA_RANKS[-1]} in {ADAPTER_CONFIG}."
+        raise ConfigError(sentence) from None
+
+
+def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) -> argparse.Namespace:
     """All of vLLM's flags, its server's among them, by the operator's word or by default; raises as `engine_args`."""
     parser = _flag_parser()
+    if adapters:
+        # All stay in memory: no file is read again, for one that is gone by then would kill the engine. On a CPU, vLLM
+        # 0.26 to 0.32 answer requests without an adapter by the last slot (they index it by -1), so that stays empty.
+        num = len(adapters)
+        num_at_once = num + 1 if current_platform.is_cpu() else min(num, MOST_LORAS_AT_ONCE)
+        room = {"max_loras": num_at_once, "max_cpu_loras": max(num, num_at_once)}
+        parser.set_defaults(enable_lora=True, max_lora_rank=max(map(_rank, adapters)), **room)
     arguments = [a for flag, value in config.engine_environ for a in _as_arguments(parser, flag, value)]
     try:
         flags = parser.parse_args([*arguments, *config.engine_arguments])
@@ -132,6 +154,8 @@ def vllm_flags(config: Config, folder: Path) -> argparse.Namespace:
     except (ValueError, TypeError, OSError) as error:  # a YAML file that cannot be read, JSON that cannot be parsed
         words = str(error).removeprefix("Error: ")
         raise ConfigError(f"vLLM's engine flags: {words}.") from None
+    if flags.lora_modules:  # of a YAML file, where the page would not see them
+        raise ConfigError("lora-modules cannot stand in the file of --config: give --lora-modules or LORA_MODULES.")
     check_parser(flags.reasoning_parser, bool(flags.reasoning_parser_plugin))
     several_workers = any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS)
     if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
@@ -216,8 +240,17 @@ def _structured_outputs(constraint: Constraint) -> StructuredOutputsParams:
 class LLM:
     """A running AsyncLLM. Build it in a thread, use it on one event loop, `shutdown` it in a thread."""
 
-    def __init__(self, llm: AsyncLLM, counts: Sequence[Counts], in_flight: dict[str, asyncio.Event]) -> None:
+    def __init__(
+        self,
+        llm: AsyncLLM,
+        counts: Sequence[Counts],
+        in_flight: dict[str, asyncio.Event],
+        adapters: Mapping[str, Path],
+    ) -> None:
         self._llm = llm
+        self.adapters = {
+            name: LoRARequest(name, number, str(folder)) for number, (name, folder) in enumerate(adapters.items(), 1)
+        }
         self._counts = counts
         self._in_flight = in_flight  # request → set when it has ended
         config = llm.vllm_config
@@ -235,8 +268,10 @@ class LLM:
         self.thinks = self._thinks()
 
     @classmethod
-    def build(cls, args: AsyncEngineArgs, stats: Stats) -> "LLM":
+    def build(cls, args: AsyncEngineArgs, stats: Stats, adapters: Mapping[str, Path]) -> "LLM":
         """Step 2, build the engine, which tells `stats` of each of its steps. Blocks for seconds to minutes.
+
+        `adapters` are the folders of LoRA adapters by name; `load_adapters` reads them.
 
         Raises:
             ValueError: vLLM refused the arguments for this model.
@@ -251,7 +286,7 @@ class LLM:
 
         if not args.numa_bind:  # which works by starting another program
             engine_utils.get_mp_context = lambda: forkserver.context
-        return cls(AsyncLLM.from_engine_args(args, stat_loggers=[logger]), counts, in_flight)
+        return cls(AsyncLLM.from_engine_args(args, stat_loggers=[logger]), counts, in_flight, adapters)
 
     @property
     def async_llm(self) -> AsyncLLM:
@@ -287,6 +322,19 @@ class LLM:
     def is_dead(self) -> bool:
         """Whether the engine's process has gone."""
         return self._llm.errored
+
+    async def load_adapters(self) -> None:
+        """Have the engine read all adapters. A request for one that it cannot read would kill it.
+
+        Raises:
+            EngineError: one cannot be read, or does not suit the model.
+        """
+        for name, adapter in self.adapters.items():
+            try:
+                await self._llm.add_lora(adapter)
+            except Exception as error:  # as vLLM's client raises whatever the engine's process did
+                words = " ".join(_sentence(error).replace(adapter.lora_path, name).split())
+                raise EngineError(f"The LoRA adapter {name!r} cannot be used: {words}") from error
 
     async def warm_up(self) -> None:
         """Answer one sampled request: the first one of a fresh engine takes seconds longer than the next.
@@ -380,7 +428,7 @@ class LLM:
 
         Raises:
             PromptTooLong: no room is left for an answer.
-            BadRequest: the prompt is empty, or vLLM refused a sampling parameter.
+            BadRequest: the prompt is empty, there is no such adapter, or vLLM refused a sampling parameter.
             RequestFailed: this request failed and the engine lives.
             EngineStopped: the engine died or was shut down; deltas that came stand.
         """
@@ -388,6 +436,10 @@ class LLM:
             raise BadRequest("The prompt is empty: there must be something to continue.")
         if len(prompt.token_ids) >= self.max_model_len:
             raise PromptTooLong(self.max_model_len)
+        adapter = self.adapters.get(settings.adapter or "")
+        if settings.adapter and not adapter:
+            names = ", ".join(self.adapters) or "none"
+            raise BadRequest(f"There is no LoRA adapter {settings.adapter[:60]!r}; there are: {names}.")
         request_id = f"streamspace-{uuid.uuid4().hex}"
         tokens: Any = {"type": "token", "prompt_token_ids": list(prompt.token_ids)}
         self._in_flight[request_id] = ended or asyncio.Event()
@@ -396,7 +448,7 @@ class LLM:
             params.skip_special_tokens = prompt.split is None or not self._keeps_special
             # A constraint would wait for a reasoning parser's end of the thought, which raw text does not have.
             is_raw = True if settings.constraint else None
-            asked = self._llm.generate(tokens, params, request_id, reasoning_ended=is_raw)
+            asked = self._llm.generate(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
             async with aclosing(asked) as outputs:
                 async for output in outputs:
                     (part,) = output.outputs

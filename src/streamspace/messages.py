@@ -56,6 +56,7 @@ class Settings:
     stop: tuple[str, ...] = ()  # the answer ends before the first of them
     enable_thinking: bool | None = None  # for the chat template, if it has this switch; None is as the template has it
     constraint: Constraint | None = None
+    adapter: str | None = None  # the LoRA adapter's name; None is the model itself
     logprobs: int | None = None  # how many of the likeliest tokens to tell beside each of the answer's; 20 at most
 
 
@@ -219,7 +220,15 @@ def _switch(value: Any) -> bool:
     return value
 
 
-_OTHERS: dict[str, Callable[[Any], Any]] = {"stop": _stops, "enable_thinking": _switch}  # than numbers
+def _adapter(value: Any) -> str | None:
+    if not isinstance(value, str):
+        raise BadRequest(f"adapter is {_short(value)}; allowed is the name of one, or nothing.")
+    return value or None
+
+
+_OTHERS: dict[str, Callable[[Any], Any]] = {  # than numbers
+    "stop": _stops, "enable_thinking": _switch, "adapter": _adapter,
+}  # fmt: skip
 
 
 def _short(value: Any) -> str:

@@ -81,6 +81,7 @@ async def start(app: FastAPI, llm: LLM, config: Config) -> None:
     """Give the application of `build` what its routes work with; on the event loop that will serve it."""
     client: Any = LimitedClient(llm.async_llm, config.max_prompt_tokens, config.max_seconds)
     await init_app_state(client, app.state, app.state.args, TASKS)
+    _serve_adapters(app.state.openai_serving_models, llm)
     app.state.server = SimpleNamespace(should_exit=False)  # vLLM stops its server when the engine dies; ours heals
     for handler in (app.state.openai_serving_chat, app.state.openai_serving_completion):
         defaults = handler.default_sampling_params  # of a request that does not say how long its answer may be
@@ -100,6 +101,20 @@ def build(config: Config, folder: Path, llm: LLM) -> FastAPI:
     for kind in (RequestValidationError, ValidationError):
         app.add_exception_handler(kind, _refuse)
     return app
+
+
+def _serve_adapters(models: Any, llm: LLM) -> None:
+    """Have each adapter answer by its name, and keep to ourselves where on the disk it is."""
+    models.lora_requests = dict(llm.adapters)
+    show = models.show_available_models
+
+    async def show_without_folders() -> Any:
+        shown = await show()
+        for card in shown.data:
+            card.root = card.id
+        return shown
+
+    models.show_available_models = show_without_folders
 
 
 async def _refuse(request: Request, error: Any) -> JSONResponse:

@@ -44,6 +44,7 @@ def add_endpoints(engine: Engine, pacer: Pacer, door: Door) -> set[Handler]:
         seed: int | None = None,
         stop: list[str] | None = None,
         enable_thinking: bool | None = None,
+        adapter: str | None = None,
     ) -> AsyncGenerator[str, None]:
         """Answer a message; each item is the answer so far. What is left out, or null, is what suits the model."""
         with shown_to_the_visitor():
@@ -71,6 +72,7 @@ def add_endpoints(engine: Engine, pacer: Pacer, door: Door) -> set[Handler]:
         json_schema: dict[str, Any] | None = None,
         regex: str | None = None,
         choice: list[str] | None = None,
+        adapter: str | None = None,
     ) -> AsyncGenerator[str, None]:
         """Continue a raw text; each item is the text so far. The defaults are those of vLLM's streaming example.
 

@@ -29,6 +29,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "json_schema": ('A JSON schema that the continuation is valid against, such as {"type": "integer"}.', None),
     "regex": ("A regex that the whole continuation matches, such as [a-z]+.", None),
     "choice": ('The texts of which the continuation is one, such as [" yes", " no"].', None),
+    "adapter": ("The name of one of the operator's LoRA adapters; left out, the model itself answers.", None),
     "enable_thinking": ("Whether a model that can think does so first; its thoughts are not in the answer.", False),
 }
 

@@ -20,6 +20,7 @@ INFO = {
     "min_p": "Only tokens at least this likely, compared with the likeliest",
     "repetition_penalty": "Above 1 discourages tokens that were there already",
     "seed": "The same seed gives the same answer; empty draws a new one",
+    "adapter": "The LoRA adapter through which the model answers",
     "stop": "Ends the answer before any of these, one a line; \\n is a line break",
 }
 STEPS = {"temperature": 0.05, "top_p": 0.01, "min_p": 0.01, "repetition_penalty": 0.05}  # the others are whole
@@ -30,11 +31,16 @@ class SettingsPanel:
 
     def __init__(self, engine: Engine, start: Settings, names: Sequence[str] = NAMES, is_narrow: bool = False) -> None:
         self._engine = engine
-        self._names = names
+        adapters = [adapter.name for adapter in engine.config.adapters]
+        # First, for it makes the most of a difference; where the others are that make one.
+        self._names = names = ["adapter", *names] if adapters and "temperature" in names else [*names]
         self._start = check_settings({}, start, engine.config.max_tokens)
         ranges = {**RANGES, "max_tokens": Range(1, engine.config.max_tokens)}
         shown = zip(names, _shown(self._start, names), strict=True)
-        self.components: list[Any] = [_control(name, value, ranges.get(name), is_narrow) for name, value in shown]
+        self.components: list[Any] = [
+            _adapters(adapters, is_narrow) if name == "adapter" else _control(name, value, ranges.get(name), is_narrow)
+            for name, value in shown
+        ]
 
     def given(self, values: Sequence[Any]) -> dict[str, Any]:
         """The values of the components by their names, unchecked."""
@@ -67,7 +73,12 @@ class SettingsPanel:
 
 def _shown(settings: Settings, names: Sequence[str]) -> list[Any]:
     """The values of the components for these settings."""
-    values = {**vars(settings), "seed": _seed(settings), "stop": "\n".join(settings.stop)}
+    values = {
+        **vars(settings),
+        "seed": _seed(settings),
+        "stop": "\n".join(settings.stop),
+        "adapter": settings.adapter or "",
+    }
     return [values[name] for name in names]
 
 
@@ -78,6 +89,13 @@ def _seed(settings: Settings) -> str:
 def _typed(seed: str) -> int | str | None:
     """The seed as a number, if it is one; what is no number is refused with the others."""
     return int(seed) if re.fullmatch(r"\s*[0-9]{1,19}\s*", seed) else seed.strip() or None
+
+
+def _adapters(names: Sequence[str], is_narrow: bool) -> gr.Dropdown:
+    info = None if is_narrow else INFO["adapter"]
+    return gr.Dropdown(
+        [("none", ""), *zip(names, names, strict=True)], value="", label="adapter", info=info, elem_classes="adapter"
+    )
 
 
 def _control(name: str, value: Any, allowed: Range | None, is_narrow: bool) -> Any:

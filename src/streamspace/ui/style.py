@@ -139,6 +139,7 @@ CSS = """
   border-radius: var(--block-radius); }
 #columns h2 { margin: 0; font-size: var(--text-lg); }
 #columns .own .form { display: grid; grid-template-columns: 1fr 1fr; }
+#columns .own .adapter { grid-column: 1 / -1; }
 #columns .line { min-height: 3.75rem; margin: 0; }
 #columns .answer { min-height: 22rem; overflow-wrap: anywhere; }
 #together, #together .html-container { padding: 0; }
