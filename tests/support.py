@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from streamspace.engine import Engine
-from streamspace.server import Server, build_app
+from streamspace.server import Server, build_app, listen
 from streamspace.ui import StreamingBlocks, build_demo, mount
 
 T = TypeVar("T")
@@ -85,17 +85,18 @@ def serve_beside(running: Running, auth: tuple[str, str]) -> Iterator[str]:
 def served(engine: Any, demo: StreamingBlocks | None = None, port: int | None = None) -> Iterator[str]:
     """The application on a scripted engine; yields its address."""
     port = port or free_port()
-    config = uvicorn.Config(build_app(engine, demo or build_demo(engine)), port=port, log_level="warning")
+    config = uvicorn.Config(build_app(engine, demo or build_demo(engine)), log_level="warning")
     config.timeout_graceful_shutdown = 1
     server = Server(config, engine)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="scripted")
-    thread.start()
-    try:
-        wait_until(lambda: server.started, what="the server's start")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with listen("127.0.0.1", port) as listener:
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="scripted")
+        thread.start()
+        try:
+            wait_until(lambda: server.started, what="the server's start")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @contextmanager

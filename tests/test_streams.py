@@ -14,7 +14,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from gradio_client.utils import apply_diff
 
-from streamspace import frames
+from streamspace import frames, server
 from streamspace.errors import EngineStopped, RequestFailed
 from streamspace.messages import Delta
 from streamspace.ui import StreamingBlocks, build_demo, streams
@@ -114,11 +114,11 @@ class Visitor:
         return self.join(ASK, [text, history, system_prompt, *CHAT_SETTINGS], event_data)
 
     def complete(self, prompt: str = "Hi") -> str:
-        return self.join("complete", [prompt, 100, 0.8, 0.95, 0, 0, 1, None, [], None, None, None])
+        return self.join("complete", [prompt, 100, 0.8, 0.95, 0, 0, 1, None, [], None, None, None, None])
 
     def call_complete(self) -> str:
         """The same by the route that Gradio serves itself."""
-        body = {"data": ["Hi", 100, 0.8, 0.95, 0, 0, 1, None, [], None, None, None], "session_hash": self.session}
+        body = {"data": ["Hi", 100, 0.8, 0.95, 0, 0, 1, None, [], None, None, None, None], "session_hash": self.session}
         status, _, text = self.post("call/complete", json.dumps(body).encode())
         assert status == 200, text
         return str(json.loads(text)["event_id"])
@@ -358,6 +358,21 @@ def test_a_reader_who_takes_nothing_any_more_loses_its_run_and_is_told(
     messages = list(stream)
     assert completed(messages)["output"]["error"].startswith("The answer was ended, because nothing of it was read")
     assert part in added_up(messages)[-1][0]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_reader_whose_machine_takes_nothing_any_more_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long before the buffers on the way are full, which is all that the server itself can see."""
+    monkeypatch.setattr(server, "GONE_S", 1)
+    engine = FakePageEngine([step for _ in range(2000) for step in (Delta("a word "), 0.005)])
+    demo = build_demo(engine)  # type: ignore[arg-type]
+    with served(engine, demo) as url:
+        reader = Visitor(Site(url, engine, demo))
+        reader.ask()
+        stream = reader.stream(receive_bytes=4096)
+        wait_until(lambda: engine.num_closed_early == 1, 8, "the cut")
+        assert engine.num_running == 0
+        stream.close()
 
 
 def test_a_reader_has_all_the_time(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from streamspace.ui import StreamingBlocks, mount, open_share_link
 log = logging.getLogger(__name__)
 
 GRACE_S = 2  # that open connections get when the server stops
+GONE_S = 20  # after which a connection is cut whose other end has taken nothing, or is not there any more
 
 
 def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
@@ -86,7 +87,7 @@ def serve(engine: Engine, demo: StreamingBlocks) -> None:
         ConfigError: the address cannot be listened on.
     """
     config = engine.config
-    with _listen(config) as listener:
+    with listen(config.host, config.port) as listener:
         log.info("StreamSpace is at http://%s:%d", _local(config.host), config.port)
         if config.share:
             threading.Thread(target=_share, args=(config, demo), name="share", daemon=True).start()
@@ -94,15 +95,24 @@ def serve(engine: Engine, demo: StreamingBlocks) -> None:
         Server(settings, engine).run(sockets=[listener])
 
 
-def _listen(config: Config) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, whose connections the kernel cuts GONE_S after their other end has gone silent.
+
+    Without that, the reader whose machine sleeps or has lost its network would be written to for a quarter of an hour.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigError(
-            f"Cannot listen on {config.host} port {config.port} ({error.strerror}): "
+            f"Cannot listen on {host} port {port} ({error.strerror}): "
             "stop the program that uses it, or choose another with --port."
         ) from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * GONE_S)
+    return listener
 
 
 def _share(config: Config, demo: StreamingBlocks) -> None:
