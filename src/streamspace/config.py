@@ -26,6 +26,7 @@ BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
 GPU_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off", "")
+SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # what a Space sets
 # Those of the flags of vLLM's own server that change what its answers are, not how it listens and whom it trusts.
 SERVER_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser")
 
@@ -135,6 +136,9 @@ class Config:
     auth: tuple[str, str] | None = _option(
         "GRADIO_AUTH", "--auth", "name:password that the page asks for", _name_and_password, secret=True
     )
+    hf_login: bool = _option(
+        "HF_LOGIN", "--hf-login", "have visitors sign in with Hugging Face, on a Space with hf_oauth: true", _switch
+    )
     api_keys: tuple[str, ...] = _option(
         "API_KEY", "--api-key", "keys of the OpenAI API at /v1, separated by commas", _keys, secret=True
     )
@@ -203,6 +207,7 @@ def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
         "port": 7860,
         "share": False,
         "auth": None,
+        "hf_login": False,
         "api_keys": (environ["VLLM_API_KEY"],) if environ.get("VLLM_API_KEY") else (),  # as vLLM's own server has it
     }
 
@@ -231,9 +236,19 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
         engine_arguments=tuple(rest),
         engine_environ=_engine_environ(environ),
     )
+    if config.hf_login:
+        _check_sign_in(config, environ)
     if config.model_name in [adapter.name for adapter in config.adapters]:
         raise ConfigError(f"A LoRA adapter cannot be called {config.model_name!r}, for so is the model called.")
     return config
+
+
+def _check_sign_in(config: Config, environ: Mapping[str, str]) -> None:
+    if config.auth:
+        raise ConfigError("HF_LOGIN and GRADIO_AUTH are two logins: choose one.")
+    if missing := [name for name in ("SPACE_ID", *SIGN_IN) if not environ.get(name)]:
+        sentence = f"HF_LOGIN needs a Space whose README.md says `hf_oauth: true`, which sets {missing[0]}."
+        raise ConfigError(sentence)
 
 
 def _check_temporary_folder() -> None:

@@ -25,6 +25,7 @@ from streamspace.ui.engine_feed import EngineFeed
 from streamspace.ui.engine_tab import CSS as ENGINE_CSS
 from streamspace.ui.engine_tab import EngineTab
 from streamspace.ui.language import SAY, translated
+from streamspace.ui.sign_in import account, add_sign_in
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.style import CSS, THEME
@@ -49,6 +50,8 @@ def build_demo(engine: Engine) -> StreamingBlocks:
     demo.gate = door.gate
     with demo:
         gr.Markdown(_heading(config), elem_id="heading")
+        if config.hf_login:
+            gr.Button("Sign out", link="logout", link_target="_self", size="sm", elem_id="sign-out")
         gr.HTML(status_html(engine.status), elem_id="status")
         with gr.Tabs():
             with gr.Tab("Chat", elem_id="chat-tab"):
@@ -101,11 +104,14 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
     """Serve the page at / of `app`, and nothing that a public page should not have; `auth` is who may log in."""
     for add_routes in (StatusFeed(engine).install, *demo.add_routes):
         add_routes(app)  # before the page, which takes every path that is left
+    if engine.config.hf_login:
+        add_sign_in(app, f"{engine.config.model_name} · StreamSpace")
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         demo,
         path="/",
         auth=auth,
+        auth_dependency=account if engine.config.hf_login else None,
         theme=THEME,
         css=CSS + ENGINE_CSS,
         head=SAY,

@@ -150,7 +150,9 @@ class Streams:
 
     async def is_known(self, scope: Scope) -> bool:
         """Whether the visitor has logged in, or need not; Gradio refuses the others."""
-        return self._demo.app.auth is None or await self._user(Request(scope)) is not None
+        app = self._demo.app
+        is_open = app.auth is None and app.auth_dependency is None
+        return is_open or await self._user(Request(scope)) is not None
 
     def _address(self, scope: Scope) -> str:
         peer = scope["client"][0] if scope.get("client") else ""

@@ -76,6 +76,7 @@ SHOW_CHAT = """() => {
 CSS = """
 .gradio-container { width: 100%; max-width: 1000px !important; margin: 0 auto !important; }
 #heading h1 { margin-bottom: 0; }
+#sign-out { align-self: flex-end; width: auto; flex-grow: 0; }
 #status, #status .html-container, .note, .note .html-container { padding: 0; }
 #status .state { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 0.75rem; min-height: 1.75rem; }
 #status .state p { margin: 0; color: var(--body-text-color-subdued); }
