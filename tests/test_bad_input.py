@@ -192,8 +192,8 @@ on_page, spoken = histories(st.lists(parts, max_size=3) | text), histories(text)
 sampling = [number] * 7
 # What each handler takes, right, and what to put in its place.
 RIGHT: dict[str, list[Json]] = {
-    "_answer": ["Hi", TURNS, "Be brief.", "on", *SAMPLING, ""],
-    "_continue": ["Hi", TURNS, "Be brief.", "on", *SAMPLING, ""],
+    "_answer": ["Hi", TURNS, "Be brief.", "on", *SAMPLING, "", True],
+    "_continue": ["Hi", TURNS, "Be brief.", "on", *SAMPLING, "", False],
     "_undo": [TURNS, ""],
     "_give_back": [TURNS, TURNS[:1], ""],
     "chat": ["Hi", SPOKEN, "Be brief.", *SAMPLING, [], True, None],
@@ -207,8 +207,8 @@ kinds = st.sampled_from(["none", "json", "regex", "choice", "lark", "Samples", "
 keywords = st.sampled_from("type enum items properties anyOf allOf $ref $defs pattern minItems maxItems const".split())
 schemas = text | anything | st.dictionaries(keywords, anything, max_size=4)
 WRONG: dict[str, list[SearchStrategy[Json]]] = {
-    "_answer": [text, on_page, text, text, *sampling, stops],
-    "_continue": [text, on_page, text, text, *sampling, stops],
+    "_answer": [text, on_page, text, text, *sampling, stops, anything],
+    "_continue": [text, on_page, text, text, *sampling, stops, anything],
     "_undo": [on_page, text],
     "_give_back": [on_page, on_page, text],
     "chat": [text, spoken, text, *sampling, stops, anything, text],

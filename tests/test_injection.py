@@ -190,7 +190,7 @@ def test_a_refusal_that_repeats_a_value_runs_nothing(url: str, open_watched: Cal
 
     def forge(route: Route) -> None:
         asked = json.loads(route.request.post_data or "{}")
-        if len(asked["data"]) == 12:
+        if len(asked["data"]) == 13:
             asked["data"][5] = PAYLOADS[name][:50]  # the temperature; a refusal cuts off what is longer
         route.continue_(post_data=json.dumps(asked))
 

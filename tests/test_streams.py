@@ -23,7 +23,7 @@ from tests.fake import FakePageEngine, deltas
 from tests.support import served, wait_until
 
 SETTINGS: list[Any] = [100, 0.8, 0.95, 0, 0, 1, 42, ""]
-CHAT_SETTINGS: list[Any] = ["as the model does", *SETTINGS]
+CHAT_SETTINGS: list[Any] = ["as the model does", *SETTINGS, False]
 BELOW: list[Any] = [False, "none", "", "", ""]  # a completion's prompts: no tokens, no constraint
 ASK = "_answer"  # the chat's handler
 LONG = 60.0  # seconds that no test waits for
@@ -291,7 +291,7 @@ def test_an_answer_that_the_engine_breaks_off_is_whole_so_far_and_marked(visitor
     visitor.site.engine.script = [Delta("so "), Delta("far"), EngineStopped()]
     end = completed(visitor.answer())
     assert end["success"] is True
-    live, note = end["output"]["data"][2:]
+    live, note = end["output"]["data"][2:4]
     assert text_of(live) == "so far" and "Interrupted" in note and 'class="cut"' in note
 
 
@@ -300,7 +300,7 @@ def test_an_answer_that_takes_too_long_is_cut_with_the_limit_and_can_be_continue
 ) -> None:
     monkeypatch.setattr(visitor.site.engine, "max_seconds", 0.2)
     visitor.site.engine.script = [Delta("so far"), LONG]
-    live, note = completed(visitor.answer())["output"]["data"][2:]
+    live, note = completed(visitor.answer())["output"]["data"][2:4]
     assert text_of(live) == "so far" and "an answer may take 0.2 s here" in note and 'class="cut"' in note
 
 
@@ -583,10 +583,10 @@ def test_an_unknown_event_is_refused_in_a_sentence(visitor: Visitor) -> None:
     assert status == 400 and json.loads(text)["detail"].startswith("The page has no such event")
 
 
-@pytest.mark.parametrize("num_inputs", [0, 1, 11, 13])
+@pytest.mark.parametrize("num_inputs", [0, 1, 12, 14])
 def test_a_wrong_number_of_inputs_is_refused_in_a_sentence(visitor: Visitor, num_inputs: int) -> None:
     status, _, text = visitor.post("queue/join", asked(visitor.site, data=["Hi"] * num_inputs))
-    assert (status, json.loads(text)["detail"]) == (400, f"data has {num_inputs} values; _answer takes 12.")
+    assert (status, json.loads(text)["detail"]) == (400, f"data has {num_inputs} values; _answer takes 13.")
     assert visitor.site.engine.num_started == 0
 
 

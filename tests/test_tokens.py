@@ -15,9 +15,10 @@ from streamspace.chat import stream_completion
 from streamspace.constraint import check_constraint
 from streamspace.frames import Pacer
 from streamspace.messages import Delta, Prompt, Reply, Settings, Token
-from streamspace.ui.tokens import percent, shown, spoken, tokens_html
+from streamspace.ui.tokens import NUM_RUNNERS_UP, percent, shown, spoken, tokens_html
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served
+from tests.test_page import begin_and_end, send, set_up, wait_for_end
 
 NewPage = Callable[..., Page]
 GREEDY = Settings(max_tokens=40, temperature=0.0, seed=None, logprobs=5)
@@ -213,13 +214,32 @@ def test_the_view_is_there_only_when_it_is_wanted_and_keeps_its_height(new_page:
         assert page.locator(".tokens").count() == 0
         page.get_by_label("Show token probabilities").check()
         page.get_by_role("button", name="Run all at once").click()
-        expect(page.locator("#tokens-1")).to_contain_text("when the continuation has ended")
+        expect(page.locator("#tokens-1")).to_contain_text("when the text has ended")
         before = page.locator("#tokens-1").bounding_box()
         expect(options(page, 3)).to_have_text("so")
         assert page.locator("#tokens-1").bounding_box() == before
         page.get_by_label("Show token probabilities").uncheck()
         page.get_by_role("button", name="Run 1").click()
         expect(page.locator("#tokens-1 .tokens")).to_have_count(0)
+
+
+def test_the_chat_shows_the_tokens_of_its_last_answer(new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so", tokens=(Token("so", 0.5),)), 0.5, *deltas(" far")])
+    with served(engine) as url:
+        page = new_page(url)
+        tokens, waiting = page.locator("#chat-tokens [role=option]"), page.locator("#chat-tokens .tokens")
+        begin_and_end(page, "Hi")
+        expect(waiting).to_have_count(0)
+        set_up(page)
+        page.get_by_label("Show token probabilities").check()
+        send(page, "Hi again")
+        expect(waiting).to_contain_text("when the text has ended")
+        expect(tokens).to_have_text("so")
+        wait_for_end(page)
+        expect(tokens).to_have_text("so")
+        page.get_by_role("button", name="Undo").first.click()
+        expect(waiting).to_have_count(0)
+        assert [settings.logprobs for settings in engine.settings] == [None, NUM_RUNNERS_UP]
 
 
 def test_nothing_that_a_model_writes_runs_in_the_view(new_page: NewPage) -> None:

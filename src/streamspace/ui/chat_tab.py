@@ -26,6 +26,7 @@ from streamspace.ui.language import say
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import KEEP, RAW, StreamingBlocks
 from streamspace.ui.style import BUSY, CLEAR, FAILED, SETTLE, STOP
+from streamspace.ui.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
 from streamspace.ui.who import Door
 
 EXAMPLES = (
@@ -75,6 +76,7 @@ class ChatTab:
         with gr.Row(elem_id="below"):
             self._note = gr.HTML("", elem_classes="note", elem_id="note")
             self._more = gr.Button("Continue", elem_id="more", size="sm", scale=0, min_width=90)  # for a cut answer
+        self._view = tokens_view("chat-tokens")
         with gr.Row(elem_id="compose"):
             self._box = gr.Textbox(
                 label="Message", placeholder="Ask something", elem_id="message",
@@ -100,14 +102,15 @@ class ChatTab:
             )  # fmt: skip
             with gr.Group():
                 self._panel = SettingsPanel(self._engine, self._engine.defaults)
+            self._shows_tokens = tokens_switch("show-chat-tokens")
 
     def _wire(self, demo: StreamingBlocks) -> None:
         settled, live, box = self._settled, self._live, self._box
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         quick = {**quiet, "queue": False}  # for what the browser does alone
-        outputs = [box, settled, live, self._note]
+        outputs = [box, settled, live, self._note, self._view]
         questions = [box.submit, self._send.click, settled.example_select, settled.retry, settled.edit]
-        inputs = [box, settled, self._system_prompt, self._thinking, *self._panel.components]
+        inputs = [box, settled, self._system_prompt, self._thinking, *self._panel.components, self._shows_tokens]
         answers = [
             gr.on(triggers, handler, inputs, outputs, js=BUSY, **RAW, **quiet)
             for triggers, handler in ((questions, self._answer), ([self._more.click], self._continue))
@@ -123,6 +126,8 @@ class ChatTab:
         self._stop.click(None, None, self._note, js=STOP, cancels=answers, **quick)
         cleared = settled.clear(None, None, [settled, live, self._note], js=CLEAR, cancels=answers, **quick)
         undone = settled.undo(self._undo, [settled, box], [settled, box, self._note], **RAW, **quiet)
+        others = [settled.clear, settled.undo, self._conversations.opens]  # after which its tokens are not on the page
+        gr.on(others, None, None, self._view, js="() => ''", **quick)
         chat = [settled, live, self._note, self._system_prompt]
         self._conversations.wire(demo, chat, box, [*ends, cleared, undone], [undone])
 
@@ -197,8 +202,12 @@ class ChatTab:
         """
         if not self._engine.status.takes_requests:
             raise EngineNotReady(self._engine.status.detail)
-        settings = replace(self._panel.check(values[1:]), enable_thinking=thinking(values[0]))
+        thinks, *panel, shows_tokens = values
+        settings = replace(
+            self._panel.check(panel), enable_thinking=thinking(thinks), logprobs=logprobs_for(shows_tokens)
+        )
         line = Line(settings, self._engine.max_seconds, self._engine.max_model_len, say)
+        view = TokensView(settings)
         question, reply = [shown("user", turn.question)], Reply()
         shown_values = ["" if turn.clears_box else KEEP, KEEP if turn.keeps_history else shown_again(turn.before)]
 
@@ -206,7 +215,7 @@ class ChatTab:
             answer = turn.grown(reply)
             is_there = answer != NOTHING or reply.finish_reason
             live = [*question, *parts(answer, is_thinking=reply.finish_reason is None)] if is_there else question
-            return [*shown_values, live, line.html(reply)]
+            return [*shown_values, live, line.html(reply), view.html(reply)]
 
         try:
             answer = stream_chat(self._engine, messages, settings, self._pacer)

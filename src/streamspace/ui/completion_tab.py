@@ -18,7 +18,7 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.language import say
 from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import RAW, StreamingBlocks
-from streamspace.ui.tokens import NUM_RUNNERS_UP, SCRIPT, tokens_html, waiting_html
+from streamspace.ui.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
 from streamspace.ui.who import Door
 
 Order = Callable[[Sequence[AsyncGenerator[Reply, None]], Reply], AsyncGenerator[tuple[Reply, ...], None]]
@@ -56,16 +56,12 @@ class CompletionTab:
                         )
                     )
                     self._notes.append(gr.HTML("", elem_classes="note"))
-                    self._views.append(gr.HTML("", js_on_load=SCRIPT, elem_classes="view", elem_id=f"tokens-{number}"))
+                    self._views.append(tokens_view(f"tokens-{number}"))
         with gr.Row():
             self._in_sequence = self._button("Run all in sequence")
             self._at_once = self._button("Run all at once", variant="primary")
             self._stop = gr.Button("Stop", variant="stop")
-        self._shows_tokens = gr.Checkbox(
-            label="Show token probabilities", elem_id="show-tokens",
-            info="How likely the model held each token, and which others, before temperature and after the constraint; "
-            "a line marks those below 90% (dotted), 50% (dashed) and 20% (double)",
-        )  # fmt: skip
+        self._shows_tokens = tokens_switch("show-tokens")
         with gr.Accordion("Constrain", open=False, elem_id="constrain"):
             self._constraint = ConstraintPanel()
         with gr.Accordion("Settings", open=False, elem_id="completion-settings"):
@@ -110,8 +106,7 @@ class CompletionTab:
                 prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
                 settings = await self._check(*values[num_prompts:])
                 lines = [Line(settings, self._engine.max_seconds, None, say) for _ in prompts]
-                waiting = waiting_html(say) if settings.logprobs else ""
-                views = [waiting] * num_prompts
+                views = [TokensView(settings) for _ in prompts]
                 streams = [timed(stream_completion(self._engine, prompt, settings, self._pacer)) for prompt in prompts]
                 admitted = self._door.admit(
                     order(streams, Reply()),
@@ -120,11 +115,9 @@ class CompletionTab:
                 )
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
-                        for number, reply in enumerate(replies):
-                            if waiting and reply.tokens and views[number] == waiting:
-                                views[number] = tokens_html(reply.tokens, say)
                         notes = (line.html(reply) for line, reply in zip(lines, replies, strict=True))
-                        yield [*(reply.text for reply in replies), *notes, *views]
+                        tokens = (view.html(reply) for view, reply in zip(views, replies, strict=True))
+                        yield [*(reply.text for reply in replies), *notes, *tokens]
 
         return run
 
@@ -132,5 +125,4 @@ class CompletionTab:
         """The values of the controls below the prompts as Settings; raises BadRequest for one that is not allowed."""
         num = len(self._constraint.components)
         constraint = await self._constraint.check(values[:num])
-        logprobs = NUM_RUNNERS_UP if shows_tokens is True else None
-        return replace(self._panel.check(values[num:]), constraint=constraint, logprobs=logprobs)
+        return replace(self._panel.check(values[num:]), constraint=constraint, logprobs=logprobs_for(shows_tokens))

@@ -49,6 +49,11 @@ class Conversations:
         self._open.click(None, box, [*shown, box], js=OPEN, cancels=undone, **QUICK)
         demo.load(None, [chat[-1], box], [*shown, box], js=BEGIN, **QUICK)
 
+    @property
+    def opens(self) -> Any:
+        """The event by which another conversation, or a new one, is shown."""
+        return self._open.click
+
     def keep_after(self, end: Any) -> None:
         """Save the conversation after one more event."""
         end.then(None, self._shown, None, js=KEEP, **QUICK)

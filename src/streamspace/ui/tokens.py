@@ -8,8 +8,12 @@ import html
 import json
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
-from streamspace.messages import Token
+import gradio as gr
+
+from streamspace.messages import Reply, Settings, Token
+from streamspace.ui.language import say
 from streamspace.words import Say
 
 NUM_RUNNERS_UP = 5
@@ -17,7 +21,7 @@ LEVELS = (90, 50, 20, 0)  # percent: a token's class is p and the highest that i
 NAMES = {" ": "space", "\n": "line break", "\t": "tab", "\r": "carriage return"}
 SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
-WAITING = "The tokens and their probabilities come when the continuation has ended."
+WAITING = "The tokens and their probabilities come when the text has ended."
 USE = "Point at a token, tap it, or go to it with the arrow keys, and see which others might have stood there."
 
 # Runs with the view's element, whose content comes and goes. One token can be reached by Tab, the others from there.
@@ -57,6 +61,39 @@ element.addEventListener('keydown', (event) => {
 """
 
 
+def tokens_switch(elem_id: str) -> gr.Checkbox:
+    """The control by which a visitor asks for the view."""
+    return gr.Checkbox(
+        label="Show token probabilities", elem_id=elem_id,
+        info="How likely the model held each token, and which others, before temperature and after the constraint; "
+        "a line marks those below 90% (dotted), 50% (dashed) and 20% (double)",
+    )  # fmt: skip
+
+
+def logprobs_for(shows_tokens: Any) -> int | None:
+    """The setting for the control's value."""
+    return NUM_RUNNERS_UP if shows_tokens is True else None
+
+
+def tokens_view(elem_id: str) -> gr.HTML:
+    """The view's place, which takes none while it is empty."""
+    return gr.HTML("", js_on_load=SCRIPT, elem_classes="view", elem_id=elem_id)
+
+
+class TokensView:
+    """What the view shows of one answer: nothing, unless its settings ask for tokens."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._html = waiting_html(say) if settings.logprobs else ""
+        self._waits = bool(settings.logprobs)
+
+    def html(self, reply: Reply) -> str:
+        """The view of the answer so far."""
+        if self._waits and reply.tokens:
+            self._html, self._waits = tokens_html(reply.tokens, say), False
+        return self._html
+
+
 def waiting_html(say: Say) -> str:
     """The view's place while the answer is on its way, so that nothing moves when it comes."""
     return f'<div class="tokens"><p>{say(WAITING)}</p></div>'
@@ -65,7 +102,7 @@ def waiting_html(say: Say) -> str:
 def tokens_html(tokens: Sequence[Token], say: Say) -> str:
     """The view of an answer that has ended."""
     options = "".join(_option(token, is_first=not number) for number, token in enumerate(tokens))
-    label = html.escape(say("Tokens of the continuation"))
+    label = html.escape(say("Tokens of the text"))
     return (
         f'<div class="tokens"><div role="listbox" aria-orientation="horizontal" aria-label="{label}">{options}</div>'
         f'<div class="likely" aria-live="polite"><p>{say(USE)}</p></div></div>'
