@@ -1,18 +1,29 @@
 """How soon the engine is free of a request whose visitor has gone, by every way of going, again and again.
 
-python benchmarks/release.py [--times 50] [--model FOLDER]
+python benchmarks/release.py [--times 50]
 
-The last moment at which the engine's own count of running and waiting requests was above 0 is taken from /health, which
-is polled without a pause; the engine counts a prefill only once it is over.
+Where the server can know at once, visitors go one after another; where only a deadline tells, all at once. The last
+moment at which the request was there is taken from /health, in the app's own queue from /metrics; both are polled
+without a pause. The engine counts a prefill only once it is over. To have visitors wait, others take all places: the
+context is stretched to 20,000 tokens for them, whose answers are long and of no use.
 """
 
 import argparse
 import asyncio
+import json
+import re
+import shutil
+import socket
 import sys
+import tempfile
 import time
 import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -24,20 +35,70 @@ from benchmarks.startup import running_app  # noqa: E402
 from benchmarks.streaming import payload, percentile  # noqa: E402
 
 QUIET_S = 0.3  # without a request: then it is released
-LONG_PROMPT = "tell me more of the sea " * 230  # some 1,500 of the bundled model's 2,048 tokens
-WHENS = {"before the first token": LONG_PROMPT, "in mid-answer": "Tell me a long story."}
+MOST_S = 90.0  # for all to be released
+STORY = "Tell me a long story."
+PHRASE, PHRASE_TOKENS = "tell me more of the sea ", 6.5  # by the bundled model's tokenizer
+PAD_ID = 0  # of the bundled model
+CONTEXT = 20_000  # tokens
+KV_BYTES = 22_000 * 4096  # for a little more than one context; the bundled model takes 4 KiB a token
+LONG = ["--max-model-len", str(CONTEXT), "--hf-overrides", json.dumps({"max_position_embeddings": CONTEXT}),
+        "--max-tokens", str(CONTEXT), "--kv-cache-memory-bytes", str(KV_BYTES)]  # fmt: skip
 
 
-class Releases:
-    """Goes away in one way after another."""
+@dataclass(frozen=True)
+class Moment:
+    """When a visitor goes, and what has to be so for that."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, config: dict[str, Any]) -> None:
-        self._session, self._url, self._config = session, url, config
+    name: str
+    prompt: str
+    has_text: bool = False  # of the visitor's answer
+    blockers: Sequence[str] = ()  # prompts of others, who stay
+    is_queued: bool = False  # before the engine, where /metrics counts it and /health does not
+    options: Sequence[str] = ()  # of the app
+
+
+def words(num_tokens: int) -> str:
+    """A prompt of about so many tokens."""
+    return PHRASE * int(num_tokens / PHRASE_TOKENS)
+
+
+MOMENTS = [
+    Moment("before the first token", words(1500)),
+    Moment("in mid-answer", STORY, has_text=True),
+    Moment(
+        "in our queue",
+        STORY,
+        blockers=[STORY] * 2,
+        is_queued=True,
+        options=[*LONG, "--max-num-seqs", "2"],
+    ),
+    Moment(
+        "in the engine's queue",
+        words(10_000),
+        blockers=[words(14_000)],
+        options=[*LONG, "--max-num-seqs", "64"],
+    ),
+]
+AT_ONCE = ("Stop", "closed", "reset")
+# Way → its causes in /metrics, the deadline in seconds, and the moments at which nothing else can tell.
+BY_DEADLINE = {
+    "never reads": (["never_read"], 10, ("in mid-answer", "in our queue", "in the engine's queue")),
+    "frozen": (["left", "stalled"], 20, ("in mid-answer",)),
+}
+
+
+class Visitors:
+    """Who come and go at one moment."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, config: dict[str, Any], moment: Moment) -> None:
+        self._session, self._url, self._config, self._moment = session, url, config, moment
 
     async def ask(self, prompt: str) -> dict[str, Any]:
-        """Start an answer; returns what names it."""
-        asked = payload("page", self._config, [{"role": "user", "content": prompt}], 1900 if len(prompt) < 100 else 400)
-        asked["data"][asked["data"].index(0.8)] = 2.0  # at which the bundled model does not come to an end
+        """Start an answer that does not end by itself soon; returns what names it."""
+        num_tokens = CONTEXT if self._moment.options else 1900 if len(prompt) < 100 else 400
+        chat = [{"role": "user", "content": prompt}]
+        asked = payload("page", self._config, chat, num_tokens)
+        asked["data"][asked["data"].index(0.8)] = 0.0  # greedy: it never takes the token that would end it
         names = {"fn_index": asked["fn_index"], "session_hash": uuid.uuid4().hex}
         async with self._session.post(
             f"{self._url}/gradio_api/queue/join", json={**names, "data": asked["data"]}
@@ -45,15 +106,30 @@ class Releases:
             joined.raise_for_status()
             return {**names, **await joined.json()}
 
-    async def go(self, way: str, when: str) -> float:
-        """One request and its release; returns the seconds between."""
-        names = await self.ask(WHENS[when])
-        query = {"session_hash": names["session_hash"]}
-        async with self._session.get(f"{self._url}/gradio_api/queue/data", params=query) as stream:
-            if when == "in mid-answer":
+    def read(self, names: dict[str, Any]) -> Any:
+        """The stream of an answer."""
+        return self._session.get(f"{self._url}/gradio_api/queue/data", params={"session_hash": names["session_hash"]})
+
+    async def stay(self, prompt: str, has_begun: asyncio.Event) -> None:
+        """Be answered, again and again."""
+        room = CONTEXT - 1000 - int(len(prompt) / len(PHRASE) * PHRASE_TOKENS)
+        asked = {"prompt": prompt, "max_tokens": room, "stream": True}
+        while True:
+            async with self._session.post(f"{self._url}/v1/completions", json=asked) as stream:
+                stream.raise_for_status()
+                async for _ in stream.content:
+                    has_begun.set()
+
+    async def go(self, way: str) -> float:
+        """One visitor, who goes; returns the seconds until its request was gone."""
+        names = await self.ask(self._moment.prompt)
+        async with self.read(names) as stream:
+            if self._moment.has_text:
                 async for line in stream.content:
                     if b'"assistant"' in line:
                         break
+            elif self._moment.blockers:
+                await self.until_waiting(1)
             else:
                 await asyncio.sleep(0.02)
             gone_s = time.monotonic()
@@ -64,47 +140,130 @@ class Releases:
                 stream.connection.transport.abort()
             else:
                 stream.close()
-            return max(0.0, await self.last_busy_s() - gone_s)
+            return max(0.0, await self.last_there_s() - gone_s)
 
-    async def last_busy_s(self) -> float:
-        """When the engine last had a request, once it has had none for a while."""
-        busy_s = quiet_s = time.monotonic()
-        while quiet_s - busy_s < QUIET_S:
-            async with self._session.get(f"{self._url}/health") as answer:
-                health = await answer.json()
+    async def vanish(self, way: str, number: int, causes: Sequence[str]) -> tuple[int, float]:
+        """Many visitors who do not say that they go; returns how many were ended for that, and after how long all."""
+        names = [f'streamspace_streams_total{{cause="{cause}",event="answer"}}' for cause in causes]
+        before = [await self._metric(name) for name in names]
+        asked = await asyncio.gather(*(self.ask(self._moment.prompt) for _ in range(number)))
+        frozen = [self._freeze(names["session_hash"]) for names in asked] if way == "frozen" else []
+        if self._moment.blockers:
+            await self.until_waiting(number)
+        gone_s = time.monotonic()
+        last_s = await self.last_there_s()
+        for sleeper in frozen:
+            sleeper.close()
+        return sum([await self._metric(name) for name in names]) - sum(before), last_s - gone_s
+
+    def _freeze(self, session: str) -> socket.socket:
+        """Open the stream and take nothing of it; the kernel takes 4 KiB."""
+        sleeper = socket.socket()
+        sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        address = urlsplit(self._url)
+        sleeper.connect((address.hostname, address.port))
+        request = f"GET /gradio_api/queue/data?session_hash={session} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n"
+        sleeper.sendall(request.encode())
+        return sleeper
+
+    async def until_waiting(self, number: int) -> None:
+        """Wait until so many requests wait behind the blockers."""
+        while await self._num_there() < number:
+            await asyncio.sleep(0.01)
+
+    async def last_there_s(self) -> float:
+        """When a request other than the blockers' was last seen, once there has been none for a while."""
+        began_s = there_s = quiet_s = time.monotonic()
+        while quiet_s - there_s < QUIET_S:
+            num_there = await self._num_there()
             quiet_s = time.monotonic()
-            if health["running"] + health["waiting"]:
-                busy_s = quiet_s
-        return busy_s
+            if num_there:
+                there_s = quiet_s
+            if quiet_s - began_s > MOST_S:
+                raise SystemExit(f"{num_there} requests are still there after {MOST_S:g} s.")
+        return there_s
+
+    async def _num_there(self) -> int:
+        """Requests besides those of the blockers."""
+        if self._moment.is_queued:
+            return await self._metric("streamspace_requests_queued")
+        async with self._session.get(f"{self._url}/health") as answer:
+            health = await answer.json()
+        return int(health["waiting"] if self._moment.blockers else health["running"] + health["waiting"])
+
+    async def _metric(self, name: str) -> int:
+        async with self._session.get(f"{self._url}/metrics") as answer:
+            found = re.search(rf"^{re.escape(name)} (\S+)", await answer.text(), re.MULTILINE)
+        return int(float(found[1])) if found else 0
 
 
-async def measure(url: str, times: int) -> None:
-    """Print a line for each way and moment."""
+@asynccontextmanager
+async def staying(visitors: Visitors, prompts: Sequence[str]) -> AsyncIterator[None]:
+    """Others who are answered all the while."""
+    begun = [asyncio.Event() for _ in prompts]
+    tasks = [asyncio.create_task(visitors.stay(*each)) for each in zip(prompts, begun, strict=True)]
+    try:
+        for each in begun:
+            await each.wait()
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def measure(url: str, times: int, moment: Moment) -> None:
+    """Print a line for each way to go at this moment."""
     timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), timeout=timeout, read_bufsize=1 << 22
+    ) as session:
         await wait_for_health(session, url, 200)
         async with session.get(f"{url}/config") as answer:
-            releases = Releases(session, url, await answer.json())
-        for way in ("Stop", "closed", "reset"):
-            for when in WHENS:
-                took = [1e3 * await releases.go(way, when) for _ in range(times)]
+            visitors = Visitors(session, url, await answer.json(), moment)
+        async with staying(visitors, moment.blockers):
+            for way in AT_ONCE:
+                took = [1e3 * await visitors.go(way) for _ in range(times)]
                 p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
-                print(
-                    f"{way:>12} {when:<24} {len(took)} of {times} released, p50 {p50:4.0f} ms, p99 {p99:4.0f} ms",
-                    flush=True,
-                )
+                tell(way, moment, f"{len(took)} of {times} released, p50 {p50:4.0f} ms, p99 {p99:4.0f} ms")
+            for way, (causes, deadline_s, moments) in BY_DEADLINE.items():
+                if moment.name in moments:
+                    number, took_s = await visitors.vanish(way, times, causes)
+                    tell(
+                        way, moment, f"{number} of {times} released, the last after {took_s:.1f} s (at {deadline_s} s)"
+                    )
+
+
+def tell(way: str, moment: Moment, words: str) -> None:
+    """Print one cell of the table."""
+    print(f"{way:>12} {moment.name:<24} {words}", flush=True)
+
+
+@contextmanager
+def endless_model() -> Iterator[str]:
+    """A folder with the bundled model, in which another token than its own ends an answer: one that it never writes."""
+    from streamspace.config import BUNDLED_MODEL
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(BUNDLED_MODEL, folder, dirs_exist_ok=True)
+        for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+            path = Path(folder, name)
+            given = json.loads(path.read_text(encoding="utf-8"))
+            given |= {"eos_token": given["pad_token"]} if "eos_token" in given else {"eos_token_id": PAD_ID}
+            path.write_text(json.dumps(given), encoding="utf-8")
+        yield folder
 
 
 def main() -> None:
-    """Start the app, measure, end it."""
-    from streamspace.config import BUNDLED_MODEL
-
+    """For each moment start the app, measure, end it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=50)
-    parser.add_argument("--model", default=str(BUNDLED_MODEL))
     given = parser.parse_args()
-    with running_app(given.model) as (url, _):
-        asyncio.run(measure(url, given.times))
+    with endless_model() as model:
+        for moment in MOMENTS:
+            with running_app(model, *moment.options) as (url, _):
+                asyncio.run(measure(url, given.times, moment))
 
 
 if __name__ == "__main__":

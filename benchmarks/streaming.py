@@ -2,6 +2,7 @@
 
 python -m benchmarks.streaming cpu                       the bundled model on a CPU, about 7 minutes
 python -m benchmarks.streaming gpu --model FOLDER ...    any model on a GPU; vLLM's flags pass through
+python -m benchmarks.streaming capacity --max-num-seqs 32  as many visitors as places, then twice as many
 python -m benchmarks.streaming parallel ...              fewer loads, to compare one GPU with several
 
 One run, one engine, one machine; visitors are real HTTP clients in processes of their own (benchmarks/visitors.py), the
@@ -52,6 +53,10 @@ PLANS = {
         Cell(16, 0, 256),
         Cell(64, 0, 256),
         Cell(16, 20, 256, "poisson", FAST),
+    ),
+    "capacity": (
+        Cell(32, 0, 256, sides=("page",), rounds=3),
+        Cell(64, 0, 256, sides=("page",), rounds=3),
     ),
     "gpu": (
         Cell(1, 20, 1024, sides=FAST, rounds=5),
@@ -252,7 +257,7 @@ def main() -> None:
     """Measure, print and write one plan."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plan", choices=PLANS)
-    parser.add_argument("--processes", type=int, help="for the visitors; 1 for cpu, 6 for gpu")
+    parser.add_argument("--processes", type=int, help="for the visitors; 6 for gpu and parallel, else 1")
     parser.add_argument("--cells", type=int, nargs="+", help="only these of the plan, by number from 0")
     parser.add_argument("--sides", nargs="+", choices=SIDES, help="only these sides")
     parser.add_argument("--rounds", type=int, help="instead of what the plan says")
@@ -260,7 +265,7 @@ def main() -> None:
     given, engine_arguments = parser.parse_known_args()
     plan = PLANS[given.plan]
     cells = [plan[number] for number in given.cells or range(len(plan))]
-    num_processes = given.processes or (1 if given.plan == "cpu" else 6)
+    num_processes = given.processes or (6 if given.plan in ("gpu", "parallel") else 1)
     results: list[Result] = []
     written = given.out / f"streaming-{given.plan}.json"
     with server(engine_arguments) as running, visitors(num_processes) as pool:
