@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix resolve audit setup
+.PHONY: help demo test check fix resolve newest audit setup
 python := .venv/bin/python
 
 help: ## this list
@@ -28,6 +28,9 @@ fix: ## format, and mend what the linter can mend
 
 resolve: ## would a Space's builder find versions that fit together?
 	scripts/resolve
+
+newest: ## the engine's tests on the newest vLLM: make newest ARGS="-x"
+	scripts/newest $(ARGS)
 
 audit: ## is a vulnerability known of anything that is installed?
 	scripts/audit
