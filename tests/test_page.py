@@ -503,9 +503,9 @@ def test_every_open_page_is_told_what_the_engine_does(new_page: NewPage) -> None
 
 
 def test_a_page_whose_server_has_gone_says_so(new_page: NewPage) -> None:
-    with served(FakePageEngine()) as url:
+    with served(FakePageEngine(deltas("hi"))) as url:
         page = new_page(url)
-        expect(page.locator("#status .ready")).to_be_visible()
+        begin_and_end(page, "Hello")  # by then it has all of its scripts
     expect(page.locator("#status .failed")).to_contain_text("The connection to the server is lost")
 
 
