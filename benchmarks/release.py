@@ -57,13 +57,13 @@ class Moment:
     options: Sequence[str] = ()  # of the app
 
 
-def words(num_tokens: int) -> str:
+def prompt_of(num_tokens: int) -> str:
     """A prompt of about so many tokens."""
     return PHRASE * int(num_tokens / PHRASE_TOKENS)
 
 
 MOMENTS = [
-    Moment("before the first token", words(1500)),
+    Moment("before the first token", prompt_of(1500)),
     Moment("in mid-answer", STORY, has_text=True),
     Moment(
         "in our queue",
@@ -74,8 +74,8 @@ MOMENTS = [
     ),
     Moment(
         "in the engine's queue",
-        words(10_000),
-        blockers=[words(14_000)],
+        prompt_of(10_000),
+        blockers=[prompt_of(14_000)],
         options=[*LONG, "--max-num-seqs", "64"],
     ),
 ]
@@ -144,8 +144,8 @@ class Visitors:
 
     async def vanish(self, way: str, number: int, causes: Sequence[str]) -> tuple[int, float]:
         """Many visitors who do not say that they go; returns how many were ended for that, and after how long all."""
-        names = [f'streamspace_streams_total{{cause="{cause}",event="answer"}}' for cause in causes]
-        before = [await self._metric(name) for name in names]
+        series = [f'streamspace_streams_total{{cause="{cause}",event="answer"}}' for cause in causes]
+        before = sum([await self._metric(name) for name in series])
         asked = await asyncio.gather(*(self.ask(self._moment.prompt) for _ in range(number)))
         frozen = [self._freeze(names["session_hash"]) for names in asked] if way == "frozen" else []
         if self._moment.blockers:
@@ -154,7 +154,7 @@ class Visitors:
         last_s = await self.last_there_s()
         for sleeper in frozen:
             sleeper.close()
-        return sum([await self._metric(name) for name in names]) - sum(before), last_s - gone_s
+        return sum([await self._metric(name) for name in series]) - before, last_s - gone_s
 
     def _freeze(self, session: str) -> socket.socket:
         """Open the stream and take nothing of it; the kernel takes 4 KiB."""

@@ -166,6 +166,7 @@ def test_a_visitor_signs_in_in_a_new_tab_chats_and_signs_out(url: str, new_page:
         ({}, "which sets SPACE_ID"),
         (SPACE, "which sets OAUTH_CLIENT_ID"),
         ({**SPACE, **CLIENT}, "which sets OPENID_PROVIDER_URL"),
+        ({**SPACE, **CLIENT, "OPENID_PROVIDER_URL": "x", "SYSTEM": ""}, "which sets SYSTEM"),
         ({**SPACE, "GRADIO_AUTH": "zoe:secret"}, "are two logins"),
     ],
 )

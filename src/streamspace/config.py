@@ -246,7 +246,10 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
 def _check_sign_in(config: Config, environ: Mapping[str, str]) -> None:
     if config.auth:
         raise ConfigError("HF_LOGIN and GRADIO_AUTH are two logins: choose one.")
-    if missing := [name for name in ("SPACE_ID", *SIGN_IN) if not environ.get(name)]:
+    missing = [name for name in ("SPACE_ID", *SIGN_IN) if not environ.get(name)]
+    if environ.get("SYSTEM") != "spaces":  # without which Gradio only plays a sign-in, and lets everybody in
+        missing.append("SYSTEM")
+    if missing:
         sentence = f"HF_LOGIN needs a Space whose README.md says `hf_oauth: true`, which sets {missing[0]}."
         raise ConfigError(sentence)
 

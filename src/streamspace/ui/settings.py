@@ -38,8 +38,7 @@ class SettingsPanel:
         ranges = {**RANGES, "max_tokens": Range(1, engine.config.max_tokens)}
         shown = zip(names, _shown(self._start, names), strict=True)
         self.components: list[Any] = [
-            _adapters(adapters, is_narrow) if name == "adapter" else _control(name, value, ranges.get(name), is_narrow)
-            for name, value in shown
+            _control(name, value, ranges.get(name), adapters, is_narrow) for name, value in shown
         ]
 
     def given(self, values: Sequence[Any]) -> dict[str, Any]:
@@ -91,15 +90,11 @@ def _typed(seed: str) -> int | str | None:
     return int(seed) if re.fullmatch(r"\s*[0-9]{1,19}\s*", seed) else seed.strip() or None
 
 
-def _adapters(names: Sequence[str], is_narrow: bool) -> gr.Dropdown:
-    info = None if is_narrow else INFO["adapter"]
-    return gr.Dropdown(
-        [("none", ""), *zip(names, names, strict=True)], value="", label="adapter", info=info, elem_classes="adapter"
-    )
-
-
-def _control(name: str, value: Any, allowed: Range | None, is_narrow: bool) -> Any:
+def _control(name: str, value: Any, allowed: Range | None, adapters: Sequence[str], is_narrow: bool) -> Any:
     look: dict[str, Any] = {"label": name} if is_narrow else {"label": name, "info": INFO[name]}
+    if name == "adapter":
+        choices = [("none", ""), *((adapter, adapter) for adapter in adapters)]
+        return gr.Dropdown(choices, value=value, elem_classes="adapter", **look)
     if name == "seed":
         # No Number: Gradio's makes a 0 of an empty one as soon as it is seen, and 0 is a seed.
         return gr.Textbox(value, max_lines=1, placeholder="a new one each time", min_width=80, **look)
