@@ -320,6 +320,8 @@ class Engine:
         self._tell_step(2, "Loading the weights")
         built = self._llm = llm.LLM.build(args, self.stats, files.adapters)
         self._pids = {child.pid for child in self._children() if child.pid}
+        if self._stopping.is_set():  # the loop may be gone, so nothing can be warmed up on it
+            raise EngineStopped
         asyncio.run_coroutine_threadsafe(built.load_adapters(), loop).result(WARM_UP_S)
         self._tell_step(3, "Warming up")
         warming = asyncio.run_coroutine_threadsafe(built.warm_up(), loop)
@@ -356,14 +358,13 @@ class Engine:
         llm, self._llm, self._openai = self._llm, None, None
         if llm is None:
             return
-        loop.call_soon_threadsafe(self.stats.end)
-        releasing = asyncio.run_coroutine_threadsafe(llm.abort_all(), loop)
         try:  # first, for `shutdown` alone can leave the streams of a hung engine waiting for ever
-            releasing.result(RELEASE_S)
-        except Exception as error:  # whatever a dead engine's client raises; its streams have ended by themselves
+            loop.call_soon_threadsafe(self.stats.end)
+            asyncio.run_coroutine_threadsafe(llm.abort_all(), loop).result(RELEASE_S)
+        except Exception as error:  # whatever a dead engine's client raises, or the loop of an app that could not wait
             log.debug("Nothing left to abort: %r", error)
         llm.shutdown(at_once=not self._stopping.is_set())
-        del llm, releasing
+        del llm
         collect_all()
         _sweep(self._pids)
 
