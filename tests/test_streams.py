@@ -389,13 +389,13 @@ def test_a_reader_who_comes_a_little_later_misses_nothing(visitor: Visitor) -> N
     assert text_of(completed(messages)["output"]["data"][2]) == "abc" and kinds(messages)[0] == "process_starts"
 
 
-@pytest.mark.parametrize("way", ["served", "left", "never read"])
+@pytest.mark.parametrize("way", ["served", "left", "never read", "never read to its end"])
 def test_nothing_is_remembered_of_a_visitor(visitor: Visitor, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    visitor.site.engine.script = deltas("a") if way == "served" else [Delta("a"), LONG]
-    if way == "never read":
+    visitor.site.engine.script = [Delta("a"), LONG] if way in ("left", "never read") else deltas("a")
+    if way.startswith("never read"):
         monkeypatch.setattr(streams, "READER_S", 0.1)
     visitor.ask()
-    if way != "never read":
+    if not way.startswith("never read"):
         stream = visitor.stream()
         messages = iter(stream)
         next(messages)
