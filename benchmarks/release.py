@@ -245,14 +245,14 @@ def endless_model() -> Iterator[str]:
     """A folder with the bundled model, in which another token than its own ends an answer: one that it never writes."""
     from streamspace.config import BUNDLED_MODEL
 
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(BUNDLED_MODEL, folder, dirs_exist_ok=True)
+    with tempfile.TemporaryDirectory() as parent:
+        folder = shutil.copytree(BUNDLED_MODEL, Path(parent, BUNDLED_MODEL.name))
         for name in ("config.json", "generation_config.json", "tokenizer_config.json"):
             path = Path(folder, name)
             given = json.loads(path.read_text(encoding="utf-8"))
             given |= {"eos_token": given["pad_token"]} if "eos_token" in given else {"eos_token_id": PAD_ID}
             path.write_text(json.dumps(given), encoding="utf-8")
-        yield folder
+        yield str(folder)
 
 
 def main() -> None:

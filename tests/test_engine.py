@@ -3,10 +3,8 @@
 import asyncio
 import errno
 import logging
-import multiprocessing
 import os
 import tempfile
-import threading
 from pathlib import Path
 
 import pytest
@@ -77,31 +75,6 @@ def test_stopping_while_it_loads_ends_the_loading() -> None:
 
     asyncio.run(asyncio.wait_for(stop_early(), 15))
     assert engine.status.stage == "failed" and "shutting down" in engine.status.detail
-
-
-def test_an_engine_built_after_the_app_could_wait_no_longer_is_still_shut_down(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    raised: list[threading.ExceptHookArgs] = []
-    monkeypatch.setattr(threading, "excepthook", raised.append)
-    monkeypatch.setattr("streamspace.engine.BUILD_STOP_S", 0)
-    monkeypatch.setattr(Engine, "_children", lambda engine: set())  # none to terminate, so the build succeeds
-    engine = Engine(load_config((), {}))
-
-    async def leave_early() -> threading.Thread:
-        before = set(threading.enumerate())
-        engine.start()
-        (thread,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "engine")
-        while "weights" not in engine.status.detail:
-            await asyncio.sleep(0.05)
-        await engine.stop()
-        return thread
-
-    others = set(multiprocessing.active_children())
-    thread = asyncio.run(leave_early())
-    thread.join(120)
-    assert not thread.is_alive() and not raised
-    assert set(multiprocessing.active_children()) <= others
 
 
 @pytest.mark.parametrize("gpu", [True, False])

@@ -15,6 +15,7 @@ import pytest
 from openai import APIError, InternalServerError, OpenAI
 from playwright.sync_api import Page, expect
 
+from benchmarks.release import endless_model
 from tests.support import Start, free_port, programs, wait_until
 from tests.test_metrics import read
 from tests.test_page import bot, box, questions, send, set_up, wait_for_end
@@ -52,9 +53,9 @@ class App:
 
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """An app for all tests that leave a working engine behind."""
-    with programs() as start:
-        app = App(start, tmp_path_factory.mktemp("mortal") / "log", "--hang-timeout", "3")
+    """An app for all tests that leave a working engine behind; no answer ends before the engine is broken."""
+    with programs() as start, endless_model() as model:
+        app = App(start, tmp_path_factory.mktemp("mortal") / "log", "--hang-timeout", "3", "--model", model)
         app.wait(200)
         yield app
 

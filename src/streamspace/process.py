@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from streamspace.errors import StreamSpaceError
 
-EXIT_S = 3.0  # for the interpreter's own end, once all of ours is cleaned up
+EXIT_S = 3.0  # for what is to be done at the exit, once all of ours is cleaned up
 
 
 @contextmanager
@@ -29,17 +29,29 @@ def explained() -> Iterator[None]:
         return
     except StreamSpaceError as error:
         print(f"streamspace: {error}", file=sys.stderr)
-        code = 2
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("Interrupted by user", file=sys.stderr)
         code = 130
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 0
-    # The interpreter waits for threads that it did not make daemons, those of a stalled download for 10 s and more.
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """End this process with all that is to be done at its exit, but not by way of the interpreter's own end.
+
+    That waits for threads that are no daemons, those of a stalled download for 10 s and more, and aborts the process
+    when a daemon is inside C++ code, as vLLM's import is for long on a slow machine.
+    """
     limit = threading.Timer(EXIT_S, os._exit, [code])
     limit.daemon = True
     limit.start()
-    raise SystemExit(code)
+    atexit._run_exitfuncs()
+    with suppress(OSError):  # of a pipe that nobody reads
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 class _Formatter(logging.Formatter):
