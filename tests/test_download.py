@@ -22,8 +22,9 @@ from huggingface_hub import constants
 from huggingface_hub.utils import WeakFileLock, close_session
 from huggingface_hub.utils._xet import abort_xet_session
 
-from streamspace import download, errors
-from streamspace.download import Progress, fetch_adapter, fetch_model, needed_files
+from streamspace import download, errors, hub_client
+from streamspace.download import Progress, fetch_adapter, fetch_model
+from streamspace.model_files import needed_files
 from tests.hub import SHA, Fault, Hub
 from tests.support import wait_until
 
@@ -302,7 +303,7 @@ def test_a_file_that_fails_twice_is_asked_for_again(hub: Hub) -> None:
 def test_a_file_goes_on_where_its_connection_broke(how: str, hub: Hub) -> None:
     hub.faults = [Fault("GET", BODY, after_bytes=1200_000, then=how)]
     assert (fetch_model("org/tiny") / "model.safetensors").read_bytes() == WEIGHTS
-    assert hub.ranges == [f"bytes={1200_000 // download.CHUNK_BYTES * download.CHUNK_BYTES}-"]
+    assert hub.ranges == [f"bytes={1200_000 // hub_client.CHUNK_BYTES * hub_client.CHUNK_BYTES}-"]
 
 
 @pytest.mark.parametrize("fault", [Fault("GET", BODY, status=503), Fault("GET", BODY, then="early rst")])
@@ -399,7 +400,7 @@ def test_a_hub_that_has_enough_is_asked_again_after_a_pause_that_ends(
 ) -> None:
     pauses_s: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses_s.append)
-    monkeypatch.setattr(download, "MOST_PAUSE_S", 0)
+    monkeypatch.setattr(hub_client, "MOST_PAUSE_S", 0)
     hub.faults = [Fault(method, path, status=429, headers=headers)] * 2
     assert (fetch_model("org/tiny") / "model.safetensors").read_bytes() == WEIGHTS
     assert hub.faults == [] and max(pauses_s, default=0) <= 10
@@ -748,7 +749,7 @@ def test_cancelling_ends_a_download_in_the_middle(hub: Hub) -> None:
     cancelled = threading.Event()
 
     def cancel(progress: Progress) -> None:
-        if progress.done_bytes > download.CHUNK_BYTES:
+        if progress.done_bytes > hub_client.CHUNK_BYTES:
             cancelled.set()
 
     with pytest.raises(errors.DownloadCancelled, match="The download of 'org/tiny' was cancelled"):

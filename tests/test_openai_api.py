@@ -153,6 +153,7 @@ def test_without_a_word_an_answer_may_be_as_long_as_the_operator_allows(
         ({"temperature": 3}, "temperature must be in [0, 2], got 3.0."),
         ({"stop_token_ids": [-1]}, "stop_token_ids has -1; a token's id is from 0 to 5119."),
         ({"model": "another"}, "The model `another` does not exist."),
+        ({"messages": []}, "messages is empty; at least one message is needed."),
         ({"messages": "Hi"}, "messages: Input should be a valid list."),
         ({"messages": [{"role": "user", "content": {"a": 1}}]}, "Input should be a valid dictionary."),
         ({"messages": [{"role": "user", "content": "word " * 9000}]}, "This model's maximum context length is 2048"),

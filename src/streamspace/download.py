@@ -1,14 +1,11 @@
 """Model or adapter, by id or folder → local folder that vLLM loads without any network.
 
-The only module that knows huggingface_hub.
-
 huggingface_hub does the download (its cache, its locks, its resume). Around it: one request that plans everything
 before the first file, progress in bytes with a known total, time-outs everywhere, a check of the disk, another attempt
 after what huggingface_hub gives up on, the cached copy when there is no network, and one sentence for each failure.
 """
 
 import errno
-import fnmatch
 import functools
 import glob
 import hashlib
@@ -23,11 +20,10 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-from weakref import WeakValueDictionary
+from typing import ClassVar
 
 from filelock import FileLock  # huggingface_hub's own
-from huggingface_hub import HfApi, ModelInfo, constants, get_cached_repo_tree, set_client_factory, snapshot_download
+from huggingface_hub import HfApi, ModelInfo, constants, get_cached_repo_tree, snapshot_download
 from huggingface_hub.errors import (
     CachedRepoTreeNotFoundError,
     FileMetadataError,
@@ -40,12 +36,12 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.errors import RevisionNotFoundError as HubRevisionNotFoundError
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils import httpx, parse_ratelimit_headers  # the client that it uses, httpx2 by now
-from huggingface_hub.utils._http import hf_request_event_hook
+from huggingface_hub.utils import httpx  # the client that it uses, httpx2 by now
 from huggingface_hub.utils._runtime import is_xet_available
 from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils._xet import abort_xet_session
 
+from streamspace import hub_client
 from streamspace.errors import (
     BadModelId,
     BadToken,
@@ -65,25 +61,16 @@ from streamspace.errors import (
     NoWeights,
     RevisionNotFound,
 )
+from streamspace.hub_client import is_broken_transfer, may_pass, may_pass_now, retrying
+from streamspace.model_files import Choose, adapter_files, needed_files
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-Choose = Callable[[Iterable[str]], list[str]]  # the names of a repository's files → those that are needed
-
 BACKOFF_S = (1.0, 3.0, 9.0)  # the pauses between the attempts: one attempt more than pauses
-CHUNK_BYTES = 256 * 1024  # progress and resuming go in these steps; the library's own 10 MiB are too coarse
 DISK_MARGIN = 1.05  # needed disk over the bytes to fetch
-MOST_PAUSE_S = 100  # of what the hub may ask for; its own limits are counted anew every 5 minutes
 SHA256_DIGITS = 64
 POLL_S = 0.1  # how often a waiting fetch looks at `cancelled`
 CANCEL_GRACE_S = 3.0  # how long a cancelled fetch waits for its workers to remove their temporary files
-
-TEXT_PATTERNS = ("*.json", "*.jinja", "*.txt", "*.model", "tokenizer.model*", "*.tiktoken")
-OTHER_RUNTIMES = ("original/*", "metal/*", "onnx/*", "openvino/*", "coreml/*", "gguf/*", ".*")
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
-TRAINING_STATE = ("training_args.bin", "optimizer.*", "scheduler.*", "scaler.*", "rng_state*")
 
 
 @dataclass(frozen=True)
@@ -143,43 +130,6 @@ def fetch_adapter(
         return _checked_folder(adapter, adapter_files, NoAdapter)
     wanted = _Wanted(_valid_id(adapter), None, _clean_token(adapter, token), adapter_files, NoAdapter)
     return _run(lambda stop: _fetch(wanted, on_progress, stop), wanted, cancelled or threading.Event())
-
-
-def needed_files(names: Iterable[str], *, trust_remote_code: bool = False) -> list[str]:
-    """Choose what vLLM needs of a repository's files; empty when there is nothing that it can load.
-
-    vLLM takes the first format that it finds in the top folder: its order is kept here, so that one copy of the weights
-    is fetched and not two. Hugging Face's safetensors go before Mistral's `consolidated*`, which vLLM would otherwise
-    prefer: they need no second configuration and tokenizer format.
-    """
-    names = list(names)
-    weights = _weights(names)
-    patterns = (*TEXT_PATTERNS, "*.py") if trust_remote_code else TEXT_PATTERNS
-    texts = [name for name in names if _matches(name, patterns) and not _matches(name, OTHER_RUNTIMES)]
-    return sorted({*texts, *weights}) if weights else []
-
-
-def adapter_files(names: Iterable[str]) -> list[str]:
-    """Choose what vLLM needs of a LoRA adapter's files, the first format that it finds; empty without one."""
-    names = set(names)
-    formats = [name for name in ADAPTER_WEIGHTS if name in names]
-    return [ADAPTER_CONFIG, formats[0]] if formats and ADAPTER_CONFIG in names else []
-
-
-def _weights(names: Iterable[str]) -> list[str]:
-    top = [name for name in names if "/" not in name and not _matches(name, TRAINING_STATE)]
-    consolidated = fnmatch.filter(top, "consolidated*.safetensors")
-    safetensors = [name for name in fnmatch.filter(top, "*.safetensors") if name not in consolidated]
-    formats = []
-    if "config.json" in top:
-        formats += [safetensors, fnmatch.filter(top, "*.bin"), fnmatch.filter(top, "*.pt")]
-    if "params.json" in top:
-        formats.insert(1, consolidated)
-    return next((found for found in formats if found), [])
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 # A folder, an id, a token
@@ -349,7 +299,7 @@ def _fetch(wanted: _Wanted, on_progress: Callable[[Progress], None], stop: threa
             _report_all(copy, on_progress)
             return copy
         fallback = _cached_copy(wanted, listed=False)
-        _prepare_client()
+        hub_client.prepare()
         try:
             # With a copy at hand, one failure is reason enough to take it: nobody waits for a hub that is down.
             plan = _make_plan(wanted, () if fallback else BACKOFF_S, stop)
@@ -371,11 +321,11 @@ def _make_plan(wanted: _Wanted, pauses_s: Iterable[float], stop: threading.Event
     """Ask the hub once: the commit, all sizes, and most errors of access before any byte."""
 
     def ask() -> ModelInfo:
-        api = HfApi(token=wanted.token, headers=_headers(stop))
+        api = HfApi(token=wanted.token, headers=hub_client.headers(stop))
         return api.model_info(wanted.model, revision=wanted.revision, files_metadata=True)
 
     with _telling(wanted):
-        info = _retrying(ask, _may_pass, pauses_s, stop)
+        info = retrying(ask, may_pass, pauses_s, stop)
     siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     files = {name: siblings[name].size or 0 for name in wanted.choose(siblings)}
     if not files or not info.sha:
@@ -394,7 +344,7 @@ def _download(wanted: _Wanted, plan: _Plan, on_progress: Callable[[Progress], No
             wanted.model,
             revision=plan.commit,
             token=wanted.token,
-            headers=_headers(stop),
+            headers=hub_client.headers(stop),
             allow_patterns=[glob.escape(name) for name in plan.files],
             tqdm_class=_bar_class(meter),
         )
@@ -404,7 +354,7 @@ def _download(wanted: _Wanted, plan: _Plan, on_progress: Callable[[Progress], No
     _sweep_orphans(plan.repository)
     _check_disk(wanted, plan)
     with _telling(wanted, plan):
-        folder = Path(_retrying(attempt, _may_pass_now, BACKOFF_S, stop))
+        folder = Path(retrying(attempt, may_pass_now, BACKOFF_S, stop))
         if not wanted.commit:
             with suppress(OSError):  # a cache that is mounted read-only may hold all files
                 _write_ref(wanted.ref, plan.commit)
@@ -515,155 +465,7 @@ def _bar_class(meter: _Meter) -> type:
     return Bar
 
 
-# Connections
-
-
-class _Stopped(Exception):
-    """Ends a worker whose fetch was cancelled; nobody waits for it any more."""
-
-
-# The hub's client is one for the whole process, and its threads are the library's own: a header tells which fetch a
-# request belongs to, and here is the event that ends that fetch. The header is taken off before the request leaves.
-_STOP_HEADER = "x-streamspace-fetch"
-_stops: WeakValueDictionary[str, threading.Event] = WeakValueDictionary()
-
-
-def _headers(stop: threading.Event) -> dict[str, str]:
-    key = str(id(stop))
-    _stops[key] = stop
-    return {_STOP_HEADER: key}
-
-
-def _heed_stop(request: httpx.Request) -> None:
-    if stop := _stops.get(request.headers.pop(_STOP_HEADER, "")):
-        request.extensions = {**request.extensions, "stop": stop}
-    if (stop := request.extensions.get("stop")) and stop.is_set():  # a redirected request has it from the first
-        raise _Stopped
-
-
-@functools.cache
-def _prepare_client() -> None:
-    """Set up huggingface_hub for this process, once."""
-    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
-    logging.getLogger("huggingface_hub").handlers.clear()  # its lines come to our log, too
-    set_client_factory(_make_client)
-
-
-class _Client(httpx.Client):
-    """Shows a reset connection as a server that hung up.
-
-    huggingface_hub goes on with the same file after that, but throws away what it has of the file after a reset.
-    """
-
-    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        try:
-            return super().send(request, **options)
-        except httpx.ReadError as error:
-            raise httpx.RemoteProtocolError(str(error), request=request) from error
-
-
-def _make_client() -> httpx.Client:
-    requests: list[Callable[..., Any]] = [_heed_stop, hf_request_event_hook, _limit_time]
-    responses: list[Callable[..., Any]] = [_limit_pause, _keep_resumable]
-    try:
-        return _Client(event_hooks={"request": requests, "response": responses}, follow_redirects=True, timeout=None)
-    except (ValueError, ImportError) as error:  # a proxy of a kind that it does not know, or not without a package
-        raise httpx.ProxyError(str(error)) from error
-
-
-def _limit_time(request: httpx.Request) -> None:
-    """Give every request a time-out: huggingface_hub asks for none on some, and for a minute on others."""
-    limit_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
-    given_s = request.extensions.get("timeout") or {}
-    phases = ("connect", "read", "write", "pool")
-    request.extensions = {
-        **request.extensions,
-        "timeout": {phase: min(given_s.get(phase) or limit_s, limit_s) for phase in phases},
-    }
-
-
-def _limit_pause(response: httpx.Response) -> None:
-    """Keep a hub from asking for any pause: huggingface_hub would sleep through all of it, and cannot be woken."""
-    if _asked_pause_s(response) > MOST_PAUSE_S:
-        response.headers.pop("ratelimit", None)
-        response.headers["retry-after"] = str(MOST_PAUSE_S)
-
-
-def _asked_pause_s(response: httpx.Response) -> int:
-    limit, after = parse_ratelimit_headers(response.headers), response.headers.get("retry-after", "")
-    reset_s = limit.reset_in_seconds if limit and not limit.remaining else 0
-    return max(reset_s, int(after) if after.isdecimal() else 0)
-
-
-def _keep_resumable(response: httpx.Response) -> None:
-    """Show a 5xx on a resumed file, too, as a server that hung up; and a reset in the middle of the body."""
-    if response.status_code >= 500 and "range" in response.request.headers:
-        raise httpx.RemoteProtocolError(f"HTTP {response.status_code} on resuming", request=response.request)
-    if isinstance(response.stream, httpx.SyncByteStream):
-        response.stream = _Body(response.stream, response.request.extensions.get("stop"))
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, stream: httpx.SyncByteStream, stop: threading.Event | None) -> None:
-        self._stream = stream
-        self._stop = stop
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for piece in self._stream:
-                if self._stop and self._stop.is_set():
-                    raise _Stopped
-                yield piece
-        except httpx.ReadError as error:
-            raise httpx.RemoteProtocolError(str(error)) from error
-
-    def close(self) -> None:
-        self._stream.close()
-
-
 # Failures
-
-
-def _retrying(
-    call: Callable[[], T], may_pass: Callable[[Exception], bool], pauses_s: Iterable[float], stop: threading.Event
-) -> T:
-    for pause_s in pauses_s:
-        try:
-            return call()
-        except Exception as error:
-            if not may_pass(error) or stop.is_set():
-                raise
-            if isinstance(error, HfHubHTTPError):
-                pause_s = max(pause_s, _asked_pause_s(error.response))
-            logger.warning("The hub failed (%s): next attempt in %g s.", type(error).__name__, pause_s)
-        stop.wait(pause_s)
-    return call()
-
-
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, HfHubHTTPError):
-        status: int = error.response.status_code
-        return status >= 500 or status in (408, 429)
-    return isinstance(error, httpx.TransportError)
-
-
-def _may_pass_now(error: Exception) -> bool:
-    """As `_may_pass`, in the middle of a download, where huggingface_hub has itself tried several times after some."""
-    if isinstance(error, (httpx.ConnectError, httpx.TimeoutException, LocalEntryNotFoundError)):
-        return False
-    if isinstance(error, HfHubHTTPError) and error.response.status_code == 429:
-        return False
-    return _may_pass(error) or _is_broken_transfer(error)
-
-
-def _is_broken_transfer(error: Exception) -> bool:
-    """Recognise what has no class of its own: any failure of xet (RuntimeError), a file of the wrong size or content.
-
-    And one that somebody else's `_sweep_orphans` has taken away.
-    """
-    if isinstance(error, HfHubHTTPError):
-        return False
-    return isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno in (None, errno.ENOENT))
 
 
 @contextmanager
@@ -709,6 +511,6 @@ def _explain_disk(error: Exception, wanted: _Wanted, plan: _Plan) -> ModelError 
     needed_bytes, free_bytes = plan.needed_disk_bytes(), _free_bytes(plan.repository)
     is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     # xet does not say that the disk is full; the numbers do, as its partial files are gone by now.
-    if is_full or (_is_broken_transfer(error) and needed_bytes > free_bytes):
+    if is_full or (is_broken_transfer(error) and needed_bytes > free_bytes):
         return DiskFull(wanted.model, needed_bytes, free_bytes)
-    return DownloadFailed(wanted.model) if _is_broken_transfer(error) else None
+    return DownloadFailed(wanted.model) if is_broken_transfer(error) else None

@@ -51,9 +51,9 @@ except ImportError:  # vLLM 0.26
 
 from streamspace import forkserver, hardware
 from streamspace.config import FALSE, TRUE, Config
-from streamspace.download import ADAPTER_CONFIG
 from streamspace.errors import BadRequest, ConfigError, EngineError, EngineStopped, PromptTooLong, RequestFailed
 from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings, Token
+from streamspace.model_files import ADAPTER_CONFIG
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, Marks, check_parser, keeps_special, thoughts_of
 from streamspace.stats import Facts, Stats

@@ -146,6 +146,8 @@ class OpenAIDoor:
             raise BadRequest(f"{given[0]} is not served here; leave it out.")
         if asked.get("echo") and asked.get("logprobs"):
             raise BadRequest("logprobs of the prompt are not served here; leave out echo or logprobs.")
+        if asked.get("messages") == []:  # vLLM refuses it too, with 50 lines in the log
+            raise BadRequest("messages is empty; at least one message is needed.")
         most = Range(1, self._config.max_tokens)
         for name, allowed in {**WHOLE, "max_tokens": most, "max_completion_tokens": most}.items():
             if asked.get(name) is not None:

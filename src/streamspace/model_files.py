@@ -1,0 +1,49 @@
+"""Which files of a repository vLLM needs, for a model and for a LoRA adapter. Pure."""
+
+import fnmatch
+from collections.abc import Callable, Iterable
+
+Choose = Callable[[Iterable[str]], list[str]]  # the names of a repository's files → those that are needed
+
+TEXT_PATTERNS = ("*.json", "*.jinja", "*.txt", "*.model", "tokenizer.model*", "*.tiktoken")
+OTHER_RUNTIMES = ("original/*", "metal/*", "onnx/*", "openvino/*", "coreml/*", "gguf/*", ".*")
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
+TRAINING_STATE = ("training_args.bin", "optimizer.*", "scheduler.*", "scaler.*", "rng_state*")
+
+
+def needed_files(names: Iterable[str], *, trust_remote_code: bool = False) -> list[str]:
+    """Choose what vLLM needs of a repository's files; empty when there is nothing that it can load.
+
+    vLLM takes the first format that it finds in the top folder: its order is kept here, so that one copy of the weights
+    is fetched and not two. Hugging Face's safetensors go before Mistral's `consolidated*`, which vLLM would otherwise
+    prefer: they need no second configuration and tokenizer format.
+    """
+    names = list(names)
+    weights = _weights(names)
+    patterns = (*TEXT_PATTERNS, "*.py") if trust_remote_code else TEXT_PATTERNS
+    texts = [name for name in names if _matches(name, patterns) and not _matches(name, OTHER_RUNTIMES)]
+    return sorted({*texts, *weights}) if weights else []
+
+
+def adapter_files(names: Iterable[str]) -> list[str]:
+    """Choose what vLLM needs of a LoRA adapter's files, the first format that it finds; empty without one."""
+    names = set(names)
+    formats = [name for name in ADAPTER_WEIGHTS if name in names]
+    return [ADAPTER_CONFIG, formats[0]] if formats and ADAPTER_CONFIG in names else []
+
+
+def _weights(names: Iterable[str]) -> list[str]:
+    top = [name for name in names if "/" not in name and not _matches(name, TRAINING_STATE)]
+    consolidated = fnmatch.filter(top, "consolidated*.safetensors")
+    safetensors = [name for name in fnmatch.filter(top, "*.safetensors") if name not in consolidated]
+    formats = []
+    if "config.json" in top:
+        formats += [safetensors, fnmatch.filter(top, "*.bin"), fnmatch.filter(top, "*.pt")]
+    if "params.json" in top:
+        formats.insert(1, consolidated)
+    return next((found for found in formats if found), [])
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
