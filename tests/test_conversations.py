@@ -258,7 +258,7 @@ def test_stop_and_its_continue_outlast_a_reload(engine: FakePageEngine, url: str
 def test_a_thought_under_way_outlasts_a_reload_and_is_continued(
     engine: FakePageEngine, url: str, new_page: NewPage
 ) -> None:
-    engine.split, engine.script = Splitter("<think>", "</think>"), [Delta("<think>2 and 2"), SILENCE_S]
+    engine.split, engine.script = Splitter(("<think>",), ("</think>",)), [Delta("<think>2 and 2"), SILENCE_S]
     page = new_page(url)
     send(page, "What is 2 + 2?")
     wait_until_kept(page, "2 and 2")

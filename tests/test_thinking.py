@@ -1,5 +1,6 @@
 """Thoughts on the page, and the answer's own line."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from streamspace.thoughts import Splitter
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served
 from tests.test_page import NewPage, begin_and_end, bot, send, wait_for_end
+
+THINK = Splitter(("<think>",), ("</think>",))
 
 pytestmark = pytest.mark.browser
 SILENCE_S = 100.0
@@ -23,7 +26,7 @@ WATCH = """() => {
 
 def thinking(script: Any) -> FakePageEngine:
     engine = FakePageEngine(script)
-    engine.split = Splitter("<think>", "</think>")
+    engine.split = THINK
     engine.thinks = True
     return engine
 
@@ -55,7 +58,7 @@ def test_a_thought_is_open_while_it_runs_then_folded_and_never_sent_back(new_pag
 
 def continue_the_thought(page: Page, engine: FakePageEngine) -> None:
     """Take up a thought that was cut off after "2 and 2", and wait for the answer."""
-    engine.script, engine.split = deltas(" make 4.</think>\nFour."), Splitter("<think>", "</think>", is_begun=True)
+    engine.script, engine.split = deltas(" make 4.</think>\nFour."), replace(THINK, is_begun=True)
     page.get_by_role("button", name="Continue").click()
     expect(bot(page)).to_contain_text("Four.")
     wait_for_end(page)

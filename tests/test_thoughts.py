@@ -3,6 +3,8 @@
 import random
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from streamspace.config import BUNDLED_MODEL
 from streamspace.messages import Split
 from streamspace.thoughts import Splitter, split_harmony
 
-THINK = Splitter("<think>", "</think>")
+THINK = Splitter(("<think>",), ("</think>",))
 
 
 @pytest.mark.parametrize(
@@ -21,9 +23,9 @@ THINK = Splitter("<think>", "</think>")
         (THINK, "Four, not <think>five</think>.", "", "Four, not <think>five</think>."),
         (THINK, "<think></think>Four.", "", "Four."),
         (THINK, "<", "", "<"),
-        (Splitter("<think>", "</think>", is_open=True), "2 and 2</think>Four.", "2 and 2", "Four."),
-        (Splitter("<think>", "</think>", is_open=True), "<think>2 and 2</think>Four.", "2 and 2", "Four."),
-        (Splitter("<think>", "</think>", is_begun=True), " and 2\n</think>\nFour.", " and 2", "Four."),
+        (Splitter(("<think>",), ("</think>",), is_open=True), "2 and 2</think>Four.", "2 and 2", "Four."),
+        (Splitter(("<think>",), ("</think>",), is_open=True), "<think>2 and 2</think>Four.", "2 and 2", "Four."),
+        (Splitter(("<think>",), ("</think>",), is_begun=True), " and 2\n</think>\nFour.", " and 2", "Four."),
         (split_harmony, "Four.", "", "Four."),
         (
             split_harmony,
@@ -51,50 +53,79 @@ ANSWER = "Four.\n\n```html\n<b>4</b>\n```\n它是四。"
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    """The bundled model's, with the marks that vLLM's parsers look for."""
+    """The bundled model's, with the tokens that vLLM's parsers look for."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL)
-    tokenizer.add_tokens(["<mm:think>", "</mm:think>", "<seed:think>", "</seed:think>", "[THINK]", "[/THINK]"])
+    tokenizer.add_tokens(["<mm:think>", "</mm:think>", "<seed:think>", "</seed:think>", "<assistant>", "Ġ</"])
     return tokenizer
 
 
-def parsers(tokenizer: Any) -> Iterator[tuple[str, Any]]:
-    """Those of vLLM's parsers that can be made for this tokenizer, by name."""
+def splits(tokenizer: Any) -> dict[str, Split]:
+    """How texts are split for each of vLLM's parsers that can be made here, by name."""
     from vllm.reasoning import ReasoningParserManager
 
+    from streamspace.reasoning import of_parser
+
+    made = {}
     for name in ReasoningParserManager.list_registered():
-        try:
-            yield name, ReasoningParserManager.get_reasoning_parser(name)(tokenizer)
-        except (ImportError, KeyError, RuntimeError, ValueError):
-            continue
+        # Without a package, a token, or Mistral's own tokenizer.
+        with suppress(ImportError, KeyError, RuntimeError, ValueError):
+            made[name] = of_parser(name, tokenizer)
+    return made
+
+
+def shown_of(split: Split, text: str, chance: random.Random) -> Iterator[tuple[str, str]]:
+    """What is shown of a text that comes in random parts, after each of them."""
+    length = 0
+    while length < len(text):
+        length = min(len(text), length + chance.randrange(1, 12))
+        yield split(text[:length], length == len(text))
 
 
 def test_no_parser_of_vllm_shows_a_mark_or_depends_on_how_the_text_is_split(tokenizer: Any) -> None:
-    from streamspace.reasoning import Marks, of_parser
-
     chance = random.Random(5)
-    marked = []
-    for name, parser in parsers(tokenizer):
-        if name == "openai_gptoss":  # it only knows where a thought ends; `split_harmony` reads its texts
-            continue
-        thoughts = of_parser(parser)
-        split = thoughts.split("<|im_start|>assistant\n")
-        start, end = (thoughts.start, thoughts.end) if isinstance(thoughts, Marks) else ("<think>", "</think>")
-        text = f"{start}\n{MARKED}\n{end}\n\n{ANSWER}"
-        whole = split(text, True)
-        for _ in range(20):
-            length = 0
-            while length < len(text):
-                length = min(len(text), length + chance.randrange(1, 12))
-                thought, answer = split(text[:length], False)
-                if isinstance(thoughts, Marks):
-                    assert MARKED.startswith(thought.strip()) and ANSWER.startswith(answer), name
-            assert (thought, answer) == whole, name
-        if isinstance(thoughts, Marks):
-            assert whole == (MARKED, ANSWER), name
-            marked.append(name)
-    assert {"qwen3", "deepseek_r1", "glm45", "step3", "kimi_k2", "minimax_m3"} <= set(marked)
+    made = splits(tokenizer)
+    with_marks = {name: split for name, split in made.items() if isinstance(split, Splitter)}
+    assert set(made) - set(with_marks) <= {"openai_gptoss", "muse_glimmer"}  # which are read as a whole
+    assert len(with_marks) >= 20
+    for name, split in with_marks.items():
+        around = (split.answer_starts[0] + "\n" if split.answer_starts else "", split.answer_end)
+        for start in split.starts:
+            for end in split.ends:
+                text = f"{start}\n{MARKED}\n{end}\n\n{around[0]}{ANSWER}{around[1]}"
+                for _ in range(20):
+                    for thought, answer in shown_of(split, text, chance):
+                        assert MARKED.startswith(thought.strip()) and ANSWER.startswith(answer), (name, thought, answer)
+                    assert (thought, answer) == (MARKED, ANSWER), name
+
+
+def test_marks_are_what_the_parsers_of_vllm_themselves_find(tokenizer: Any) -> None:
+    from vllm.reasoning import ReasoningParserManager
+
+    from streamspace.reasoning import FORMATS
+
+    for name in {"gemma4", "granite", "hunyuan_a13b", "kimi_k3"} & {*ReasoningParserManager.list_registered()}:
+        split = FORMATS[name]
+        assert isinstance(split, Splitter)
+        around = (split.answer_starts[0] + "\n" if split.answer_starts else "", split.answer_end)
+        for start in split.starts:
+            for end in split.ends:
+                text = f"{start}\n{MARKED}\n{end}\n{around[0]}{ANSWER}{around[1]}"
+                parser = ReasoningParserManager.get_reasoning_parser(name)(tokenizer)
+                request: Any = SimpleNamespace(tools=None, tool_choice="none")
+                found = [(part or "").strip() for part in parser.extract_reasoning(text, request)]
+                assert (*found,) == split(text, True), name
+
+
+def test_a_parser_that_reads_a_whole_text_does_not_depend_on_how_it_came(tokenizer: Any) -> None:
+    split = splits(tokenizer).get("muse_glimmer")
+    if split is None:
+        pytest.skip("this vLLM has no such parser")
+    text = f"to=self<|message|>{MARKED}<|eom|>to=user<|message|>{ANSWER}<|eot|>"
+    for _ in range(20):
+        *_, last = shown_of(split, text, random.Random(5))
+        assert last == (MARKED, ANSWER)
 
 
 def test_a_parser_that_vllm_does_not_have_is_refused() -> None:

@@ -18,6 +18,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from functools import _lru_cache_wrapper
 from pathlib import Path
 from typing import Any, NoReturn, get_args
@@ -55,7 +56,7 @@ from streamspace.errors import BadRequest, ConfigError, EngineError, EngineStopp
 from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings, Token
 from streamspace.model_files import ADAPTER_CONFIG
 from streamspace.prompt import as_words
-from streamspace.reasoning import TAIL, Marks, check_parser, keeps_special, thoughts_of
+from streamspace.reasoning import TAIL, check_parser, keeps_special, thoughts_of
 from streamspace.stats import Facts, Stats
 from streamspace.thoughts import Splitter
 
@@ -374,14 +375,15 @@ class LLM:
         continues = last is not None and last.role == "assistant" and not thought
         params = _chat_params(continues, enable_thinking)
         token_ids = await self._render(self._llm.renderer.render_chat_async([turns], params), chat=True)
-        if continues or self._thoughts is None:
-            return Prompt(token_ids)
+        if continues or not isinstance(self._thoughts, Splitter):
+            return Prompt(token_ids, None if continues else self._thoughts)
         tail = self._tokenizer.decode(token_ids[-TAIL:])
-        if isinstance(self._thoughts, Marks) and thought:
-            mark = "" if tail.rstrip().endswith(self._thoughts.start) else self._thoughts.start + "\n"
-            words = self._tokenizer.encode(mark + as_words(thought, self._special), add_special_tokens=False)
-            return Prompt((*token_ids, *words), Splitter(self._thoughts.start, self._thoughts.end, is_begun=True))
-        return Prompt(token_ids, self._thoughts.split(tail))
+        if not thought:
+            return Prompt(token_ids, self._thoughts.after(tail))
+        starts = self._thoughts.starts
+        mark = "" if tail.rstrip().endswith(starts) else f"{starts[0]}\n"
+        words = self._tokenizer.encode(mark + as_words(thought, self._special), add_special_tokens=False)
+        return Prompt((*token_ids, *words), replace(self._thoughts, is_begun=True))
 
     def _words(self, message: Message) -> str:
         """The text without the model's control tokens; an answer keeps its marks, by which templates find thoughts."""

@@ -1,7 +1,7 @@
 """What a model wrote so far → its thought and its answer. Pure, and the same however the text came in parts."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # How gpt-oss writes: each part of a turn names its channel; only "final" is the answer.
 _HARMONY = re.compile(
@@ -14,28 +14,54 @@ _BEGUN_TOKEN = re.compile(r"<(\|\w*\|?)?\Z")
 class Splitter:
     """Splits texts that begin with a thought between two marks, such as `<think>` and `</think>`.
 
-    What could become a mark is held back while more may come. Blanks around the thought and line breaks before the
-    answer belong to neither.
+    There may be several words for a mark, and marks around the answer, too, which are taken away. What could become a
+    mark is held back while more may come. Blanks around the thought and line breaks before the answer are in neither.
     """
 
-    start: str
-    end: str
+    starts: tuple[str, ...]
+    ends: tuple[str, ...]
+    answer_starts: tuple[str, ...] = ()
+    answer_end: str = ""
+    is_assumed: bool = False  # a text is a thought until its end, with a start or without
     is_open: bool = False  # the mark of the start may be missing, because the prompt has it already
     is_begun: bool = False  # the prompt has part of the thought
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """All that is never shown."""
+        return tuple(filter(None, (*self.starts, *self.ends, *self.answer_starts, self.answer_end)))
+
+    def after(self, tail: str) -> "Splitter":
+        """The same for an answer to a prompt that ends in `tail`, where a template may open or close the thought."""
+        is_closed = any(end in tail for end in self.ends)
+        return replace(self, is_open=tail.rstrip().endswith(self.starts) or (self.is_assumed and not is_closed))
+
     def __call__(self, text: str, is_whole: bool) -> tuple[str, str]:
         body = text if self.is_begun else text.lstrip()
-        if body.startswith(self.start):
-            body = body[len(self.start) :].lstrip()
+        if start := _leading(body, self.starts):
+            body = body[len(start) :].lstrip()
         elif not self.is_begun:
-            if not is_whole and self.start.startswith(body):
+            if not is_whole and _may_become(body, self.starts):
                 return "", ""
             if not self.is_open:
-                return "", text
-        thought, is_closed, answer = body.partition(self.end)
-        if is_closed:
-            return thought.rstrip(), answer.lstrip("\r\n")
-        return thought[: len(thought) - _begun(thought, self.end)], ""
+                return "", self._answer(text, is_whole)
+        found = [(at, end) for end in self.ends if (at := body.find(end)) >= 0]
+        if not found:
+            return body[: len(body) - max(_begun(body, end) for end in self.ends)], ""
+        at, end = min(found)
+        return body[:at].rstrip(), self._answer(body[at + len(end) :].lstrip("\r\n"), is_whole)
+
+    def _answer(self, text: str, is_whole: bool) -> str:
+        """The answer without the marks around it."""
+        if not self.answer_starts:
+            return text
+        body = text.lstrip()
+        if start := _leading(body, self.answer_starts):
+            text = body[len(start) :].lstrip("\r\n")
+        elif not is_whole and _may_become(body, self.answer_starts):
+            return ""
+        answer, is_ended, _ = text.partition(self.answer_end)
+        return answer if is_ended or is_whole else answer[: len(answer) - _begun(answer, self.answer_end)]
 
 
 def split_harmony(text: str, is_whole: bool) -> tuple[str, str]:
@@ -47,6 +73,16 @@ def split_harmony(text: str, is_whole: bool) -> tuple[str, str]:
         return "", text
     thoughts, answers = ([body for name, body in parts if (name == "final") is final] for final in (False, True))
     return "\n\n".join(thoughts).strip(), "".join(answers)
+
+
+def _leading(text: str, marks: tuple[str, ...]) -> str:
+    """The mark that the text begins with, or nothing."""
+    return next((mark for mark in marks if text.startswith(mark)), "")
+
+
+def _may_become(text: str, marks: tuple[str, ...]) -> bool:
+    """Whether more text could make it begin with a mark."""
+    return any(mark.startswith(text) for mark in marks)
 
 
 def _begun(text: str, mark: str) -> int:
