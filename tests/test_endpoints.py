@@ -15,7 +15,8 @@ from playwright.sync_api import Page, expect
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
-from streamspace.messages import Status
+from streamspace import chat
+from streamspace.messages import Delta, Reply, Split, Status
 from tests.support import ROOT, Running, wait_until
 
 PROMPTS = [
@@ -119,6 +120,25 @@ def test_cancelling_a_job_frees_the_engine(running: Running, client: Client) -> 
     wait_until(job.outputs, what="the first frame")  # before, the client does not know what to cancel
     job.cancel()
     wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="the release")
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize("endpoint", ["/chat", "/complete"])
+def test_an_error_in_our_own_code_frees_the_engine(
+    running: Running, client: Client, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = chat._read
+
+    def broken(written: str, delta: Delta, split: Split | None) -> Reply:
+        assert len(written) < 20, "a fault of ours"
+        return read(written, delta, split)
+
+    monkeypatch.setattr(chat, "_read", broken)
+    for _ in range(50):
+        with pytest.raises(AppError) as told:
+            client.predict("Once upon a time", max_tokens=1900, api_name=endpoint)
+        wait_until(lambda: running.engine.running + running.engine.waiting == 0, 5, "the release")
+        assert "fault" not in str(told.value)
 
 
 def health(running: Running) -> tuple[int, dict[str, object]]:
