@@ -75,12 +75,20 @@ def splits(tokenizer: Any) -> dict[str, Split]:
     return made
 
 
+def marked(split: Splitter) -> Iterator[str]:
+    """MARKED and ANSWER as a model writes them that has these marks, once for each way to write them."""
+    begins = f"{split.answer_starts[0]}\n" if split.answer_starts else ""
+    for start in split.starts:
+        for end in split.ends:
+            yield f"{start}\n{MARKED}\n{end}\n\n{begins}{ANSWER}{split.answer_end}"
+
+
 def shown_of(split: Split, text: str, chance: random.Random) -> Iterator[tuple[str, str]]:
     """What is shown of a text that comes in random parts, after each of them."""
     length = 0
     while length < len(text):
         length = min(len(text), length + chance.randrange(1, 12))
-        yield split(text[:length], length == len(text))
+        yield split(text[:length], False)
 
 
 def test_no_parser_of_vllm_shows_a_mark_or_depends_on_how_the_text_is_split(tokenizer: Any) -> None:
@@ -88,16 +96,14 @@ def test_no_parser_of_vllm_shows_a_mark_or_depends_on_how_the_text_is_split(toke
     made = splits(tokenizer)
     with_marks = {name: split for name, split in made.items() if isinstance(split, Splitter)}
     assert set(made) - set(with_marks) <= {"openai_gptoss", "muse_glimmer"}  # which are read as a whole
-    assert len(with_marks) >= 20
+    assert {"qwen3", "deepseek_r1", "glm45", "step3", "kimi_k2", "minimax_m3"} <= set(with_marks)
+    assert {"deepseek_v3", "poolside_v1", "olmo3", "gemma4", "granite", "hunyuan_a13b"} <= set(with_marks)
     for name, split in with_marks.items():
-        around = (split.answer_starts[0] + "\n" if split.answer_starts else "", split.answer_end)
-        for start in split.starts:
-            for end in split.ends:
-                text = f"{start}\n{MARKED}\n{end}\n\n{around[0]}{ANSWER}{around[1]}"
-                for _ in range(20):
-                    for thought, answer in shown_of(split, text, chance):
-                        assert MARKED.startswith(thought.strip()) and ANSWER.startswith(answer), (name, thought, answer)
-                    assert (thought, answer) == (MARKED, ANSWER), name
+        for text in marked(split):
+            for _ in range(20):
+                for thought, answer in shown_of(split, text, chance):
+                    assert MARKED.startswith(thought.strip()) and ANSWER.startswith(answer), (name, thought, answer)
+                assert (thought, answer) == split(text, True) == (MARKED, ANSWER), name
 
 
 def test_marks_are_what_the_parsers_of_vllm_themselves_find(tokenizer: Any) -> None:
@@ -108,14 +114,12 @@ def test_marks_are_what_the_parsers_of_vllm_themselves_find(tokenizer: Any) -> N
     for name in {"gemma4", "granite", "hunyuan_a13b", "kimi_k3"} & {*ReasoningParserManager.list_registered()}:
         split = FORMATS[name]
         assert isinstance(split, Splitter)
-        around = (split.answer_starts[0] + "\n" if split.answer_starts else "", split.answer_end)
-        for start in split.starts:
-            for end in split.ends:
-                text = f"{start}\n{MARKED}\n{end}\n{around[0]}{ANSWER}{around[1]}"
-                parser = ReasoningParserManager.get_reasoning_parser(name)(tokenizer)
-                request: Any = SimpleNamespace(tools=None, tool_choice="none")
-                found = [(part or "").strip() for part in parser.extract_reasoning(text, request)]
-                assert (*found,) == split(text, True), name
+        for text in marked(split):
+            text = text.replace("\n\n<answer>", "\n<answer>")  # Hunyuan's parser takes one line break alone
+            parser = ReasoningParserManager.get_reasoning_parser(name)(tokenizer)
+            request: Any = SimpleNamespace(tools=None, tool_choice="none")
+            found = [(part or "").strip() for part in parser.extract_reasoning(text, request)]
+            assert (*found,) == split(text, True), name
 
 
 def test_a_parser_that_reads_a_whole_text_does_not_depend_on_how_it_came(tokenizer: Any) -> None:
@@ -123,8 +127,9 @@ def test_a_parser_that_reads_a_whole_text_does_not_depend_on_how_it_came(tokeniz
     if split is None:
         pytest.skip("this vLLM has no such parser")
     text = f"to=self<|message|>{MARKED}<|eom|>to=user<|message|>{ANSWER}<|eot|>"
+    chance = random.Random(5)
     for _ in range(20):
-        *_, last = shown_of(split, text, random.Random(5))
+        *_, last = shown_of(split, text, chance)
         assert last == (MARKED, ANSWER)
 
 

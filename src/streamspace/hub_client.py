@@ -130,14 +130,14 @@ class _Body(httpx.SyncByteStream):
 
 
 def retrying(
-    call: Callable[[], T], may_pass: Callable[[Exception], bool], pauses_s: Iterable[float], stop: threading.Event
+    call: Callable[[], T], passes: Callable[[Exception], bool], pauses_s: Iterable[float], stop: threading.Event
 ) -> T:
-    """What the call returns; after a failure that may pass it is made again, until the pauses are used up."""
+    """What the call returns; after a failure that `passes` it is made again, until the pauses are used up."""
     for pause_s in pauses_s:
         try:
             return call()
         except Exception as error:
-            if not may_pass(error) or stop.is_set():
+            if not passes(error) or stop.is_set():
                 raise
             if isinstance(error, HfHubHTTPError):
                 pause_s = max(pause_s, _asked_pause_s(error.response))
@@ -166,7 +166,7 @@ def may_pass_now(error: Exception) -> bool:
 def is_broken_transfer(error: Exception) -> bool:
     """Recognise what has no class of its own: any failure of xet (RuntimeError), a file of the wrong size or content.
 
-    And one that somebody else's `_sweep_orphans` has taken away.
+    And one that somebody else's sweep of orphans has taken away.
     """
     if isinstance(error, HfHubHTTPError):
         return False

@@ -375,8 +375,10 @@ class LLM:
         continues = last is not None and last.role == "assistant" and not thought
         params = _chat_params(continues, enable_thinking)
         token_ids = await self._render(self._llm.renderer.render_chat_async([turns], params), chat=True)
-        if continues or not isinstance(self._thoughts, Splitter):
-            return Prompt(token_ids, None if continues else self._thoughts)
+        if continues:
+            return Prompt(token_ids)
+        if not isinstance(self._thoughts, Splitter):
+            return Prompt(token_ids, self._thoughts)
         tail = self._tokenizer.decode(token_ids[-TAIL:])
         if not thought:
             return Prompt(token_ids, self._thoughts.after(tail))

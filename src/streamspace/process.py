@@ -29,7 +29,7 @@ def explained() -> Iterator[None]:
         return
     except StreamSpaceError as error:
         print(f"streamspace: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        code = 2
     except KeyboardInterrupt:
         print("Interrupted by user", file=sys.stderr)
         code = 130
