@@ -52,6 +52,19 @@ def test_the_flags_read_from_vllms_text_are_those_of_its_parser() -> None:
     assert long(llm._flag_parser()) >= set(engine_flags()) - {"--config"}
 
 
+@pytest.mark.parametrize(("num_cpus", "expected"), [(2, 1), (8, 2), (23, 4), (64, 4)])
+def test_beside_a_gpu_several_threads_render_chats_if_there_are_cpus_for_them(
+    monkeypatch: pytest.MonkeyPatch, num_cpus: int, expected: int
+) -> None:
+    from streamspace import llm
+
+    assert llm_flags().renderer_num_workers == 1
+    monkeypatch.setattr(llm, "current_platform", SimpleNamespace(is_cpu=lambda: False))
+    monkeypatch.setattr("streamspace.hardware.num_cpus", lambda: num_cpus)
+    assert llm_flags().renderer_num_workers == min(expected, llm.MOST_RENDERERS)
+    assert llm_flags("--renderer-num-workers", "3").renderer_num_workers == 3
+
+
 def test_tools_need_a_parser_that_there_is() -> None:
     assert llm_flags("--enable-auto-tool-choice", "--tool-call-parser", "hermes").tool_call_parser == "hermes"
     with pytest.raises(ConfigError, match=r"flags: --enable-auto-tool-choice requires --tool-call-parser\.$"):

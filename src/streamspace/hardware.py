@@ -36,8 +36,12 @@ def driver_cuda_version() -> tuple[int, int] | None:
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor as the kernel names it, and how many of its CPUs this process may use."""
     named = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE)
-    num_cpus = len(os.sched_getaffinity(0))
-    return f"{named[1] if named else platform.machine()}, {num_cpus} CPU{'s' if num_cpus > 1 else ''}"
+    return f"{named[1] if named else platform.machine()}, {num_cpus()} CPU{'s' if num_cpus() > 1 else ''}"
+
+
+def num_cpus() -> int:
+    """The CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0))
 
 
 def problem(environ: Mapping[str, str], built_for: str | None, driver: tuple[int, int] | None) -> str | None:

@@ -44,7 +44,10 @@ from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, Schedule
 
 try:
     from vllm.entrypoints.launchers.cli_args import FrontendArgs, validate_parsed_serve_args
+
+    MOST_RENDERERS = 4  # threads that put chats through template and tokenizer; each has a tokenizer of some 30 MB
 except ImportError:  # vLLM 0.26
+    MOST_RENDERERS = 1  # more are refused for a model that reads images
     from vllm.entrypoints.openai.cli_args import (  # type: ignore[import-not-found, no-redef]
         FrontendArgs,
         validate_parsed_serve_args,
@@ -80,6 +83,7 @@ TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make
 NO_DOMAINS = ["none.invalid"]  # else an image's address in a message makes this server fetch from anywhere
 LORA_RANKS: tuple[int, ...] = get_args(MaxLoRARanks)
 MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
+CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads want the others
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -100,6 +104,9 @@ def _flag_parser() -> argparse.ArgumentParser:
     )
     if current_platform.is_cpu():
         parser.set_defaults(**CPU_DEFAULTS)
+    else:
+        # Of a burst of long chats, the last waits for the one thread that vLLM has by itself to render all others.
+        parser.set_defaults(renderer_num_workers=max(1, min(MOST_RENDERERS, hardware.num_cpus() // CPUS_A_RENDERER)))
     return parser
 
 
