@@ -30,6 +30,7 @@ from streamspace import frames
 from streamspace.messages import Settings
 from streamspace.ui import StreamingBlocks, build_demo, streams
 from streamspace.ui.chat_tab import shown
+from streamspace.ui.guard import is_deep
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served, wait_until
 
@@ -312,6 +313,13 @@ def test_what_is_wrong_in_form_is_named(scripted: Site, path: str, body: Json, s
     status, answer = scripted.send("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode())
     assert status == 400 and json.loads(answer)["detail"].startswith(sentence)
     assert json.loads(answer)["error"] == json.loads(answer)["detail"] and not scripted.faults
+
+
+@pytest.mark.parametrize("innermost", [[], {}, [1, "a"], {"a": 1}])
+def test_levels_are_counted_to_the_last(innermost: Json) -> None:
+    levels = [functools.reduce(lambda v, n: [v] if n % 2 else {"a": v, "b": 0}, range(n), innermost) for n in (31, 32)]
+    assert [is_deep(one) for one in levels] == [False, True]
+    assert not is_deep("text")
 
 
 def test_every_handler_is_tried(scripted: Site) -> None:

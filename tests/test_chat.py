@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from streamspace.chat import at_once, fit, in_sequence, stream_chat, stream_completion
+from streamspace.chat import at_once, fit, in_sequence, stream_chat, stream_completion, timed
 from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import Pacer
 from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Status
@@ -239,3 +239,16 @@ def test_a_conversation_that_ends_in_an_answer_keeps_its_last_question() -> None
     assert engine.conversations[-1] == told[2:]
     with pytest.raises(PromptTooLong):
         chat(FakeEngine(max_model_len=5), told)
+
+
+def test_the_times_begin_when_the_request_came_which_may_be_before_anybody_looked() -> None:
+    async def both() -> tuple[Reply, Reply]:
+        now_s = asyncio.get_running_loop().time()
+        engine = FakeEngine(deltas("hello", "stop"))
+        since = (now_s - 60, None)
+        replies = [await collect(timed(stream_chat(engine, HELLO, Settings(), Pacer()), began_s)) for began_s in since]
+        return replies[0][-1], replies[1][-1]
+
+    earlier, now = asyncio.run(both())
+    assert earlier.ttft_s and now.ttft_s
+    assert earlier.elapsed_s >= earlier.ttft_s >= 60 > now.elapsed_s >= now.ttft_s

@@ -66,7 +66,7 @@ async def stream_chat(
         yield Reply(num_left_out=num_left_out, num_prompt_tokens=len(prompt.token_ids))
         async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
             async for reply in replies:
-                yield replace(reply, num_left_out=num_left_out)
+                yield replace(reply, num_left_out=num_left_out) if num_left_out else reply
 
     async with aclosing(_patiently(engine, attempt)) as replies:
         async for reply in replies:
@@ -132,10 +132,13 @@ async def at_once(streams: Sequence[AsyncGenerator[T, None]], start: T) -> Async
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def timed(replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
-    """The same replies with the times since this was first asked for one; closing this closes them."""
+async def timed(replies: AsyncGenerator[Reply, None], began_s: float | None = None) -> AsyncGenerator[Reply, None]:
+    """The same replies with the times since `began_s` by the loop's clock, or since this was first asked for one.
+
+    Closing this closes them.
+    """
     time_s = asyncio.get_running_loop().time
-    began_s = time_s()
+    began_s = time_s() if began_s is None else began_s
     queued_s, ttft_s, thought_s = 0.0, None, 0.0
     async with aclosing(replies):
         async for reply in replies:

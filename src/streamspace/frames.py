@@ -93,8 +93,10 @@ async def frames(
     try:
         while True:
             pulling = pulling or asyncio.create_task(_next(source))
-            done, _ = await asyncio.wait({pulling}, timeout=BEAT_S)
-            if not done:
+            await asyncio.sleep(0)  # which is mostly all that it takes
+            if not pulling.done():
+                await asyncio.wait({pulling}, timeout=BEAT_S)
+            if not pulling.done():
                 yield None
                 continue
             try:

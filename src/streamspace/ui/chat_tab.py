@@ -27,7 +27,7 @@ from streamspace.ui.settings import SettingsPanel
 from streamspace.ui.streams import KEEP, RAW, StreamingBlocks
 from streamspace.ui.style import BUSY, CLEAR, FAILED, SETTLE, STOP
 from streamspace.ui.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
-from streamspace.ui.who import Door
+from streamspace.ui.who import ARRIVED_S, Door
 
 EXAMPLES = (
     "What is the KV cache?",
@@ -219,7 +219,7 @@ class ChatTab:
 
         try:
             answer = stream_chat(self._engine, messages, settings, self._pacer)
-            admitted = timed(self._door.admit(answer, lambda place: Reply(place=place)))
+            admitted = timed(self._door.admit(answer, lambda place: Reply(place=place)), ARRIVED_S.get())
             async with aclosing(admitted) as replies:
                 async for reply in replies:
                     yield frame(reply)
@@ -318,14 +318,14 @@ def told(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
     messages: list[Message] = []
     thought = NOTHING
     for part in history:
-        role, text = ROLES[part["role"]], "".join(from_markdown(item.get("text", "")) for item in part["content"])
+        role, text = ROLES[part["role"]], "".join([from_markdown(item.get("text", "")) for item in part["content"]])
         if role == "assistant" and (metadata := part.get("metadata")) and metadata.get("title"):
             thought = replace(thought, thought=text, thought_s=float(metadata.get("duration") or 0))
             continue
         if thought != NOTHING and role != "assistant":  # it was cut off before its answer
             messages.append(thought)
             thought = NOTHING
-        messages.append(replace(thought, role=role, text=text))
+        messages.append(Message(role, text, thought.thought, thought.thought_s))
         thought = NOTHING
     return (*messages, thought) if thought != NOTHING else tuple(messages)
 

@@ -152,10 +152,13 @@ def parse(body: bytes) -> Any:
 
 def is_deep(value: Any, most: int = MOST_LEVELS) -> bool:
     """Whether lists and objects of parsed JSON stand in each other in more than so many levels."""
-    if not isinstance(value, list | dict):
-        return False
-    items = value.values() if isinstance(value, dict) else value
-    return not most or any(is_deep(item, most - 1) for item in items)
+    level = [value]
+    for _ in range(most + 1):
+        nested = [item for item in level if isinstance(item, (list, dict))]
+        if not nested:
+            return False
+        level = [part for item in nested for part in (item.values() if isinstance(item, dict) else item)]
+    return True
 
 
 async def read(receive: Receive) -> bytes:

@@ -15,6 +15,7 @@ from streamspace.limits import Gate, Visitor
 T = TypeVar("T")
 
 ASKING: ContextVar[Visitor | None] = ContextVar("asking", default=None)  # by Streams and McpDoor
+ARRIVED_S: ContextVar[float | None] = ContextVar("arrived_s", default=None)  # by Streams; of the event loop's clock
 
 
 class Keys:
