@@ -1,31 +1,36 @@
 """How soon the engine is free of a request whose visitor has gone, by every way of going, again and again.
 
 python benchmarks/release.py [--times 50]
+python benchmarks/release.py --shutdown [--times 50]   what SIGTERM to the app releases, which is started for each
 
 Where the server can know at once, visitors go one after another; where only a deadline tells, all at once. The last
 moment at which the request was there is taken from /health, in the app's own queue from /metrics; both are polled
-without a pause. The engine counts a prefill only once it is over. To have visitors wait, others take all places: the
+without a pause. A shutdown has released a request before its visitor is told of the end; so that time is taken. The
+engine counts a prefill only once it is over. To have visitors wait, others take all places: the
 context is stretched to 20,000 tokens for them, whose answers are long and of no use.
 """
 
 import argparse
 import asyncio
 import json
+import math
 import re
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import psutil
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
@@ -124,14 +129,7 @@ class Visitors:
         """One visitor, who goes; returns the seconds until its request was gone."""
         names = await self.ask(self._moment.prompt)
         async with self.read(names) as stream:
-            if self._moment.has_text:
-                async for line in stream.content:
-                    if b'"assistant"' in line:
-                        break
-            elif self._moment.blockers:
-                await self.until_waiting(1)
-            else:
-                await asyncio.sleep(0.02)
+            await self._until_the_moment(stream)
             gone_s = time.monotonic()
             if way == "Stop":
                 async with self._session.post(f"{self._url}/gradio_api/cancel", json=names) as cancelled:
@@ -141,6 +139,35 @@ class Visitors:
             else:
                 stream.close()
             return max(0.0, await self.last_there_s() - gone_s)
+
+    async def _until_the_moment(self, stream: aiohttp.ClientResponse) -> None:
+        if self._moment.has_text:
+            async for line in stream.content:
+                if b'"assistant"' in line:
+                    break
+        elif self._moment.blockers:
+            await self.until_waiting(1)
+        else:
+            await asyncio.sleep(0.02)
+
+    async def see_the_end(self, process: subprocess.Popen[bytes], num_queued: int) -> "End":
+        """End the app at the moment, with so many more visitors in its own queue."""
+        names = [await self.ask(self._moment.prompt)]
+        async with self.read(names[0]) as stream:
+            await self._until_the_moment(stream)
+            names += [await self.ask(STORY) for _ in range(num_queued)]
+            while num_queued and await self._metric("streamspace_requests_queued") < num_queued:
+                await asyncio.sleep(0.01)
+            queued = [await self.read(one).__aenter__() for one in names[1:]]
+            family = psutil.Process(process.pid).children(recursive=True)
+            engines = [one for one in family if one.ppid() != process.pid]  # forked by one that stays until the end
+            began_s = time.monotonic()
+            process.terminate()
+            closed_s = asyncio.gather(*(_closed_s(one) for one in (stream, *queued)))
+            _, alive = await asyncio.to_thread(psutil.wait_procs, engines, MOST_S)
+            engine_s = math.inf if alive else time.monotonic() - began_s
+            await asyncio.to_thread(process.wait, MOST_S)
+            return End(max(await closed_s) - began_s, engine_s, time.monotonic() - began_s)
 
     async def vanish(self, way: str, number: int, causes: Sequence[str]) -> tuple[int, float]:
         """Many visitors who do not say that they go; returns how many were ended for that, and after how long all."""
@@ -197,6 +224,23 @@ class Visitors:
         return int(float(found[1])) if found else 0
 
 
+async def _closed_s(stream: aiohttp.ClientResponse) -> float:
+    """When the server said that this was the end of the stream; never if it did not."""
+    with suppress(aiohttp.ClientError):
+        if b"close_stream" in await stream.read():
+            return time.monotonic()
+    return math.inf
+
+
+@dataclass(frozen=True)
+class End:
+    """How the app ended; seconds from SIGTERM."""
+
+    told_s: float  # until all visitors were told of the end of their answer, which is after its abort
+    engine_s: float  # until the engine's process had gone
+    left_s: float  # until the app itself had
+
+
 @asynccontextmanager
 async def staying(visitors: Visitors, prompts: Sequence[str]) -> AsyncIterator[None]:
     """Others who are answered all the while."""
@@ -209,7 +253,7 @@ async def staying(visitors: Visitors, prompts: Sequence[str]) -> AsyncIterator[N
     finally:
         for task in tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, aiohttp.ClientError):  # the server's end, maybe
                 await task
 
 
@@ -233,6 +277,34 @@ async def measure(url: str, times: int, moment: Moment) -> None:
                     tell(
                         way, moment, f"{number} of {times} released, the last after {took_s:.1f} s (at {deadline_s} s)"
                     )
+
+
+async def measure_end(url: str, process: subprocess.Popen[bytes], moment: Moment) -> End:
+    """One start of the app and its end, with somebody in mid-answer and in both queues if there are blockers."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), read_bufsize=1 << 22) as session:
+        await wait_for_health(session, url, 200)
+        async with session.get(f"{url}/config") as answer:
+            visitors = Visitors(session, url, await answer.json(), moment)
+        async with staying(visitors, moment.blockers):
+            return await visitors.see_the_end(process, num_queued=len(moment.blockers))
+
+
+def measure_ends(model: str, times: int) -> None:
+    """Print a line for each moment of a shutdown."""
+    queues = replace(MOMENTS[-1], name="in mid-answer and queues", options=[*LONG, "--max-num-seqs", "2"])
+    for moment in (MOMENTS[0], queues):
+        ends = []
+        for _ in range(times):
+            with running_app(model, *moment.options) as (url, process):
+                ends.append(asyncio.run(measure_end(url, process, moment)))
+        told = [1e3 * end.told_s for end in ends]
+        words = (
+            f"{sum(end.engine_s < math.inf for end in ends)} of {times} released, p50 {percentile(told, 0.5):4.0f} ms, "
+        )
+        words += (
+            f"p99 {percentile(told, 0.99):4.0f} ms; the engine had gone after {max(e.engine_s for e in ends):.1f} s, "
+        )
+        tell("shutdown", moment, f"{words}the app after {max(end.left_s for end in ends):.1f} s at most")
 
 
 def tell(way: str, moment: Moment, words: str) -> None:
@@ -259,8 +331,12 @@ def main() -> None:
     """For each moment start the app, measure, end it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=50)
+    parser.add_argument("--shutdown", action="store_true")
     given = parser.parse_args()
     with endless_model() as model:
+        if given.shutdown:
+            measure_ends(model, given.times)
+            return
         for moment in MOMENTS:
             with running_app(model, *moment.options) as (url, _):
                 asyncio.run(measure(url, given.times, moment))

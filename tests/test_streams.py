@@ -512,6 +512,13 @@ def test_a_stream_waits_for_the_next_event_before_it_closes(visitor: Visitor, mo
     assert not visitor.site.remembers(visitor.session)
 
 
+def test_a_stream_waits_for_nothing_when_the_server_stops(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "LINGER_S", LONG)
+    monkeypatch.setattr(visitor.site.engine, "is_stopping", True)
+    visitor.site.engine.script = deltas("a")
+    assert kinds(visitor.answer())[-2:] == ["process_completed", "close_stream"]
+
+
 def test_a_stream_of_an_unknown_session_is_answered_as_gradio_does_it(visitor: Visitor) -> None:
     (message,) = visitor.stream()
     assert message["msg"] == "unexpected_error" and message["session_not_found"] is True

@@ -128,7 +128,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
     demo.app = mounted.routes[-1].app  # type: ignore[attr-defined]  # not the one of its building, which knows no login
     close_doors(demo)
     keep_tools(demo, demo.tools)
-    streams = Streams(demo)
+    streams = Streams(demo, lambda: engine.is_stopping)
     streams.install(mounted)
     guard_tools(demo, streams.is_known, Keys(engine.config.api_keys), demo.is_behind_proxy)
     mounted.add_middleware(BodyLimit)

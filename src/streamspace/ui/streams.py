@@ -106,8 +106,9 @@ class _NotRead(gr.Error):
 class Streams:
     """The two routes. `install` puts them before all others."""
 
-    def __init__(self, demo: StreamingBlocks) -> None:
+    def __init__(self, demo: StreamingBlocks, is_stopping: Callable[[], bool]) -> None:
         self._demo = demo
+        self._is_stopping = is_stopping  # the server: then no event comes any more
         self._queue = demo._queue
         self._messages: dict[str, asyncio.Queue[Any]] = cast(Any, self._queue.pending_messages_per_session)
         self._runs: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by session
@@ -288,7 +289,8 @@ class Streams:
         """
         waiting = []
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HEARTBEAT_S if self._left(session) else LINGER_S):
+            linger_s = 0 if self._is_stopping() else LINGER_S
+            async with asyncio.timeout(HEARTBEAT_S if self._left(session) else linger_s):
                 waiting.append(await messages.get())
         while not messages.empty():
             waiting.append(messages.get_nowait())
