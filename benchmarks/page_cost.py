@@ -40,9 +40,9 @@ def cpu_s(url: str, config: Any, pool: Visitors, num_visitors: int, turns: int, 
         for number in range(num_visitors)
     ]
     opened = [replace(visit, payload={**visit.payload, "load": []}) for visit in visits]
-    before = page_s()
-    seen = pool.run("gradio", url, opened)
-    return page_s() - before, sum(len(one.frames_s) for one in seen)
+    before: list[float] = []
+    seen = pool.run("gradio", url, opened, lambda: before.append(page_s()))
+    return page_s() - before[0], sum(len(one.frames_s) for one in seen)
 
 
 def main() -> None:

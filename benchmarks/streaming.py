@@ -198,14 +198,19 @@ def measure(cell: Cell, side: str, salt: str, running: Server, pool: Visitors) -
         chat = history(number, cell.turns, salt)
         visits.append(Visit(at_s, payload(side, config, chat, cell.tokens)))
         at_s += draw.expovariate(1 / gap_s) if gap_s else 0.0
-    before = running.ask({})["cpu_s"]
+    cpu_s: list[float] = []
+
+    def look() -> None:
+        cpu_s.append(running.ask({})["cpu_s"])
+
     if side == "raw":
         given = [{"at_s": visit.at_s, **visit.payload} for visit in visits]
+        look()
         seen = [Seen(**one) for one in running.ask({"raw": given})]
     else:
-        seen = pool.run("openai" if side == "openai" else "gradio", running.urls[side], visits)
-    cpu_s = running.ask({})["cpu_s"] - before
-    return result(cell, side, seen, cpu_s)
+        seen = pool.run("openai" if side == "openai" else "gradio", running.urls[side], visits, look)
+    look()
+    return result(cell, side, seen, cpu_s[1] - cpu_s[0])
 
 
 def result(cell: Cell, side: str, seen: Sequence[Seen], cpu_s: float) -> Result:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -46,8 +46,12 @@ class Visitors:
     def __init__(self, processes: Sequence[subprocess.Popen[str]]) -> None:
         self._processes = processes
 
-    def run(self, kind: str, url: str, visits: Sequence[Visit]) -> list[Seen]:
+    def run(
+        self, kind: str, url: str, visits: Sequence[Visit], begun: Callable[[], None] = lambda: None
+    ) -> list[Seen]:
         """Let all visits happen; blocks until the last has its answer. `kind` is "gradio" or "openai".
+
+        `begun` is called when all have opened the page, right before the first question.
 
         Raises:
             RuntimeError: a visitor did not get its answer.
@@ -60,6 +64,8 @@ class Visitors:
             spec = {"kind": kind, "url": url, "begin_s": begin_s, "visits": [asdict(visit) for visit in part]}
             process.stdin.write(json.dumps(spec) + "\n")
             process.stdin.flush()
+        time.sleep(max(0.0, begin_s - time.monotonic()))
+        begun()
         seen = []
         for process, _ in busy:
             assert process.stdout is not None
