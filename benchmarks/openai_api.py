@@ -42,7 +42,7 @@ def vllm_serve(model: str, flags: Sequence[str]) -> Iterator[tuple[str, subproce
 
 def cpu_flags() -> list[str]:
     """What the app sets by itself where there is no GPU."""
-    from streamspace.llm import CPU_DEFAULTS
+    from streamspace.flags import CPU_DEFAULTS
 
     flags = []
     for name, value in CPU_DEFAULTS.items():

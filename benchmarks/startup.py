@@ -36,9 +36,9 @@ async def bare(model: str) -> None:
     config = load_config(["--model", model])
     set_environment(config)
 
-    from streamspace import llm
+    from streamspace import flags
 
-    args = llm.engine_args(config, Path(model))
+    args = flags.engine_args(config, Path(model))
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
     from vllm.v1.engine.async_llm import AsyncLLM

@@ -46,9 +46,7 @@ class Visitors:
     def __init__(self, processes: Sequence[subprocess.Popen[str]]) -> None:
         self._processes = processes
 
-    def run(
-        self, kind: str, url: str, visits: Sequence[Visit], begun: Callable[[], None] = lambda: None
-    ) -> list[Seen]:
+    def run(self, kind: str, url: str, visits: Sequence[Visit], begun: Callable[[], None] = lambda: None) -> list[Seen]:
         """Let all visits happen; blocks until the last has its answer. `kind` is "gradio" or "openai".
 
         `begun` is called when all have opened the page, right before the first question.

@@ -11,21 +11,21 @@ ROOT = Path(__file__).parents[1]
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
     "errors words process forkserver hardware config messages constraint prompt reply thoughts line frames metrics "
-    "limits healing stats model_files hub_client download reasoning llm openai_app engine chat ui openai_api server "
-    "__main__"
+    "limits healing stats model_files hub_client download reasoning flags llm openai_app engine chat ui openai_api "
+    "server __main__"
 ).split()
-# torch because it is as slow to import as vLLM, which only the loading thread may pay for. llm is vLLM's engine to us,
-# openai_app vLLM's own server on that engine.
+# torch because it is as slow to import as vLLM, which only the loading thread may pay for. flags are vLLM's own, llm is
+# vLLM's engine to us, openai_app vLLM's own server on that engine.
 BORDERS = {
     "huggingface_hub": ("hub_client", "download"),
     "llguidance": ("constraint",),
     "torch": ("llm",),
-    "vllm": ("llm", "openai_app", "reasoning"),
+    "vllm": ("llm", "flags", "openai_app", "reasoning"),
     "gradio": ("ui",),
     "prometheus_client": ("metrics",),
 }
 # chat gets the engine handed in, behind a Protocol, so that it and all above it can be tried without vLLM.
-FORBIDDEN = {("chat", "reasoning"), ("chat", "llm"), ("chat", "engine"), ("chat", "openai_app")}
+FORBIDDEN = {("chat", "reasoning"), ("chat", "flags"), ("chat", "llm"), ("chat", "engine"), ("chat", "openai_app")}
 
 
 def imports(tree: ast.AST, package: list[str]) -> Iterator[str]:

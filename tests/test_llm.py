@@ -22,15 +22,15 @@ GREEDY = Settings(max_tokens=40, temperature=0.0, seed=None)
 
 
 def args(*arguments: str, **environ: str) -> Any:
-    from streamspace import llm
+    from streamspace import flags
 
-    return llm.engine_args(load_config(arguments, environ), BUNDLED_MODEL)
+    return flags.engine_args(load_config(arguments, environ), BUNDLED_MODEL)
 
 
 def llm_flags(*arguments: str) -> Any:
-    from streamspace import llm
+    from streamspace import flags
 
-    return llm.vllm_flags(load_config(arguments, {}), BUNDLED_MODEL)
+    return flags.vllm_flags(load_config(arguments, {}), BUNDLED_MODEL)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -41,27 +41,27 @@ def environment() -> None:
 def test_the_flags_read_from_vllms_text_are_those_of_its_parser() -> None:
     from vllm import AsyncEngineArgs
 
-    from streamspace import llm
+    from streamspace import flags
 
     def long(parser: Any) -> set[str]:
         return {name for name in parser._option_string_actions if name.startswith("--") and name[:5] != "--no-"}
 
-    engines = long(AsyncEngineArgs.add_cli_args(llm._FlagParser()))  # type: ignore[no-untyped-call]
+    engines = long(AsyncEngineArgs.add_cli_args(flags._FlagParser()))  # type: ignore[no-untyped-call]
     ours = {"--help", "--model", "--revision", "--hf-token"}
     assert set(engine_flags()) == engines - ours | {"--config", *SERVER_FLAGS}
-    assert long(llm._flag_parser()) >= set(engine_flags()) - {"--config"}
+    assert long(flags._flag_parser()) >= set(engine_flags()) - {"--config"}
 
 
 @pytest.mark.parametrize(("num_cpus", "expected"), [(2, 1), (8, 2), (23, 4), (64, 4)])
 def test_beside_a_gpu_several_threads_render_chats_if_there_are_cpus_for_them(
     monkeypatch: pytest.MonkeyPatch, num_cpus: int, expected: int
 ) -> None:
-    from streamspace import llm
+    from streamspace import flags
 
     assert llm_flags().renderer_num_workers == 1
-    monkeypatch.setattr(llm, "current_platform", SimpleNamespace(is_cpu=lambda: False))
+    monkeypatch.setattr(flags, "current_platform", SimpleNamespace(is_cpu=lambda: False))
     monkeypatch.setattr("streamspace.hardware.num_cpus", lambda: num_cpus)
-    assert llm_flags().renderer_num_workers == min(expected, llm.MOST_RENDERERS)
+    assert llm_flags().renderer_num_workers == min(expected, flags.MOST_RENDERERS)
     assert llm_flags("--renderer-num-workers", "3").renderer_num_workers == 3
 
 

@@ -10,7 +10,7 @@ from gradio_client.exceptions import AppError
 from openai import NotFoundError, OpenAI
 from playwright.sync_api import Page, expect
 
-from streamspace import llm
+from streamspace import flags as engine_flags
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.errors import ConfigError
 from tests.adapters import write_adapter
@@ -133,7 +133,7 @@ def test_an_adapter_that_the_engine_cannot_use_is_told_and_not_asked(folders: di
 
 def test_room_is_made_for_all_adapters_unless_the_operator_says_otherwise(folders: dict[str, Path]) -> None:
     def args(*flags: str) -> tuple[object, ...]:
-        made = llm.engine_args(load_config(flags, {}), BUNDLED_MODEL, folders.values())
+        made = engine_flags.engine_args(load_config(flags, {}), BUNDLED_MODEL, folders.values())
         return made.enable_lora, made.max_loras, made.max_lora_rank, made.max_cpu_loras
 
     assert args() == (True, 3, 32, 3)  # on a CPU, one more than there are
@@ -144,10 +144,10 @@ def test_room_is_made_for_all_adapters_unless_the_operator_says_otherwise(folder
 def test_an_adapter_without_a_rank_is_refused(config: str, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(config, encoding="utf-8")
     with pytest.raises(ConfigError, match=f"The LoRA adapter in '{tmp_path.name}' has no rank from 1 to 512"):
-        llm.engine_args(load_config((), {}), BUNDLED_MODEL, [tmp_path])
+        engine_flags.engine_args(load_config((), {}), BUNDLED_MODEL, [tmp_path])
 
 
 def test_adapters_in_a_yaml_file_are_refused_with_where_they_belong(tmp_path: Path) -> None:
     (tmp_path / "flags.yaml").write_text("lora-modules: [a=org/a]\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="give --lora-modules or LORA_MODULES"):
-        llm.engine_args(load_config(["--config", str(tmp_path / "flags.yaml")], {}), BUNDLED_MODEL)
+        engine_flags.engine_args(load_config(["--config", str(tmp_path / "flags.yaml")], {}), BUNDLED_MODEL)

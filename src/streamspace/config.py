@@ -3,7 +3,7 @@
 Every option of ours has an environment name beside its flag, because a Space has no command line; the command line
 wins. All of vLLM's engine flags pass through under vLLM's own names (`--max-model-len 4096` or MAX_MODEL_LEN=4096).
 Their names are read from the text of the installed vLLM, because importing it takes 5 to 10 seconds; their values are
-checked by vLLM's own parser, in `streamspace.llm`, and only when one of them is given.
+checked by vLLM's own parser, in `streamspace.flags`, and only when one of them is given.
 """
 
 import argparse

@@ -179,9 +179,9 @@ class Engine:
         """
         if self.config.engine_arguments or self.config.engine_environ:
             set_environment(self.config)
-            from streamspace import llm
+            from streamspace import flags
 
-            llm.engine_args(self.config, Path(self.config.model))
+            flags.engine_args(self.config, Path(self.config.model))
 
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` tells how it goes, failures included."""
@@ -312,11 +312,11 @@ class Engine:
         forkserver.start()
         self._files = files = self._files or self._fetch()  # once is enough, whatever becomes of the network
         self._tell_step(1, "Starting vLLM")
-        from streamspace import llm
+        from streamspace import flags, llm
 
         if problem := hardware.problem(os.environ, llm.CUDA_VERSION, hardware.driver_cuda_version()):
             raise EngineError(problem)
-        args = llm.engine_args(self.config, files.model, files.adapters.values())
+        args = flags.engine_args(self.config, files.model, files.adapters.values())
         self._tell_step(2, "Loading the weights")
         built = self._llm = llm.LLM.build(args, self.stats, files.adapters)
         self._pids = {child.pid for child in self._children() if child.pid}

