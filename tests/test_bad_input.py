@@ -193,15 +193,15 @@ on_page, spoken = histories(st.lists(parts, max_size=3) | text), histories(text)
 sampling = [number] * 7
 # What each handler takes, right, and what to put in its place.
 RIGHT: dict[str, list[Json]] = {
-    "_answer": ["Hi", TURNS, "Be brief.", "on", *SAMPLING, "", True],
-    "_continue": ["Hi", TURNS, "Be brief.", "on", *SAMPLING, "", False],
+    "_answer": ["Hi", TURNS, "Be brief.", "true", *SAMPLING, "", True],
+    "_continue": ["Hi", TURNS, "Be brief.", "true", *SAMPLING, "", False],
     "_undo": [TURNS, ""],
     "_give_back": [TURNS, TURNS[:1], ""],
     "chat": ["Hi", SPOKEN, "Be brief.", *SAMPLING, [], True, None],
     "complete": ["Hi", *SAMPLING, [], None, None, None, ""],
     "run": ["Hi", "Hi", "Hi", "json", '{"type": "null"}', "a|b", "yes\nno", *SAMPLING, ""],
-    "_compare": ["Hi", "Be brief.", "on", 4, "Settings", True, *COMPARED],
-    "settle": [True, "on", *SAMPLING, "", *[True] * 5, *SAMPLING, "", True, *COMPARED],
+    "_compare": ["Hi", "Be brief.", "true", 4, "settings", True, *COMPARED],
+    "settle": [True, "true", *SAMPLING, "", *[True] * 5, *SAMPLING, "", True, *COMPARED],
 }
 stops = text | st.lists(texts, max_size=20)
 kinds = st.sampled_from(["none", "json", "regex", "choice", "lark", "Samples", "samples", ""]) | anything
@@ -337,7 +337,7 @@ def test_a_stream_that_gradio_breaks_off_comes_to_an_end(scripted: Site) -> None
 
 def test_half_a_character_in_the_bytes_themselves_is_replaced(scripted: Site) -> None:
     session = uuid.uuid4().hex
-    body: Json = {"data": ["\ud800", TURNS, "Be brief.", "on", *SAMPLING, ""], "session_hash": session}
+    body: Json = {"data": ["\ud800", TURNS, "Be brief.", "true", *SAMPLING, ""], "session_hash": session}
     body |= {"fn_index": scripted.number("_answer")}
     scripted.ask("queue/join", json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"), session)
     assert scripted.outcomes["queue: answered"]

@@ -307,7 +307,7 @@ def test_a_phone_swipes_through_the_columns_and_not_the_page(new_page: NewPage, 
 def compared(number: int = 4) -> list[Any]:
     """What the page sends for so many columns."""
     own = [0.8, 0.95, 100, "42"] * 4
-    return ["Hi", "", "as the model does", number, "Settings", True, 0, 0, 1, "", 0.8, 0.95, 100, *own]
+    return ["Hi", "", "auto", number, "settings", True, 0, 0, 1, "", 0.8, 0.95, 100, *own]
 
 
 def test_a_comparison_is_one_answer_of_its_visitor_and_takes_the_room_of_all() -> None:

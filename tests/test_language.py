@@ -52,6 +52,35 @@ def test_a_chinese_browser_gets_a_chinese_page(new_page: NewPage) -> None:
 
 
 @pytest.mark.browser
+def test_choices_mean_the_same_in_chinese(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("Done."))
+    engine.thinks = True
+    with served(engine) as url:
+        page = new_page(url, locale="zh-CN")
+        fold = page.locator("#settings > button")
+        fold.click()
+        expect(page.get_by_label("按模型默认", exact=True)).to_be_checked()
+        send(page, "你好")
+        wait_for_end(page)
+        page.get_by_label("开", exact=True).check()
+        for _ in range(2):  # it is made anew when the fold opens
+            fold.click()
+        expect(page.get_by_label("开", exact=True)).to_be_checked()
+        send(page, "你好")
+        wait_for_end(page)
+    assert [settings.enable_thinking for settings in engine.settings] == [None, True]
+
+
+def test_no_choice_is_a_word_of_the_page_which_the_browser_would_translate() -> None:
+    demo = build_demo(FakePageEngine())  # type: ignore[arg-type]
+    assert demo.i18n_instance
+    words = demo.i18n_instance.translations["zh"]
+    choices = [choice for block in demo.blocks.values() for choice in getattr(block, "choices", None) or ()]
+    assert "on" in words and ("on", "true") in choices
+    assert not [value for _, value in choices if value in words]
+
+
+@pytest.mark.browser
 def test_a_comparison_is_told_in_chinese(new_page: NewPage) -> None:
     rate = Metrics(9, 0, 11, 0.0, 0.1, 0.1)
     with served(FakePageEngine([Delta("an answer", "stop", metrics=rate)])) as url:

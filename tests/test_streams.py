@@ -23,7 +23,7 @@ from tests.fake import FakePageEngine, deltas
 from tests.support import served, wait_until
 
 SETTINGS: list[Any] = [100, 0.8, 0.95, 0, 0, 1, 42, ""]
-CHAT_SETTINGS: list[Any] = ["as the model does", *SETTINGS, False]
+CHAT_SETTINGS: list[Any] = ["auto", *SETTINGS, False]
 BELOW: list[Any] = [False, "none", "", "", ""]  # a completion's prompts: no tokens, no constraint
 ASK = "_answer"  # the chat's handler
 LONG = 60.0  # seconds that no test waits for

@@ -36,7 +36,7 @@ EXAMPLES = (
     "Write a Python function that adds two numbers.",
 )
 NOTHING = Message("assistant", "")
-THINKING = {"as the model does": None, "on": True, "off": False}
+THINKING = {"auto": None, "true": True, "false": False}
 ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 History = list[dict[str, Any]]  # the Chatbot's value, its text as Markdown
 
@@ -97,7 +97,8 @@ class ChatTab:
                 info="What the model is told before the conversation",
             )  # fmt: skip
             self._thinking = gr.Radio(
-                list(THINKING), value=next(iter(THINKING)), label="enable_thinking", elem_id="thinking", visible=False,
+                [*zip(("as the model does", "on", "off"), THINKING, strict=True)], value="auto",
+                label="enable_thinking", elem_id="thinking", visible=False,
                 info="Whether the model thinks before it answers; its thought is shown in a fold",
             )  # fmt: skip
             with gr.Group():

@@ -31,7 +31,7 @@ from streamspace.ui.style import COMPARED, COMPARING, SHOW_CHAT, USE
 from streamspace.ui.who import Door
 
 NUMBERS = (2, 3, 4)  # of columns
-SETTINGS, SAMPLES = "Settings", "Samples"  # what the columns differ in
+SETTINGS, SAMPLES = "settings", "samples"  # what the columns differ in
 TEMPERATURES = (0.0, 0.7, 1.2, 1.6)  # of the columns
 OWN = ("temperature", "top_p", "max_tokens", "seed")  # what each column has of its own
 SAMPLED = OWN[:-1]  # what all samples have; their seeds are drawn
@@ -99,7 +99,8 @@ class CompareTab:
         with gr.Row():
             self._number = gr.Radio(NUMBERS, value=3, label="Columns", elem_id="compare-number", min_width=140)
             self._kind = gr.Radio(
-                [SETTINGS, SAMPLES], value=SETTINGS, label="Differ in", elem_id="compare-kind",
+                [("Settings", SETTINGS), ("Samples", SAMPLES)], value=SETTINGS,
+                label="Differ in", elem_id="compare-kind",
                 info="Samples have the same settings and a drawn seed each", min_width=240,
             )  # fmt: skip
             self._measures = gr.Checkbox(

@@ -149,7 +149,7 @@ CSS = """
 #compare.busy .use, #columns > .column:not(:has(.answer .md > *)) .use { visibility: hidden; }
 #compare:has(#compare-number [value="2"]:checked) #column-3,
 #compare:not(:has(#compare-number [value="4"]:checked)) #column-4,
-#compare:has(#compare-kind [value="Settings"]:checked) #compare-sampled,
-#compare:has(#compare-kind [value="Samples"]:checked) #columns .own { display: none; }
+#compare:has(#compare-kind [value="settings"]:checked) #compare-sampled,
+#compare:has(#compare-kind [value="samples"]:checked) #columns .own { display: none; }
 @media (max-width: 640px) { #columns > .column { flex-basis: 75vw; } #compare-measures { flex-basis: 100%; } }
 """
