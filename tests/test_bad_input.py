@@ -7,6 +7,7 @@ on the scripted engine, and a tenth of it on the real one:
 """
 
 import functools
+import gc
 import http.client
 import json
 import logging
@@ -115,6 +116,7 @@ class Faults(logging.Handler):
 @pytest.fixture(scope="module")
 def watched() -> Iterator[list[str]]:
     """Everything that goes wrong on a server of this process."""
+    gc.collect()  # tasks that the servers of earlier tests have left behind are no fault of these
     faults: list[str] = []
     handler = Faults(faults)
     loggers = [logging.getLogger(name) for name in ("", "uvicorn", "uvicorn.error", "streamspace", "asyncio", "vllm")]

@@ -113,7 +113,7 @@ class Streams:
         self._messages: dict[str, asyncio.Queue[Any]] = cast(Any, self._queue.pending_messages_per_session)
         self._runs: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by session
         self._read_s: dict[str, float] = {}  # when each session that reads last took something
-        self._expecting: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         routes = cast(list[Route], demo.app.routes)
         self._user = next(route.endpoint for route in routes if route.path == f"{API_PREFIX}/user")
 
@@ -250,15 +250,14 @@ class Streams:
         if not self._runs[session]:
             del self._runs[session]
             if session not in self._read_s:
-                expecting = asyncio.create_task(self._expect_reader(session))
-                self._expecting.add(expecting)  # the loop alone would not keep it
-                expecting.add_done_callback(self._expecting.discard)
+                asyncio.get_running_loop().call_later(READER_S, self._give_up, session)
 
-    async def _expect_reader(self, session: str) -> None:
-        """Keep what has ended for a reader who may yet come, but not for ever."""
-        await asyncio.sleep(READER_S)
+    def _give_up(self, session: str) -> None:
+        """What has ended is kept for a reader who may yet come, but not for ever."""
         if session not in self._read_s and session not in self._runs:
-            await self._leave(session)
+            leaving = asyncio.create_task(self._leave(session))
+            self._leaving.add(leaving)  # the loop alone would not keep it
+            leaving.add_done_callback(self._leaving.discard)
 
     async def _data(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /queue/data: everything for one session, Gradio's messages too, until none of its events is left."""
