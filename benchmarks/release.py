@@ -5,9 +5,9 @@ python benchmarks/release.py --shutdown [--times 50]   what SIGTERM to the app r
 
 Where the server can know at once, visitors go one after another; where only a deadline tells, all at once. The last
 moment at which the request was there is taken from /health, in the app's own queue from /metrics; both are polled
-without a pause. A shutdown has released a request before its visitor is told of the end; so that time is taken. The
-engine counts a prefill only once it is over. To have visitors wait, others take all places: the
-context is stretched to 20,000 tokens for them, whose answers are long and of no use.
+without a pause. The engine counts a prefill only once it is over. A shutdown has released a request before its visitor
+is told of the end, so that time is taken. To have visitors wait, others take all places: the context is stretched to
+20,000 tokens for them, whose answers are long and of no use.
 """
 
 import argparse
