@@ -93,7 +93,7 @@ async def frames(
     try:
         while True:
             pulling = pulling or asyncio.create_task(_next(source))
-            await asyncio.sleep(0)  # which is mostly all that it takes
+            await asyncio.sleep(0)  # mostly the item is there by then, and a wait with its timer is dear
             if not pulling.done():
                 await asyncio.wait({pulling}, timeout=BEAT_S)
             if not pulling.done():

@@ -36,7 +36,8 @@ def driver_cuda_version() -> tuple[int, int] | None:
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor as the kernel names it, and how many of its CPUs this process may use."""
     named = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE)
-    return f"{named[1] if named else platform.machine()}, {num_cpus()} CPU{'s' if num_cpus() > 1 else ''}"
+    num = num_cpus()
+    return f"{named[1] if named else platform.machine()}, {num} CPU{'s' if num > 1 else ''}"
 
 
 def num_cpus() -> int:

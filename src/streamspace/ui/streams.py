@@ -124,7 +124,7 @@ class Streams:
         app.user_middleware.append(Middleware(self._before))  # the innermost: sessions are known there
 
     def _before(self, app: ASGIApp) -> ASGIApp:
-        """The two routes before all that FastAPI puts around its own, which costs a turn a tenth more."""
+        """The two routes before the layers that FastAPI puts around its own, through which every message would go."""
         queue = f"{API_PREFIX}/queue"
         served: dict[tuple[str, str], ASGIApp] = {
             ("POST", f"{queue}/join"): CustomCORSMiddleware(self._join),  # Gradio's own rule for other origins
