@@ -5,6 +5,8 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from typing import Any
 
@@ -16,10 +18,11 @@ from hypothesis import strategies as st
 from openai import OpenAI
 
 from streamspace import openai_api
+from streamspace.chat import MOST_RESTARTS
 from streamspace.config import load_config
 from streamspace.limits import Gate, Limits
 from streamspace.messages import Delta, Status
-from streamspace.metrics import REFUSALS
+from streamspace.metrics import REFUSALS, RUNNING
 from tests.fake import FakePageEngine
 from tests.support import Running, served, wait_until
 from tests.test_bad_input import json_values
@@ -30,6 +33,7 @@ MODEL = "streamspace-tiny"
 HI: Any = [{"role": "user", "content": "What is the KV cache?"}]
 GREEDY: Any = {"temperature": 0, "max_tokens": 24}
 LONG: Any = {"max_tokens": 1900, "temperature": 1, "extra_body": {"ignore_eos": True}}
+RESTARTING = Status("restarting", "The engine has broken down")
 JSON = {"Content-Type": "application/json"}
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
@@ -322,7 +326,7 @@ class Answers:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.num_running += 1
         if self.breaks:
-            self.breaks.status = Status("restarting", "The engine has broken down")
+            self.breaks.status = RESTARTING
         leaving = asyncio.ensure_future(self._gone(receive))
         try:
             await send({"type": "http.response.start", "status": self.status, "headers": []})
@@ -491,7 +495,7 @@ def test_until_the_engine_is_ready_a_client_is_told_to_come_again(open_site: Cal
     url, engine, answers = open_site()
     under_way = begin(url)  # so that others would wait
     wait_until(lambda: answers.num_running == 1, what="the answer")
-    for stage, detail in (("loading", "Loading the weights"), ("restarting", "It broke"), ("failed", "It is broken.")):
+    for stage, detail in (("loading", "Loading the weights"), ("failed", "It is broken.")):
         engine.status = Status(stage, detail)  # type: ignore[arg-type]
         for method, path, body in (("POST", CHAT, b"{}"), ("GET", "/v1/models", None)):
             status, headers, text = ask(url, method, path, body, JSON)
@@ -500,16 +504,60 @@ def test_until_the_engine_is_ready_a_client_is_told_to_come_again(open_site: Cal
     under_way.close()
 
 
-def test_an_error_of_vllms_is_one_sentence_and_an_engine_that_broke_a_reason_to_come_again(
-    open_site: Callable[..., Site],
-) -> None:
-    url, engine, answers = open_site()
+def test_an_error_of_vllms_is_one_sentence(open_site: Callable[..., Site]) -> None:
+    url, _, answers = open_site()
     answers.status, answers.end = 500, True
     status, _, text = ask(url, "POST", CHAT, b"{}", JSON)
     assert status == 503 and "The engine could not finish this answer; try again." in text
-    answers.breaks = engine
-    status, _, text = ask(url, "POST", CHAT, b"{}", JSON)
-    assert status == 503 and "it is being restarted; try again in a minute." in text
+
+
+@pytest.mark.parametrize("breaks_under_it", [True, False])
+def test_a_request_waits_while_the_engine_is_restarted(open_site: Callable[..., Site], breaks_under_it: bool) -> None:
+    url, engine, answers = open_site()
+    answers.end = True
+    if breaks_under_it:
+        answers.status, answers.breaks = 500, engine
+    else:
+        engine.status = RESTARTING
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, url, "POST", CHAT, b"{}", JSON)
+        wait_until(lambda: engine.status is RESTARTING and RUNNING._value.get() == 1, what="the request")
+        assert wait_for([asked], 1.0).not_done and answers.num_running == 0
+        answers.status, answers.breaks = 200, None
+        engine.status = Status("ready", "Ready")
+        assert asked.result(10)[0] == 200
+
+
+def test_a_request_under_which_every_engine_breaks_is_refused(open_site: Callable[..., Site]) -> None:
+    url, engine, answers = open_site()
+    answers.status, answers.end, answers.breaks = 500, True, engine
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, url, "POST", CHAT, b"{}", JSON)
+        for _ in range(MOST_RESTARTS):
+            wait_until(lambda: engine.status is RESTARTING, what="the engine to break")
+            engine.status = Status("ready", "Ready")
+        status, headers, text = asked.result(10)
+    assert status == 503 and headers["Retry-After"] == "10"
+    assert "it is being restarted; try again in a minute." in text
+
+
+def test_a_client_that_waits_for_the_engine_may_leave(open_site: Callable[..., Site]) -> None:
+    url, engine, _ = open_site()
+    engine.status = RESTARTING
+    with begin(url):
+        wait_until(lambda: RUNNING._value.get() == 1, what="the request")
+    wait_until(lambda: RUNNING._value.get() == 0, what="its end")
+
+
+def test_an_engine_that_is_given_up_ends_the_waiting(open_site: Callable[..., Site]) -> None:
+    url, engine, _ = open_site()
+    engine.status = RESTARTING
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, url, "POST", CHAT, b"{}", JSON)
+        wait_until(lambda: RUNNING._value.get() == 1, what="the request")
+        engine.status = Status("failed", "It is broken.")
+        status, _, text = asked.result(10)
+    assert status == 503 and "The model is not ready: It is broken." in text
 
 
 def test_an_answer_ends_when_its_client_takes_nothing_of_it(

@@ -5,6 +5,7 @@ outputs and log-probabilities. What would let a visitor change the engine, keep 
 others is not there. Whatever is refused is one sentence in OpenAI's form of an error.
 
 The page's limits hold here too, by the same Gate. A client that goes away, or takes nothing any more, ends its answer.
+While the engine is being restarted a request waits for it, unless a part of its answer was sent before.
 """
 
 import asyncio
@@ -19,12 +20,14 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from streamspace.chat import MOST_RESTARTS
 from streamspace.constraint import KINDS, check_constraint
 from streamspace.engine import Engine
 from streamspace.errors import (
     BadRequest,
     ChatError,
     EngineNotReady,
+    EngineRestarting,
     NoSuchRoute,
     QueueFull,
     RequestFailed,
@@ -32,6 +35,7 @@ from streamspace.errors import (
     TooManyRequests,
     WrongKey,
 )
+from streamspace.frames import BEAT_S
 from streamspace.limits import Gate, Visitor
 from streamspace.messages import MOST_STOPS, Range, check_number
 from streamspace.ui.failures import count
@@ -164,15 +168,29 @@ class OpenAIDoor:
     async def _answer(
         self, visitor: Visitor, num_answers: int, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Wait for this visitor's turn, then answer; both end when the client goes."""
+        """Wait for this visitor's turn, and for an engine that is being restarted, then answer, until the client goes.
+
+        Raises:
+            EngineNotReady, RequestFailed, BadRequest, and what the Gate refuses: nothing has been sent.
+        """
         gone = asyncio.ensure_future(receive())  # the body was read: nothing else can come
 
         async def work() -> AsyncGenerator[None, None]:
-            yield
-            await self._pass_on(scope, replay(body, lambda: asyncio.shield(gone)), send)
+            for num_left in reversed(range(MOST_RESTARTS + 1)):
+                yield
+                try:
+                    await self._pass_on(scope, replay(body, lambda: asyncio.shield(gone)), send)
+                    return
+                except EngineRestarting:  # nothing has been sent
+                    if not num_left:
+                        raise
+                while self._engine.status.stage == "restarting":
+                    yield
+                    await asyncio.sleep(BEAT_S)
 
         try:
-            self._engine.openai  # noqa: B018  # refuses, before anybody waits for an engine that is not there
+            if self._engine.status.stage != "restarting":
+                self._engine.openai  # noqa: B018  # refuses, before anybody waits for an engine that is not there
             turns = self._gate.admit(visitor, work(), self._engine.capacity, lambda place: None, num_answers)
             async with aclosing(turns):
                 async for _ in turns:
