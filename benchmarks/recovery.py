@@ -1,6 +1,7 @@
 """Kill the engine under load, again and again: how soon it is back, who is told, and what is left behind.
 
 python benchmarks/recovery.py [--kills 20] [--visitors 8] [--model FOLDER] [--signal KILL|STOP] [--hang-timeout 5]
+                              [--victims all|last] [vLLM's flags]
 
 Visitors speak the page's own protocol and ask without a pause. A visitor whose answer is under way must be told within
 2 s of a kill that it is interrupted or waits; every answer must end whole or with words. For the cold start the app is
@@ -30,6 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from benchmarks.startup import running_app  # noqa: E402
 from benchmarks.streaming import payload  # noqa: E402
 
+VICTIMS = {"all": slice(None), "last": slice(-1, None)}  # with several GPUs, one worker or replica
 TOLD = (b"Interrupted", b"being restarted", b'"success":false')
 
 
@@ -103,17 +105,21 @@ class Kept:
 
 
 def engine_processes(app: psutil.Process) -> list[psutil.Process]:
-    """vLLM's processes: they are forked from one of ours, so the app is not their parent."""
-    return [child for child in app.children(recursive=True) if child.ppid() != app.pid]
+    """vLLM's processes, the oldest first: they are forked from one of ours, so the app is not their parent."""
+    forked = [child for child in app.children(recursive=True) if child.ppid() != app.pid]
+    engine = [child for child in forked if not any("resource_tracker" in word for word in child.cmdline())]
+    return sorted(engine, key=psutil.Process.create_time)
 
 
 async def wait_for_health(session: aiohttp.ClientSession, url: str, status: int) -> float:
-    """The time at which /health has this status."""
+    """The time at which /health has this status; the program ends if the engine is given up."""
     while True:
         try:
             async with session.get(f"{url}/health") as answer:
                 if answer.status == status:
                     return time.monotonic()
+                if (told := await answer.json())["status"] == "failed":
+                    raise SystemExit(told["detail"])
         except aiohttp.ClientError:
             pass  # not there yet
         await asyncio.sleep(0.02)
@@ -138,7 +144,7 @@ async def measure(given: argparse.Namespace, url: str, app: psutil.Process, bega
                 before = Kept.of(app)  # after the first, which may load what every later one uses, too
             under_way = [v.answers[-1] for v in visitors if v.answers and v.answers[-1].ended_s is None]
             killed_s = time.monotonic()
-            for process in engine_processes(app):
+            for process in engine_processes(app)[VICTIMS[given.victims]]:
                 process.send_signal(getattr(signal, f"SIG{given.signal}"))
             await wait_for_health(session, url, 503)
             recoveries.append(await wait_for_health(session, url, 200) - killed_s)
@@ -178,9 +184,10 @@ def main() -> None:
     parser.add_argument("--model", default=str(BUNDLED_MODEL))
     parser.add_argument("--signal", choices=["KILL", "STOP"], default="KILL")
     parser.add_argument("--hang-timeout", default="5")
-    given = parser.parse_args()
+    parser.add_argument("--victims", choices=VICTIMS, default="all")
+    given, flags = parser.parse_known_args()
     began_s = time.monotonic()
-    with running_app(given.model, "--hang-timeout", given.hang_timeout) as (url, process):
+    with running_app(given.model, "--hang-timeout", given.hang_timeout, *flags) as (url, process):
         app = psutil.Process(process.pid)
         asyncio.run(measure(given, url, app, began_s))
         children = app.children(recursive=True)

@@ -1,6 +1,6 @@
 """How soon the engine is free of a request whose visitor has gone, by every way of going, again and again.
 
-python benchmarks/release.py [--times 50]
+python benchmarks/release.py [--times 50] [--moments NAME ...] [--ways NAME ...] [--model FOLDER] [vLLM's flags]
 python benchmarks/release.py --shutdown [--times 50]   what SIGTERM to the app releases, which is started for each
 
 Where the server can know at once, visitors go one after another; where only a deadline tells, all at once. The last
@@ -23,7 +23,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -257,8 +257,8 @@ async def staying(visitors: Visitors, prompts: Sequence[str]) -> AsyncIterator[N
                 await task
 
 
-async def measure(url: str, times: int, moment: Moment) -> None:
-    """Print a line for each way to go at this moment."""
+async def measure(url: str, times: int, moment: Moment, ways: Sequence[str]) -> None:
+    """Print a line for each of these ways to go at this moment."""
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), timeout=timeout, read_bufsize=1 << 22
@@ -267,12 +267,12 @@ async def measure(url: str, times: int, moment: Moment) -> None:
         async with session.get(f"{url}/config") as answer:
             visitors = Visitors(session, url, await answer.json(), moment)
         async with staying(visitors, moment.blockers):
-            for way in AT_ONCE:
+            for way in [way for way in AT_ONCE if way in ways]:
                 took = [1e3 * await visitors.go(way) for _ in range(times)]
                 p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
                 tell(way, moment, f"{len(took)} of {times} released, p50 {p50:4.0f} ms, p99 {p99:4.0f} ms")
             for way, (causes, deadline_s, moments) in BY_DEADLINE.items():
-                if moment.name in moments:
+                if way in ways and moment.name in moments:
                     number, took_s = await visitors.vanish(way, times, causes)
                     tell(
                         way, moment, f"{number} of {times} released, the last after {took_s:.1f} s (at {deadline_s} s)"
@@ -332,14 +332,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--shutdown", action="store_true")
-    given = parser.parse_args()
-    with endless_model() as model:
+    names, ways = [moment.name for moment in MOMENTS], [*AT_ONCE, *BY_DEADLINE]
+    parser.add_argument("--moments", nargs="+", choices=names, default=names)
+    parser.add_argument("--ways", nargs="+", choices=ways, default=ways)
+    parser.add_argument("--model", help="instead of the bundled one, for whose sizes the queues are made")
+    given, flags = parser.parse_known_args()
+    with nullcontext(given.model) if given.model else endless_model() as model:
         if given.shutdown:
             measure_ends(model, given.times)
             return
-        for moment in MOMENTS:
-            with running_app(model, *moment.options) as (url, _):
-                asyncio.run(measure(url, given.times, moment))
+        for moment in [moment for moment in MOMENTS if moment.name in given.moments]:
+            with running_app(model, *moment.options, *flags) as (url, _):
+                asyncio.run(measure(url, given.times, moment, given.ways))
 
 
 if __name__ == "__main__":

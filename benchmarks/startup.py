@@ -88,13 +88,13 @@ def free_port() -> int:
 def time_app(model: str) -> tuple[float, float]:
     """Seconds from the start of `python app.py` until the page answers, and until the model is ready."""
     port = free_port()
-    began = time.monotonic()
+    url, began = f"http://127.0.0.1:{port}", time.monotonic()
     with subprocess.Popen([sys.executable, str(ROOT / "app.py"), "--model", model, "--port", str(port)]) as process:
         page_s = None
         while process.poll() is None:
-            status = _status(port)
+            status = status_of(url)
             if status and page_s is None:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/").read()
+                urllib.request.urlopen(f"{url}/").read()
                 page_s = time.monotonic() - began
             if status == "ready":
                 ready_s = time.monotonic() - began
@@ -106,9 +106,10 @@ def time_app(model: str) -> tuple[float, float]:
     return page_s, ready_s
 
 
-def _status(port: int) -> str | None:
+def status_of(url: str) -> str | None:
+    """What the app's /health says its status is; None where nothing answers yet."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
             return str(json.load(answer)["status"])
     except urllib.error.HTTPError as error:
         return str(json.load(error)["status"])
