@@ -248,10 +248,19 @@ def introduction(rng: Random, one: Told, language: str) -> list[Turn]:
     return [Turn(role, text) for pair in exchanges for role, text in zip(("user", "assistant"), pair, strict=True)]
 
 
+def greeting(rng: Random, one: Told, language: str) -> list[Turn]:
+    """Tell the name alone, at times with other talk after it: else a chat without facts has no name for the model."""
+    name = fill(rng.choice(TELL_NAME[language]), v=one.name) + rng.choice((".", "") if language == EN else ("。", ""))
+    exchanges = [(name, fill(rng.choice(NOTED_NAME[language]), v=one.name))]
+    exchanges += [filler(rng, language) for _ in range(rng.choice((0, 0, 1, 2)))]
+    return [Turn(role, text) for pair in exchanges for role, text in zip(("user", "assistant"), pair, strict=True)]
+
+
 def make(rng: Random, language: str, held_out: bool = False) -> Item:
     one = draw(rng, lambda: told(rng, language), lambda made: ("told", made.name, made.values), held_out)
-    turns = introduction(rng, one, language)
     wanted = rng.choice(("name", "name", "first", "second", "all"))
+    is_alone = wanted == "name" and rng.random() < 0.5
+    turns = greeting(rng, one, language) if is_alone else introduction(rng, one, language)
     must: tuple[str, ...]
     if wanted == "name":
         ask, answer, must = (
