@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from streamspace.config import BUNDLED_MODEL
+from streamspace.process import has_ended, workers_of
 from tests.hub import Fault, Hub, folder_files
 from tests.support import Start, free_port, wait_until
 
@@ -369,3 +370,17 @@ def test_ctrl_c_ends_the_terminal_with_a_word(start: Start) -> None:
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130 and "Interrupted by user" in errors and "Traceback" not in errors
     assert_gone(children, 2)
+
+
+def test_workers_are_known_by_their_titles_and_ended_ones_before_they_are_waited_for() -> None:
+    command = ["bash", "-c", 'exec -a "$0" sleep 60']
+    with subprocess.Popen([*command, "VLLM::Worker_TP0"]) as worker, subprocess.Popen([*command, "another"]) as other:
+        wait_until(lambda: [found.pid for found in workers_of([os.getpid()])] == [worker.pid], what="the title")
+        (found,) = workers_of([os.getpid()])
+        assert not has_ended(found)
+        worker.kill()
+        wait_until(lambda: has_ended(found), what="the end")
+        worker.wait()
+        assert has_ended(found)
+        other.kill()
+    assert workers_of([other.pid]) == []

@@ -1,6 +1,7 @@
 """The real engine broken on purpose under the real app: it is built again, and everybody is told."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -17,6 +18,7 @@ from openai import APIError, OpenAI
 from playwright.sync_api import Page, expect
 
 from benchmarks.release import endless_model
+from streamspace.process import workers_of
 from tests.support import Start, free_port, programs, wait_until
 from tests.test_metrics import read
 from tests.test_page import bot, box, questions, send, set_up, wait_for_end
@@ -173,6 +175,20 @@ def test_an_engine_that_dies_while_it_loads_is_loaded_again(start: Start, tmp_pa
     app.engine.kill()
     app.wait(200)
     assert "It is built again in 0 s." in app.written
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="vLLM binds each worker to a CPU of its own")
+def test_a_worker_that_dies_is_noticed_before_vllm_tells_of_it(start: Start, tmp_path: Path) -> None:
+    bound = {"VLLM_CPU_OMP_THREADS_BIND": "0|1"}
+    app = App(start, tmp_path / "log", "--tensor-parallel-size", "2", "--hang-timeout", "600", **bound)
+    app.wait(200, 240)
+    workers = workers_of(child.pid for child in family(app.process))
+    assert len(workers) == 2
+    workers[-1].kill()
+    wait_until(lambda: "One of the engine's workers has died (the log may say why)." in app.written, what="the word")
+    app.wait(200, 240)
+    assert not any(worker.is_running() for worker in workers)
+    answer_once(app)
 
 
 def test_an_engine_without_enough_memory_is_given_up_with_its_words_until_the_operator_says_so(

@@ -25,6 +25,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from streamspace import forkserver, hardware
 from streamspace.config import Config
 from streamspace.download import Progress, fetch_adapter, fetch_model
@@ -39,7 +41,7 @@ from streamspace.errors import (
 from streamspace.healing import Failures, Watchdog
 from streamspace.messages import Delta, Message, Prompt, Settings, Status
 from streamspace.metrics import RESTARTS
-from streamspace.process import collect_all, collect_rarely, unchanged_log_levels
+from streamspace.process import collect_all, collect_rarely, has_ended, unchanged_log_levels, workers_of
 from streamspace.stats import Facts, Stats
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
@@ -302,7 +304,7 @@ class Engine:
             # What vLLM refuses it will refuse again; a process that broke may not break again.
             return _Life(_reason(error, self.config), may_heal=isinstance(error, RuntimeError | OSError))
         ready_s = time.monotonic()
-        cause = self._watch(llm)
+        cause = self._watch(llm, workers_of(self._pids))
         return _Life(cause, may_heal=True, lived_s=time.monotonic() - ready_s, num_answers=llm.finished - NUM_WARM_UPS)
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> "LLM":
@@ -341,12 +343,17 @@ class Engine:
         self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
         return built
 
-    def _watch(self, llm: "LLM") -> str:
-        """Returns once the engine has died, hangs or is to stop; says why."""
+    def _watch(self, llm: "LLM", workers: Sequence[psutil.Process]) -> str:
+        """Returns once the engine or one of its workers has died, or it hangs, or is to stop; says why.
+
+        Of a worker vLLM would tell, too, after it has waited 4 s for the others.
+        """
         watchdog = Watchdog(self.config.hang_timeout, time.monotonic())
         while not self._stopping.is_set():
             if llm.is_dead:
                 return f"The engine's process has died{_after(forkserver.last_words(), self.config)}."
+            if any(has_ended(worker) for worker in workers):
+                return "One of the engine's workers has died (the log may say why)."
             if watchdog.is_hung(time.monotonic(), llm.unfinished, llm.last_step_s):
                 return f"The engine hung: it had work and made no step for {watchdog.deadline_s:g} s."
             self._look.wait(WATCH_S)

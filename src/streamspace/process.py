@@ -1,4 +1,4 @@
-"""This process and its children: a clean way out, and none that outlives it. Standard library only."""
+"""This process and its children: a clean way out, and none that outlives it. Standard library and psutil only."""
 
 import atexit
 import gc
@@ -10,9 +10,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+
+import psutil
 
 from streamspace.errors import StreamSpaceError
 
@@ -117,6 +119,26 @@ def exit_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="exit-with-parent", daemon=True).start()
+
+
+def workers_of(pids: Iterable[int]) -> list[psutil.Process]:
+    """The processes that vLLM's engine, itself these processes, has for its GPUs; none where each does its own work.
+
+    They are known by the titles that vLLM gives them, such as "VLLM::Worker_TP0".
+    """
+    found = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            found += [child for child in psutil.Process(pid).children() if "::Worker" in " ".join(child.cmdline())]
+    return found
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process has gone, though its parent may not have taken note of it yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
