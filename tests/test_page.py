@@ -45,10 +45,25 @@ def fill_setting(settings: Locator, name: str, value: str) -> None:
     wait_until(stays, 5, f"{name} = {value!r}")
 
 
+# Until the page has taken notice of Enter, the end of the answer before still stands.
+TAKES_NOTICE = """() => {
+  const compose = document.querySelector('#compose');
+  window.hasAsked = compose.classList.contains('busy');
+  new MutationObserver((_, observer) => {
+    if (!compose.classList.contains('busy')) return;
+    window.hasAsked = true;
+    observer.disconnect();
+  }).observe(compose, { attributeFilter: ['class'] });
+}"""
+
+
 def send(page: Page, text: str) -> None:
+    """Ask by Enter, and return once the page has begun with it."""
     expect(page.locator("#send")).to_be_enabled()
     page.locator("#message textarea").fill(text)
+    page.evaluate(TAKES_NOTICE)
     page.keyboard.press("Enter")
+    page.wait_for_function("window.hasAsked")
 
 
 def bot(page: Page) -> Any:
