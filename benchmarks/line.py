@@ -16,8 +16,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
@@ -32,24 +31,14 @@ LINE = re.compile(r"([\d,]+) tokens in ([\d.]+) (ms|s) · ([\d,]+) tokens/s · T
 JSON = {"Content-Type": "application/json"}
 
 
-@contextmanager
-def connected(url: str) -> Iterator[HTTPConnection]:
-    """A connection that is open already."""
-    connection = HTTPConnection(url.removeprefix("http://"))
-    connection.connect()
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
 def answer(url: str, turns: int, tokens: int) -> dict[str, tuple[float, float]]:
     """One answer: what is measured → what the line says, what the clock says; in ms and tokens/s."""
     config = json.load(urllib.request.urlopen(f"{url}/config"))
     asked = payload("page", config, history(0, turns, str(uuid.uuid4())), tokens)
     session = uuid.uuid4().hex
     body = json.dumps({"fn_index": asked["fn_index"], "data": asked["data"], "session_hash": session}).encode()
-    with connected(url) as connection:
+    with closing(HTTPConnection(url.removeprefix("http://"))) as connection:
+        connection.connect()
         sent_s = time.monotonic()
         connection.request("POST", "/gradio_api/queue/join", body, JSON)
         connection.getresponse().read()

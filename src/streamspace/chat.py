@@ -68,7 +68,7 @@ async def stream_chat(
             async for reply in replies:
                 yield replace(reply, num_left_out=num_left_out) if num_left_out else reply
 
-    async with aclosing(_patiently(engine, attempt)) as replies:
+    async with aclosing(patiently(engine, attempt, _is_written, Reply(is_held_up=True))) as replies:
         async for reply in replies:
             yield reply
 
@@ -85,7 +85,7 @@ async def stream_completion(engine: Engine, text: str, settings: Settings, pacer
                     reply = replace(reply, verdict=await asyncio.to_thread(verdict, settings.constraint, reply))
                 yield reply
 
-    async with aclosing(_patiently(engine, attempt)) as replies:
+    async with aclosing(patiently(engine, attempt, _is_written, Reply(is_held_up=True))) as replies:
         async for reply in replies:
             yield reply
 
@@ -206,21 +206,32 @@ def _check_length(engine: Engine, prompt: Prompt) -> None:
         raise TooManyPromptTokens(len(prompt.token_ids), engine.max_prompt_tokens)
 
 
-async def _patiently(engine: Engine, attempt: Callable[[], AsyncGenerator[Reply, None]]) -> AsyncGenerator[Reply, None]:
-    """Yield what an attempt at an answer yields; begin anew if the engine breaks before the first text."""
+async def patiently(
+    engine: Engine, attempt: Callable[[], AsyncGenerator[T, None]], has_begun: Callable[[T], bool], held_up: T
+) -> AsyncGenerator[T, None]:
+    """Yield what an attempt at an answer yields; begin anew if the engine breaks before the answer `has_begun`.
+
+    Until the engine is back `held_up` is yielded every BEAT_S. Raises what the attempt does: EngineRestarting or
+    EngineStopped once the answer has begun, or after MOST_RESTARTS.
+    """
     for num_left in reversed(range(MOST_RESTARTS + 1)):
-        reply = Reply()
+        is_begun = False
         try:
-            async with aclosing(attempt()) as replies:
-                async for reply in replies:
-                    yield reply
+            async with aclosing(attempt()) as items:
+                async for item in items:
+                    is_begun = has_begun(item)
+                    yield item
             return
         except (EngineRestarting, EngineStopped):
-            if reply.text or reply.thought or not num_left:
+            if is_begun or not num_left:
                 raise
         while engine.status.stage == "restarting":
-            yield Reply(is_held_up=True)
+            yield held_up
             await asyncio.sleep(BEAT_S)
+
+
+def _is_written(reply: Reply) -> bool:
+    return bool(reply.text or reply.thought)
 
 
 async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:

@@ -20,14 +20,13 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from streamspace.chat import MOST_RESTARTS
+from streamspace.chat import patiently
 from streamspace.constraint import KINDS, check_constraint
 from streamspace.engine import Engine
 from streamspace.errors import (
     BadRequest,
     ChatError,
     EngineNotReady,
-    EngineRestarting,
     NoSuchRoute,
     QueueFull,
     RequestFailed,
@@ -35,7 +34,6 @@ from streamspace.errors import (
     TooManyRequests,
     WrongKey,
 )
-from streamspace.frames import BEAT_S
 from streamspace.limits import Gate, Visitor
 from streamspace.messages import MOST_STOPS, Range, check_number
 from streamspace.ui.failures import count
@@ -175,23 +173,16 @@ class OpenAIDoor:
         """
         gone = asyncio.ensure_future(receive())  # the body was read: nothing else can come
 
-        async def work() -> AsyncGenerator[None, None]:
-            for num_left in reversed(range(MOST_RESTARTS + 1)):
-                yield
-                try:
-                    await self._pass_on(scope, replay(body, lambda: asyncio.shield(gone)), send)
-                    return
-                except EngineRestarting:  # nothing has been sent
-                    if not num_left:
-                        raise
-                while self._engine.status.stage == "restarting":
-                    yield
-                    await asyncio.sleep(BEAT_S)
+        async def attempt() -> AsyncGenerator[None, None]:
+            yield
+            await self._pass_on(scope, replay(body, lambda: asyncio.shield(gone)), send)
 
+        # One that is told of a restart has sent nothing.
+        work = patiently(self._engine, attempt, has_begun=lambda _: False, held_up=None)
         try:
             if self._engine.status.stage != "restarting":
                 self._engine.openai  # noqa: B018  # refuses, before anybody waits for an engine that is not there
-            turns = self._gate.admit(visitor, work(), self._engine.capacity, lambda place: None, num_answers)
+            turns = self._gate.admit(visitor, work, self._engine.capacity, lambda place: None, num_answers)
             async with aclosing(turns):
                 async for _ in turns:
                     if gone.done():
