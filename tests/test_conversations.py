@@ -147,7 +147,7 @@ def test_a_reload_brings_the_conversation_back_and_it_goes_on(
     expect(page.locator("#note")).to_contain_text("Ended.")
     begin_and_end(page, "two")
     assert asked_of(engine) == ["Be brief.", "one <b>", text, "two"]
-    assert titles(page).all_inner_texts() == ["one <b>"]
+    expect(titles(page)).to_have_text(["one <b>"])
 
 
 def test_a_reload_in_mid_answer_keeps_the_text_so_far_and_continue_takes_it_up(

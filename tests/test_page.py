@@ -19,7 +19,7 @@ NewPage = Callable[..., Page]
 LONG = {"max_tokens": "1900"}  # with the fixture `endless`: an answer that does not end before the test does
 SILENCE_S = 60.0  # that no test waits for
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=30_000)
 
 
 def set_up(page: Page, **settings: str) -> None:
