@@ -1,9 +1,9 @@
-"""Thoughts and answers, by every reasoning parser of vLLM that works with the bundled model's tokenizer."""
+"""Thoughts and answers, by every reasoning parser of vLLM."""
 
+import itertools
 import random
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from streamspace.config import BUNDLED_MODEL
 from streamspace.messages import Split
 from streamspace.thoughts import Splitter, split_harmony
+from tests import mistral
 
 THINK = Splitter(("<think>",), ("</think>",))
 
@@ -26,6 +27,7 @@ THINK = Splitter(("<think>",), ("</think>",))
         (Splitter(("<think>",), ("</think>",), is_open=True), "2 and 2</think>Four.", "2 and 2", "Four."),
         (Splitter(("<think>",), ("</think>",), is_open=True), "<think>2 and 2</think>Four.", "2 and 2", "Four."),
         (Splitter(("<think>",), ("</think>",), is_begun=True), " and 2\n</think>\nFour.", " and 2", "Four."),
+        (Splitter(("<think>",), ("</think>",), ("<answer>",), is_open=True), "<answer>Four.", "", "Four."),
         (split_harmony, "Four.", "", "Four."),
         (
             split_harmony,
@@ -51,36 +53,43 @@ MARKED = "Two and two are four: 2 < 3.\nSo I say it."
 ANSWER = "Four.\n\n```html\n<b>4</b>\n```\n它是四。"
 
 
+# What vLLM's parsers look for and the bundled model does not have.
+TOKENS = """
+    <mm:think> </mm:think> <seed:think> </seed:think> <assistant> Ġ</ <|CHATBOT_TOKEN|>
+    <|START_THINKING|> <|END_THINKING|> <|START_RESPONSE|> <|END_RESPONSE|> <|START_TEXT|> <|END_TEXT|>
+""".split()
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     """The bundled model's, with the tokens that vLLM's parsers look for."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL)
-    tokenizer.add_tokens(["<mm:think>", "</mm:think>", "<seed:think>", "</seed:think>", "<assistant>", "Ġ</"])
+    tokenizer.add_tokens(TOKENS)
     return tokenizer
 
 
-def splits(tokenizer: Any) -> dict[str, Split]:
-    """How texts are split for each of vLLM's parsers that can be made here, by name."""
+@pytest.fixture(scope="module")
+def splits(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
+    """How texts are split for each of vLLM's parsers, by name; Mistral's wants a tokenizer of mistral-common's kind."""
     from vllm.reasoning import ReasoningParserManager
+    from vllm.tokenizers.mistral import MistralTokenizer
 
     from streamspace.reasoning import of_parser
 
-    made = {}
-    for name in ReasoningParserManager.list_registered():
-        # Without a package, a token, or Mistral's own tokenizer.
-        with suppress(ImportError, KeyError, RuntimeError, ValueError):
-            made[name] = of_parser(name, tokenizer)
-    return made
+    of_mistral = MistralTokenizer.from_pretrained(mistral.write_tokenizer(tmp_path_factory.mktemp("tekken")))
+    return {
+        name: of_parser(name, of_mistral if name == "mistral" else tokenizer)
+        for name in ReasoningParserManager.list_registered()
+    }
 
 
 def marked(split: Splitter) -> Iterator[str]:
     """MARKED and ANSWER as a model writes them that has these marks, once for each way to write them."""
-    begins = f"{split.answer_starts[0]}\n" if split.answer_starts else ""
-    for start in split.starts:
-        for end in split.ends:
-            yield f"{start}\n{MARKED}\n{end}\n\n{begins}{ANSWER}{split.answer_end}"
+    around = [(f"{begin}\n", end) for begin in split.answer_starts for end in split.answer_ends] or [("", "")]
+    for start, end, (answer_start, answer_end) in itertools.product(split.starts, split.ends, around):
+        yield f"{start}\n{MARKED}\n{end}\n\n{answer_start}{ANSWER}{answer_end}"
 
 
 def shown_of(split: Split, text: str, chance: random.Random) -> Iterator[tuple[str, str]]:
@@ -91,13 +100,11 @@ def shown_of(split: Split, text: str, chance: random.Random) -> Iterator[tuple[s
         yield split(text[:length], False)
 
 
-def test_no_parser_of_vllm_shows_a_mark_or_depends_on_how_the_text_is_split(tokenizer: Any) -> None:
+def test_no_parser_of_vllm_shows_a_mark_or_depends_on_how_the_text_is_split(splits: dict[str, Split]) -> None:
     chance = random.Random(5)
-    made = splits(tokenizer)
-    with_marks = {name: split for name, split in made.items() if isinstance(split, Splitter)}
-    assert set(made) - set(with_marks) <= {"openai_gptoss", "muse_glimmer"}  # which are read as a whole
-    assert {"qwen3", "deepseek_r1", "glm45", "step3", "kimi_k2", "minimax_m3"} <= set(with_marks)
-    assert {"deepseek_v3", "poolside_v1", "olmo3", "gemma4", "granite", "hunyuan_a13b"} <= set(with_marks)
+    with_marks = {name: split for name, split in splits.items() if isinstance(split, Splitter)}
+    assert set(splits) - set(with_marks) <= {"openai_gptoss", "muse_glimmer"}  # which are read as a whole
+    assert {"qwen3", "deepseek_r1", "mistral", "gemma4", "granite"} <= set(with_marks)
     for name, split in with_marks.items():
         for text in marked(split):
             for _ in range(20):
@@ -106,12 +113,29 @@ def test_no_parser_of_vllm_shows_a_mark_or_depends_on_how_the_text_is_split(toke
                 assert (thought, answer) == split(text, True) == (MARKED, ANSWER), name
 
 
+@pytest.mark.parametrize(
+    ("name", "is_thought"),
+    [("deepseek_r1", True), ("qwen3", True), ("cohere_command3", False), ("mistral", False), ("minimax_m3", False)],
+)
+def test_a_text_without_marks_is_what_the_parser_takes_it_for(
+    name: str, is_thought: bool, splits: dict[str, Split]
+) -> None:
+    split = splits[name]
+    assert isinstance(split, Splitter)
+    by_itself = split.after("assistant\n")
+    assert by_itself("Four.", True) == (("Four.", "") if is_thought else ("", "Four."))
+    asked = split.after(f"assistant\n{split.starts[0]}\n")
+    assert asked(f"2 and 2{split.ends[0]}Four.", True) == ("2 and 2", "Four.")
+
+
 def test_marks_are_what_the_parsers_of_vllm_themselves_find(tokenizer: Any) -> None:
     from vllm.reasoning import ReasoningParserManager
 
     from streamspace.reasoning import FORMATS
 
-    for name in {"gemma4", "granite", "hunyuan_a13b", "kimi_k3"} & {*ReasoningParserManager.list_registered()}:
+    for name in {"cohere_command3", "cohere_command4", "gemma4", "granite", "hunyuan_a13b", "kimi_k3"} & {
+        *ReasoningParserManager.list_registered()
+    }:
         split = FORMATS[name]
         assert isinstance(split, Splitter)
         for text in marked(split):
@@ -122,8 +146,8 @@ def test_marks_are_what_the_parsers_of_vllm_themselves_find(tokenizer: Any) -> N
             assert (*found,) == split(text, True), name
 
 
-def test_a_parser_that_reads_a_whole_text_does_not_depend_on_how_it_came(tokenizer: Any) -> None:
-    split = splits(tokenizer).get("muse_glimmer")
+def test_a_parser_that_reads_a_whole_text_does_not_depend_on_how_it_came(splits: dict[str, Split]) -> None:
+    split = splits.get("muse_glimmer")
     if split is None:
         pytest.skip("this vLLM has no such parser")
     text = f"to=self<|message|>{MARKED}<|eom|>to=user<|message|>{ANSWER}<|eot|>"

@@ -30,6 +30,7 @@ from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.platforms import current_platform
 from vllm.renderers import ChatParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+from vllm.utils.mistral import is_mistral_tokenizer
 from vllm.v1.engine import utils as engine_utils
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
@@ -39,7 +40,7 @@ from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, Schedule
 
 from streamspace import forkserver, hardware
 from streamspace.errors import BadRequest, EngineError, EngineStopped, PromptTooLong, RequestFailed
-from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings, Token
+from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings, Split, Token
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, keeps_special, thoughts_of
 from streamspace.stats import Facts, Stats
@@ -152,6 +153,7 @@ class LLM:
         self._special, self._marks = _control_tokens(self._tokenizer)
         parser_name = config.structured_outputs_config.reasoning_parser
         self._thoughts = thoughts_of(llm.model_config, parser_name, self._tokenizer)
+        self._start = _start_tokens(self._tokenizer, self._thoughts)
         self._keeps_special = keeps_special(self._thoughts, self._special)
         self.thinks = self._thinks()
 
@@ -269,10 +271,9 @@ class LLM:
         tail = self._tokenizer.decode(token_ids[-TAIL:])
         if not thought:
             return Prompt(token_ids, self._thoughts.after(tail))
-        starts = self._thoughts.starts
-        mark = "" if tail.rstrip().endswith(starts) else f"{starts[0]}\n"
-        words = self._tokenizer.encode(mark + as_words(thought, self._special), add_special_tokens=False)
-        return Prompt((*token_ids, *words), replace(self._thoughts, is_begun=True))
+        start = () if tail.rstrip().endswith(self._thoughts.starts) else self._start
+        words = self._tokenizer.encode(as_words(thought, self._special), add_special_tokens=False)
+        return Prompt((*token_ids, *start, *words), replace(self._thoughts, is_begun=True))
 
     def _words(self, message: Message) -> str:
         """The text without the model's control tokens; an answer keeps its marks, by which templates find thoughts."""
@@ -394,7 +395,8 @@ def _token_text(tokenizer: Any, token_id: int, decoded: str | None) -> str:
     """A token as text; vLLM decodes one that is a part of a character to nothing, or to U+FFFD."""
     if decoded and "\ufffd" not in decoded:
         return decoded
-    raw = tokenizer.convert_ids_to_tokens(token_id)
+    # mistral-common takes nothing but a list, and gives bytes to those alone who want no special tokens.
+    (raw,) = tokenizer.convert_ids_to_tokens([token_id], skip_special_tokens=True) or (decoded,)
     if isinstance(raw, str) and all(char in BYTES for char in raw):
         raw = bytes(BYTES[char] for char in raw)
     return raw.decode(errors="backslashreplace") if isinstance(raw, bytes) else str(raw)
@@ -457,13 +459,26 @@ def _control_tokens(tokenizer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What steers the model where it stands in a prompt: the special tokens, and the marks of the chat template.
 
     Marks are tokens that the template writes although the tokenizer counts them as text: `<think>`, or all that begins
-    a turn for DeepSeek. Other such tokens, runs of spaces and HTML tags among them, are words as any other.
+    a turn for DeepSeek. Other such tokens, runs of spaces and HTML tags among them, are words as any other. There are
+    none for mistral-common, which reads every text as words.
     """
-    added = getattr(tokenizer, "added_tokens_decoder", {}).values()  # none: mistral-common never reads one in a text
+    if is_mistral_tokenizer(tokenizer):
+        return (), ()
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     special = {*tokenizer.all_special_tokens, *(token.content for token in added if token.special)}
     template = str(getattr(tokenizer, "chat_template", None) or "")
     marks = {token.content for token in added if token.content.strip() and token.content in template}
     return tuple(sorted(special)), tuple(sorted(marks - special))
+
+
+def _start_tokens(tokenizer: Any, thoughts: Split | None) -> tuple[int, ...]:
+    """What a model of these thoughts writes first; mistral-common would read a mark in a text as letters."""
+    if not isinstance(thoughts, Splitter):
+        return ()
+    mark = thoughts.starts[0]
+    token_id = tokenizer.get_vocab().get(mark)
+    tokens = tokenizer.encode(mark, add_special_tokens=False) if token_id is None else [token_id]
+    return (*tokens, *tokenizer.encode("\n", add_special_tokens=False))
 
 
 def _sentence(error: Exception) -> str:

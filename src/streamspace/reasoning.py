@@ -19,23 +19,31 @@ TAIL = 8  # tokens at the end of a prompt in which a template opens or closes th
 
 # What the sources of parsers look for that do not tell it, or not all of it.
 _HERE = ("Here is", "Here's")
+_COHERE = ("<|START_THINKING|>",), ("<|END_THINKING|>",)
 FORMATS: dict[str, Split] = {
+    "cohere_command3": Splitter(*_COHERE, ("<|START_RESPONSE|>",), ("<|END_RESPONSE|>",)),
+    "cohere_command4": Splitter(
+        *_COHERE,
+        ("<|START_TEXT|>", "<|START_RESPONSE|>"),
+        ("<|END_TEXT|>", "<|END_RESPONSE|>"),
+        is_assumed=True,
+    ),
     "gemma4": Splitter(("<|channel>thought",), ("<channel|>",)),
     "granite": Splitter(
         tuple(f"{here} my thought process:" for here in _HERE), tuple(f"{here} my response:" for here in _HERE)
     ),
-    "hunyuan_a13b": Splitter(("<think>",), ("</think>",), ("<answer>",), "\n</answer>"),
+    "hunyuan_a13b": Splitter(("<think>",), ("</think>",), ("<answer>",), ("\n</answer>",)),
     "inkling": Splitter(
         ("<|content_thinking|>", "<|message_model|><|content_thinking|>"),
         ("<|end_message|>",),
         ("<|message_model|><|content_text|>", "<|content_text|>"),
-        "<|end_message|>",
+        ("<|end_message|>",),
     ),
     "kimi_k3": Splitter(
         ("<|open|>think<|sep|>",),
         ("<|close|>think<|sep|>",),
         ("<|open|>response<|sep|>",),
-        "<|close|>response<|sep|>",
+        ("<|close|>response<|sep|>",),
         is_assumed=True,
     ),
     "minimax_m2_append_think": Splitter(("<think>",), ("</think>",), is_assumed=True),
@@ -81,7 +89,9 @@ def of_parser(name: str, tokenizer: Any) -> Split:
         return FORMATS[name]
     start, end = parser.reasoning_start_str, parser.reasoning_end_str
     if start and end:
-        return Splitter((start,), (end,), is_assumed=True)
+        # A text without marks is a thought for most parsers, and an answer for some.
+        is_assumed = any(parser.extract_reasoning(text, _REQUEST)[0] for text in ("a", f"a{end}a"))
+        return Splitter((start,), (end,), is_assumed=is_assumed)
 
     def read(text: str, is_whole: bool) -> tuple[str, str]:
         thought, answer = parser.extract_reasoning(text, _REQUEST)

@@ -21,7 +21,7 @@ class Splitter:
     starts: tuple[str, ...]
     ends: tuple[str, ...]
     answer_starts: tuple[str, ...] = ()
-    answer_end: str = ""
+    answer_ends: tuple[str, ...] = ()
     is_assumed: bool = False  # a text is a thought until its end, with a start or without
     is_open: bool = False  # the mark of the start may be missing, because the prompt has it already
     is_begun: bool = False  # the prompt has part of the thought
@@ -29,7 +29,7 @@ class Splitter:
     @property
     def marks(self) -> tuple[str, ...]:
         """All that is never shown."""
-        return tuple(filter(None, (*self.starts, *self.ends, *self.answer_starts, self.answer_end)))
+        return (*self.starts, *self.ends, *self.answer_starts, *self.answer_ends)
 
     def after(self, tail: str) -> "Splitter":
         """The same for an answer to a prompt that ends in `tail`, where a template may open or close the thought."""
@@ -41,15 +41,14 @@ class Splitter:
         if start := _leading(body, self.starts):
             body = body[len(start) :].lstrip()
         elif not self.is_begun:
-            if not is_whole and _may_become(body, self.starts):
+            if not is_whole and _may_become(body, (*self.starts, *self.answer_starts)):
                 return "", ""
-            if not self.is_open:
+            if not self.is_open or _leading(body, self.answer_starts):
                 return "", self._answer(text, is_whole)
-        found = [(at, end) for end in self.ends if (at := body.find(end)) >= 0]
-        if not found:
-            return body[: len(body) - max(_begun(body, end) for end in self.ends)], ""
-        at, end = min(found)
-        return body[:at].rstrip(), self._answer(body[at + len(end) :].lstrip("\r\n"), is_whole)
+        thought, end, answer = _partition(body, self.ends)
+        if not end:
+            return thought[: len(thought) - _begun(thought, self.ends)], ""
+        return thought.rstrip(), self._answer(answer.lstrip("\r\n"), is_whole)
 
     def _answer(self, text: str, is_whole: bool) -> str:
         """The answer without the marks around it."""
@@ -60,8 +59,8 @@ class Splitter:
             text = body[len(start) :].lstrip("\r\n")
         elif not is_whole and _may_become(body, self.answer_starts):
             return ""
-        answer, is_ended, _ = text.partition(self.answer_end)
-        return answer if is_ended or is_whole else answer[: len(answer) - _begun(answer, self.answer_end)]
+        answer, end, _ = _partition(text, self.answer_ends)
+        return answer if end or is_whole else answer[: len(answer) - _begun(answer, self.answer_ends)]
 
 
 def split_harmony(text: str, is_whole: bool) -> tuple[str, str]:
@@ -85,6 +84,16 @@ def _may_become(text: str, marks: tuple[str, ...]) -> bool:
     return any(mark.startswith(text) for mark in marks)
 
 
-def _begun(text: str, mark: str) -> int:
-    """How many characters at the end of `text` are the beginning of `mark`."""
-    return next((length for length in range(len(mark) - 1, 0, -1) if text.endswith(mark[:length])), 0)
+def _partition(text: str, marks: tuple[str, ...]) -> tuple[str, str, str]:
+    """What stands before the first of the marks in the text, the mark, and the rest; as str.partition."""
+    found = [(at, mark) for mark in marks if (at := text.find(mark)) >= 0]
+    if not found:
+        return text, "", ""
+    at, mark = min(found)
+    return text[:at], mark, text[at + len(mark) :]
+
+
+def _begun(text: str, marks: tuple[str, ...]) -> int:
+    """How many characters at the end of `text` are the beginning of a mark."""
+    lengths = (length for mark in marks for length in range(1, len(mark)) if text.endswith(mark[:length]))
+    return max(lengths, default=0)
