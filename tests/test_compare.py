@@ -17,7 +17,18 @@ from streamspace.ui import build_demo
 from streamspace.ui.compare_tab import Column, Comparison, _sum, _summary
 from tests.fake import FakePageEngine, deltas
 from tests.support import SHIFTS, Running, served, wait_until
-from tests.test_page import FILLED, SILENCE_S, begin_and_end, box, fill_setting, idle, questions, send
+from tests.test_page import (
+    FILLED,
+    SILENCE_S,
+    begin_and_end,
+    box,
+    delay,
+    fill_setting,
+    idle,
+    questions,
+    run_until,
+    send,
+)
 from tests.test_streams import LONG, Site, completed
 from tests.test_streams import Visitor as Tab
 
@@ -119,6 +130,20 @@ def test_four_columns_stream_at_once_and_the_winner_goes_on_in_the_chat(running:
     expect(page.locator("#conversation [data-testid=bot]")).to_have_count(2)
     page.get_by_role("button", name="Stop").click()
     wait_until(lambda: idle(running), 5, "the release")
+
+
+@browser_test
+def test_columns_stopped_before_anything_has_come_end(new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so far"), SILENCE_S])
+    with served(engine) as url:
+        page = open_compare(new_page(url), 2)
+        delay(page, "its id")
+        run(page)
+        page.locator("#compare-stop").click()
+        run_until(page, lambda: engine.num_closed_early == 2)
+        wait_for_all(page)
+        for number in (1, 2):
+            expect(line(page, number)).to_contain_text("Stopped.")
 
 
 @browser_test

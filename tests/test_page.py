@@ -484,6 +484,68 @@ def test_an_engine_that_breaks_keeps_the_text_and_continue_takes_it_up(new_page:
         expect(page.get_by_role("button", name="Continue")).to_be_hidden()
 
 
+SLOW = {"its id": "**/queue/join**", "its first frame": "**/queue/data**"}
+
+
+def delay(page: Page, what: str) -> None:
+    """Have what an event needs take half a second, once the page's own events have come to their end."""
+    closed = "performance.getEntriesByType('resource').some((entry) => entry.name.includes('/queue/data'))"
+    wait_until(lambda: page.evaluate(closed), what="the end of the page's own stream")
+
+    def later(route: Route) -> None:
+        page.wait_for_timeout(500)
+        route.continue_()
+
+    page.route(SLOW[what], later)
+
+
+def run_until(page: Page, condition: Callable[[], bool]) -> None:
+    """The same as `wait_until`, with the delays going on meanwhile."""
+    wait_until(lambda: page.evaluate("true") and condition())
+
+
+@pytest.mark.parametrize("late", SLOW)
+def test_stop_pressed_before_anything_has_come_ends_the_answer_and_loses_nothing(late: str, new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so far"), SILENCE_S])
+    with served(engine) as url:
+        page = new_page(url)
+        delay(page, late)
+        send(page, "Hello")
+        page.get_by_role("button", name="Stop").click()
+        expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
+        wait_for_end(page)
+        run_until(page, lambda: engine.num_closed_early == 1)
+        if bot(page).count():  # the first words may have come with the first frame
+            expect(page.locator("#note")).to_contain_text("Stopped by you.")
+        begin(page, "And?", "so far")
+        assert [message.text for message in engine.conversations[-1] if message.role == "user"] == ["Hello", "And?"]
+
+
+def test_a_chat_cleared_before_anything_has_come_is_empty(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("an answer"))
+    with served(engine) as url:
+        page = new_page(url)
+        begin_and_end(page, "Hello")
+        engine.script = [Delta("so far"), SILENCE_S]
+        delay(page, "its id")
+        send(page, "And?")
+        page.get_by_role("button", name="Clear").click()
+        wait_for_end(page)
+        run_until(page, lambda: engine.num_closed_early == 1)
+        expect(page.locator("#conversation .message")).to_have_count(0)
+
+
+def test_completions_stopped_before_anything_has_come_end(new_page: NewPage) -> None:
+    engine = FakePageEngine([Delta("so far"), SILENCE_S])
+    with served(engine) as url:
+        page = new_page(url)
+        page.get_by_role("tab", name="Completion").click()
+        delay(page, "its id")
+        page.get_by_role("button", name="Run all at once").click()
+        page.get_by_role("button", name="Stop").last.click()
+        run_until(page, lambda: engine.num_closed_early == 3)
+
+
 def test_an_answer_that_was_stopped_can_be_continued(new_page: NewPage) -> None:
     engine = FakePageEngine([Delta("so far"), SILENCE_S])
     with served(engine) as url:

@@ -90,7 +90,9 @@ class ChatTab:
                 min_width=80,
                 interactive=self._engine.status.takes_requests,
             )
-            self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by BUSY
+            self._stop = gr.Button(  # shown by BUSY
+                "Stop", variant="stop", elem_id="stop", elem_classes="stop", scale=1, min_width=80
+            )
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self._system_prompt = gr.Textbox(
                 self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
@@ -117,15 +119,15 @@ class ChatTab:
             for triggers, handler in ((questions, self._answer), ([self._more.click], self._continue))
         ]
         demo.stream(self._answer, self._continue, self._give_back, self._undo)
-        ends = []
+        shown, ends = [settled, live, self._note], []
         for answer in answers:
-            ends.append(answer.then(None, [settled, live], [settled, live], js=SETTLE, **quick))  # after Stop, too
+            ends.append(answer.then(None, [settled, live], shown, js=SETTLE, **quick))  # after Stop, too
             failed = answer.failure(
                 self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **RAW, **quiet
             )
             ends.append(failed)
         self._stop.click(None, None, self._note, js=STOP, cancels=answers, **quick)
-        cleared = settled.clear(None, None, [settled, live, self._note], js=CLEAR, cancels=answers, **quick)
+        cleared = settled.clear(None, None, shown, js=CLEAR, cancels=answers, **quick)
         undone = settled.undo(self._undo, [settled, box], [settled, box, self._note], **RAW, **quiet)
         others = [settled.clear, settled.undo, self._conversations.opens]  # after which its tokens are not on the page
         gr.on(others, None, None, self._view, js="() => ''", **quick)

@@ -28,7 +28,7 @@ from streamspace.ui.language import SAY, translated
 from streamspace.ui.sign_in import account, add_sign_in
 from streamspace.ui.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.streams import RAW, StreamingBlocks, Streams
-from streamspace.ui.style import CSS, THEME
+from streamspace.ui.style import CSS, STOPPING, THEME
 from streamspace.ui.tools import add_tools, guard_tools, keep_tools
 from streamspace.ui.who import Door, Keys
 
@@ -114,7 +114,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
         auth_dependency=account if engine.config.hf_login else None,
         theme=THEME,
         css=CSS + ENGINE_CSS,
-        head=SAY,
+        head=SAY + STOPPING,
         i18n=demo.i18n_instance,
         css_paths=[LIST_CSS],
         ssr_mode=False,

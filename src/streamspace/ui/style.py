@@ -13,28 +13,45 @@ THEME = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size
     input_placeholder_color="*neutral_500",
 )
 
+# Gradio cannot stop an event whose id the browser does not have yet, and loses a turn that is stopped before its first
+# frame is on the page. Until then it shows its notes as translucent, and a click on what stops waits.
+STOPPING = """<script>
+window.stopped = () => {
+  const numbers = document.querySelector('#note .numbers')?.outerHTML ?? '';
+  return `<span class="cut">${say('Stopped by you.')}</span> ${numbers}`;
+};
+document.addEventListener('click', async (event) => {
+  const button = event.target.closest('.stop, #chat .top-panel button');
+  const isPending = () => button?.closest('[role=tabpanel]').querySelector('.note .translucent');
+  if (!isPending()) return;
+  event.stopImmediatePropagation();
+  while (isPending()) await new Promise((resolve) => setTimeout(resolve, 20));
+  if (button.checkVisibility()) button.click();
+}, true);
+</script>"""
 # While an answer is under way, Stop stands in Send's place. In the browser, so that it costs the server no event.
 BUSY = """(...inputs) => {
   const compose = document.querySelector('#compose');
-  compose.classList.remove('ended', 'cleared');
+  compose.classList.remove('ended', 'unbegun', 'cleared');
   compose.classList.add('busy');
   return inputs;
 }"""
 # What Stop and Clear do before they end the answer; each gives its outputs.
 STOP = """() => {
-  document.querySelector('#compose').classList.add('ended');
-  const numbers = document.querySelector('#note .numbers')?.outerHTML ?? '';
-  return document.querySelector('#live [data-testid=bot]')
-    ? `<span class="cut">${say('Stopped by you.')}</span> ${numbers}` : '';
+  const isBegun = Boolean(document.querySelector('#live [data-testid=bot]'));
+  document.querySelector('#compose').classList.add('ended', ...(isBegun ? [] : ['unbegun']));
+  return isBegun ? stopped() : '';
 }"""
 CLEAR = "() => { document.querySelector('#compose').classList.add('ended', 'cleared'); return [[], [], '']; }"
-# The turn that was under way joins the settled conversation.
+# The turn that was under way joins the settled conversation. Its first words may have come after the click on Stop.
 SETTLE = """(settled, live) => {
   const compose = document.querySelector('#compose');
   compose.classList.remove('busy');
   const thought = (metadata) => metadata && { ...metadata, title: say('Thought'), status: 'done' };
   const turn = (live ?? []).map((part) => ({ ...part, metadata: thought(part.metadata) }));
-  return [compose.classList.contains('cleared') ? [] : [...(settled ?? []), ...turn], []];
+  if (compose.classList.contains('cleared')) return [[], [], undefined];
+  const isUntold = compose.classList.contains('unbegun') && turn.at(-1)?.role === 'assistant';
+  return [[...(settled ?? []), ...turn], [], isUntold ? stopped() : undefined];
 }"""
 # Gradio takes an answer that the visitor ends for a failure, too; then nothing goes back into the box.
 FAILED = """(...inputs) => {
