@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix resolve newest audit setup
+.PHONY: help demo test check fix resolve newest audit image setup
 python := .venv/bin/python
 
 help: ## this list
@@ -34,6 +34,9 @@ newest: ## the engine's tests on the newest vLLM: make newest ARGS="-x"
 
 audit: ## is a vulnerability known of anything that is installed?
 	scripts/audit
+
+image: ## build the CPU image and have it load its model, with Docker or another engine: DOCKER=podman make image
+	scripts/image
 
 setup: ## only the installation
 	@scripts/setup

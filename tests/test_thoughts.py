@@ -55,7 +55,7 @@ ANSWER = "Four.\n\n```html\n<b>4</b>\n```\n它是四。"
 
 # What vLLM's parsers look for and the bundled model does not have.
 TOKENS = """
-    <mm:think> </mm:think> <seed:think> </seed:think> <assistant> Ġ</ <|CHATBOT_TOKEN|>
+    <|end|> <mm:think> </mm:think> <seed:think> </seed:think> <assistant> Ġ</ <|CHATBOT_TOKEN|>
     <|START_THINKING|> <|END_THINKING|> <|START_RESPONSE|> <|END_RESPONSE|> <|START_TEXT|> <|END_TEXT|>
 """.split()
 
