@@ -9,9 +9,9 @@ from mistral_common.tokens.tokenizers.base import SpecialTokens
 from transformers import MistralConfig, MistralForCausalLM
 
 SPECIAL = [token.value for token in SpecialTokens]
-# Of text, the first of those that come with mistral-common: 256 bytes and the commonest pieces. 4,096 together, for
-# with 2,048 vLLM 0.29 dies of an illegal instruction on some CPUs.
-NUM_TOKENS = 4096 - len(SPECIAL)
+# Of text, the first of those that come with mistral-common: 256 bytes and the commonest pieces. With 2,048 in
+# all, oneDNN does not ask for AMX's tiles (`streamspace.amx`).
+NUM_TOKENS = 2048 - len(SPECIAL)
 
 
 def write_tokenizer(folder: Path) -> Path:

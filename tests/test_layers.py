@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
-    "errors words process forkserver hardware config messages constraint prompt reply thoughts line frames metrics "
+    "errors words process forkserver amx hardware config messages constraint prompt reply thoughts line frames metrics "
     "limits healing stats model_files hub_client download reasoning flags llm openai_app engine chat ui openai_api "
     "server __main__"
 ).split()
@@ -19,7 +19,7 @@ ORDER = (
 BORDERS = {
     "huggingface_hub": ("hub_client", "download"),
     "llguidance": ("constraint",),
-    "torch": ("llm",),
+    "torch": ("amx", "llm"),
     "vllm": ("llm", "flags", "openai_app", "reasoning"),
     "gradio": ("ui",),
     "prometheus_client": ("metrics",),

