@@ -90,9 +90,7 @@ class ChatTab:
                 min_width=80,
                 interactive=self._engine.status.takes_requests,
             )
-            self._stop = gr.Button(  # shown by BUSY
-                "Stop", variant="stop", elem_id="stop", elem_classes="stop", scale=1, min_width=80
-            )
+            self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by BUSY
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self._system_prompt = gr.Textbox(
                 self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,

@@ -95,9 +95,7 @@ class CompareTab:
                 "Compare", variant="primary", elem_id="compare-run", scale=1, min_width=110,
                 interactive=self._engine.status.takes_requests,
             )  # fmt: skip
-            self._stop = gr.Button(
-                "Stop", variant="stop", elem_id="compare-stop", elem_classes="stop", scale=1, min_width=110
-            )
+            self._stop = gr.Button("Stop", variant="stop", elem_id="compare-stop", scale=1, min_width=110)
         with gr.Row():
             self._number = gr.Radio(NUMBERS, value=3, label="Columns", elem_id="compare-number", min_width=140)
             self._kind = gr.Radio(

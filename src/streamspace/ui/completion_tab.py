@@ -60,7 +60,7 @@ class CompletionTab:
         with gr.Row():
             self._in_sequence = self._button("Run all in sequence")
             self._at_once = self._button("Run all at once", variant="primary")
-            self._stop = gr.Button("Stop", variant="stop", elem_classes="stop")
+            self._stop = gr.Button("Stop", variant="stop")
         self._shows_tokens = tokens_switch("show-tokens")
         with gr.Accordion("Constrain", open=False, elem_id="constrain"):
             self._constraint = ConstraintPanel()

@@ -21,7 +21,7 @@ window.stopped = () => {
   return `<span class="cut">${say('Stopped by you.')}</span> ${numbers}`;
 };
 document.addEventListener('click', async (event) => {
-  const button = event.target.closest('.stop, #chat .top-panel button');
+  const button = event.target.closest('button.stop, #chat .top-panel button');
   const isPending = () => button?.closest('[role=tabpanel]').querySelector('.note .translucent');
   if (!isPending()) return;
   event.stopImmediatePropagation();
@@ -47,9 +47,9 @@ CLEAR = "() => { document.querySelector('#compose').classList.add('ended', 'clea
 SETTLE = """(settled, live) => {
   const compose = document.querySelector('#compose');
   compose.classList.remove('busy');
+  if (compose.classList.contains('cleared')) return [[], [], undefined];
   const thought = (metadata) => metadata && { ...metadata, title: say('Thought'), status: 'done' };
   const turn = (live ?? []).map((part) => ({ ...part, metadata: thought(part.metadata) }));
-  if (compose.classList.contains('cleared')) return [[], [], undefined];
   const isUntold = compose.classList.contains('unbegun') && turn.at(-1)?.role === 'assistant';
   return [[...(settled ?? []), ...turn], [], isUntold ? stopped() : undefined];
 }"""
