@@ -16,14 +16,16 @@ else:
         config = load_config(sys.argv[1:] if __name__ == "__main__" else ())  # refuses before anything loads
 
         from streamspace.engine import Engine
+        from streamspace.limits import Admission, Limits
         from streamspace.server import serve
         from streamspace.ui import build_demo
 
         log_to_terminal()
         engine = Engine(config)
         engine.check_flags()
-        demo = build_demo(engine)
+        admission = Admission(engine, Limits.of(config))
+        demo = build_demo(engine, admission)
 
 if __name__ == "__main__":
     with explained():
-        serve(engine, demo)
+        serve(engine, demo, admission)

@@ -19,10 +19,11 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.scripted import PROSE, ScriptedEngine, served
 from streamspace.chat import stream_completion
 from streamspace.frames import Pacer
-from streamspace.messages import Settings
+from streamspace.limits import Admission, Limits
+from streamspace.sampling import Settings
 from streamspace.server import build_app
 from streamspace.ui import build_demo
-from streamspace.ui.chat_tab import shown
+from streamspace.ui.parts.history import chatbot_message
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -33,16 +34,17 @@ MOST_TOKENS = 2000  # enough for the answer not to end before the measurement
 
 def chat(num_messages: int) -> list[dict[str, Any]]:
     """That many settled messages, with text in each."""
-    turns = [shown("user", "And what is the sea like?"), shown("assistant", PROSE)]
+    turns = [chatbot_message("user", "And what is the sea like?"), chatbot_message("assistant", PROSE)]
     return turns * (num_messages // 2)
 
 
 def our_page(engine: ScriptedEngine, num_messages: int) -> Any:
     """This project's page; its chat begins with the messages."""
-    demo = build_demo(engine)  # type: ignore[arg-type]
+    admission = Admission(engine, Limits.of(engine.config))
+    demo = build_demo(engine, admission)  # type: ignore[arg-type]
     by_name = {getattr(block, "elem_id", None): block for block in demo.blocks.values()}
     by_name["chat"].value = chat(num_messages)
-    return build_app(engine, demo)  # type: ignore[arg-type]
+    return build_app(engine, demo, admission)  # type: ignore[arg-type]
 
 
 def plain_page(engine: ScriptedEngine, num_messages: int) -> Any:
@@ -50,9 +52,9 @@ def plain_page(engine: ScriptedEngine, num_messages: int) -> Any:
     pacer = Pacer()
 
     async def respond(text: str, history: list[Any]) -> AsyncGenerator[Any, None]:
-        history = [*history, shown("user", text)]
+        history = [*history, chatbot_message("user", text)]
         async for reply in stream_completion(engine, "", Settings(max_tokens=MOST_TOKENS), pacer):
-            yield "", [*history, shown("assistant", reply.text)]
+            yield "", [*history, chatbot_message("assistant", reply.text)]
 
     with gr.Blocks() as demo:
         chatbot, box = gr.Chatbot(chat(num_messages), height="60vh"), gr.Textbox(elem_id="message")

@@ -17,11 +17,9 @@ from contextlib import suppress
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from benchmarks.scripted import ScriptedEngine, served
+from benchmarks.scripted import ScriptedEngine, served, site
 from streamspace.process import collect_rarely
-from streamspace.server import build_app
 from streamspace.stats import SECONDS, Facts, Stats
-from streamspace.ui import build_demo
 
 NUM_RUNNING = 256  # requests in each step
 NUM_STEPS = 20_000  # for the cost of one
@@ -117,7 +115,7 @@ def main() -> None:
     collect_rarely()  # as the engine does when it is ready
     stopping = threading.Event()
     threading.Thread(target=busy, args=(engine.stats, stopping), daemon=True).start()
-    with served(build_app(engine, build_demo(engine))) as url:
+    with served(site(engine)) as url:
         shares = {number: cpu_share(url, number, given.seconds) for number in (0, 1, given.viewers)}
     stopping.set()
     for number, (share, rate) in shares.items():

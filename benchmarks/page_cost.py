@@ -15,12 +15,10 @@ import urllib.request
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.scripted import ScriptedEngine, served
+from benchmarks.scripted import ScriptedEngine, served, site
 from benchmarks.streaming import history, payload
 from benchmarks.visitors import Visit, Visitors, visitors
 from streamspace.process import collect_rarely
-from streamspace.server import build_app
-from streamspace.ui import build_demo
 
 APART_S = 0.01  # between two visitors
 SHORT, LONG = 1, 400  # tokens
@@ -54,7 +52,7 @@ def main() -> None:
     engine: Any = ScriptedEngine(100)
     costs = {}
     collect_rarely()  # as the engine does when it is ready
-    with served(build_app(engine, build_demo(engine))) as url, visitors(1) as pool:
+    with served(site(engine)) as url, visitors(1) as pool:
         config = json.load(urllib.request.urlopen(f"{url}/config"))
         cpu_s(url, config, pool, given.visitors, 1, SHORT)  # not counted
         for turns in (0, 50):

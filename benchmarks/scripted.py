@@ -11,10 +11,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from streamspace.config import BUNDLED_MODEL, load_config
-from streamspace.messages import Delta, Message, Metrics, Prompt, Settings, Status
+from streamspace.limits import Admission, Limits
+from streamspace.sampling import Settings
+from streamspace.server import build_app
 from streamspace.stats import Stats
+from streamspace.types import Delta, Message, Metrics, Prompt, Status
+from streamspace.ui import build_demo
 
 PROSE = """The sea is wide, and *nobody* knows it whole. Its waves come from the wind, its tides from the moon:
 
@@ -73,6 +78,12 @@ class ScriptedEngine:
             metrics = Metrics(1, 0, due // 4, queued_s=0.0, prefill_s=0.01, decode_s=time.monotonic() - begun_s)
             yield Delta(text[sent:due], "length" if due == len(text) else None, metrics=metrics)
             sent = due
+
+
+def site(engine: Any) -> FastAPI:
+    """The whole application on an engine."""
+    admission = Admission(engine, Limits.of(engine.config))
+    return build_app(engine, build_demo(engine, admission), admission)
 
 
 @contextmanager

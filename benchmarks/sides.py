@@ -24,8 +24,9 @@ import uvicorn
 from benchmarks.visitors import Seen
 from streamspace.config import load_config
 from streamspace.engine import Engine
-from streamspace.messages import Message, Settings
 from streamspace.process import exit_with_parent, explained, log_to_terminal
+from streamspace.sampling import Settings
+from streamspace.types import Message
 
 History = list[dict[str, str]]
 MOST_EVENTS = 1024
@@ -113,8 +114,7 @@ async def serve(arguments: Sequence[str]) -> None:
     import gradio as gr
     from fastapi import FastAPI
 
-    from streamspace.server import build_app
-    from streamspace.ui import build_demo
+    from benchmarks.scripted import site
 
     engine = Engine(load_config(arguments))
     servers: dict[str, tuple[uvicorn.Server, asyncio.Task[None]]] = {}
@@ -127,8 +127,7 @@ async def serve(arguments: Sequence[str]) -> None:
             await asyncio.sleep(0.02)
         servers[name], ports[name] = (server, task), server.servers[0].sockets[0].getsockname()[1]
 
-    ours = build_app(engine, build_demo(engine))
-    await start("page", ours)
+    await start("page", site(engine))
     try:
         while engine.status.stage in ("downloading", "loading"):
             await asyncio.sleep(0.1)

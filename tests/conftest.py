@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.engine import Engine
-from streamspace.messages import Settings
+from streamspace.sampling import Settings
 from streamspace.server import Server, build_app
 from streamspace.ui import build_demo
-from tests.support import Running, Start, free_port, programs, wait_until
+from tests.support import Running, Start, admission_of, free_port, programs, wait_until
 
 READY_S = 180.0
 CHROMIUM_FLAGS = (
@@ -30,10 +29,10 @@ CHROMIUM_FLAGS = (
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
     engine = Engine(load_config(environ={"MODEL_ID": str(BUNDLED_MODEL)}))
-    demo = build_demo(engine)
-    app = build_app(engine, demo)
+    demo = build_demo(engine, admission_of(engine))
     port = free_port()
-    server = Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1), engine)
+    server = Server(build_app(engine, demo, admission_of(engine)), engine, grace_s=1)
+    server.config.port = port
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve()), name="server")
     thread.start()

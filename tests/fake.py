@@ -7,8 +7,9 @@ from typing import Any
 
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.errors import EngineNotReady, EngineRestarting, PromptTooLong
-from streamspace.messages import Delta, Message, Prompt, Settings, Split, Status
+from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
+from streamspace.types import Delta, Message, Prompt, Split, Status
 
 
 class FakeEngine:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from streamspace.engine import Engine
+from streamspace.limits import Admission, Limits
 from streamspace.server import Server, build_app, listen
 from streamspace.ui import StreamingBlocks, build_demo, mount
 
@@ -50,6 +52,12 @@ class Running:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)
 
 
+@cache
+def admission_of(engine: Any) -> Admission:
+    """The one admission to an engine, for the page and the server that are made of it."""
+    return Admission(engine, Limits.of(engine.config))
+
+
 def wait_until(condition: Callable[[], T], seconds: float = 20.0, what: str = "it") -> T:
     """The condition's first true value; fails the test when none came in time."""
     deadline = time.monotonic() + seconds
@@ -69,7 +77,7 @@ def free_port() -> int:
 @contextmanager
 def serve_beside(running: Running, auth: tuple[str, str]) -> Iterator[str]:
     """The page once more, with a login, on the engine and the event loop of the running application."""
-    app = mount(FastAPI(), build_demo(running.engine), running.engine, auth)
+    app = mount(FastAPI(), build_demo(running.engine, admission_of(running.engine)), running.engine, auth)
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
     serving = asyncio.run_coroutine_threadsafe(server.serve(), running.loop)
@@ -85,9 +93,8 @@ def serve_beside(running: Running, auth: tuple[str, str]) -> Iterator[str]:
 def served(engine: Any, demo: StreamingBlocks | None = None, port: int | None = None) -> Iterator[str]:
     """The application on a scripted engine; yields its address."""
     port = port or free_port()
-    config = uvicorn.Config(build_app(engine, demo or build_demo(engine)), log_level="warning")
-    config.timeout_graceful_shutdown = 1
-    server = Server(config, engine)
+    admission = admission_of(engine)
+    server = Server(build_app(engine, demo or build_demo(engine, admission), admission), engine, grace_s=1)
     with listen("127.0.0.1", port) as listener:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), name="scripted")
         thread.start()

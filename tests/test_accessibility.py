@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from streamspace.messages import Delta, Metrics
+from streamspace.types import Delta, Metrics
 from tests.fake import FakePageEngine, deltas
 from tests.support import SHIFTS, served
 from tests.test_page import NewPage, begin_and_end, send, wait_for_end

@@ -28,12 +28,13 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from streamspace import frames
-from streamspace.messages import Settings
-from streamspace.ui import StreamingBlocks, build_demo, streams
-from streamspace.ui.chat_tab import shown
-from streamspace.ui.guard import is_deep
+from streamspace.asgi import is_deep
+from streamspace.sampling import Settings
+from streamspace.ui import StreamingBlocks, build_demo
+from streamspace.ui.gradio_ import streams
+from streamspace.ui.parts.history import chatbot_message
 from tests.fake import FakePageEngine, deltas
-from tests.support import Running, served, wait_until
+from tests.support import Running, admission_of, served, wait_until
 
 NUM_INPUTS = int(os.environ.get("STREAMSPACE_BAD_INPUTS", "600"))
 TOLD = ("Traceback", 'File "', "site-packages", "/streamspace/", "object at 0x")  # what no answer may hold
@@ -133,7 +134,7 @@ def watched() -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def scripted(watched: list[str]) -> Iterator[Site]:
     engine = FakePageEngine(deltas("an |answer"))
-    demo = build_demo(engine)  # type: ignore[arg-type]  # it has what the page needs of an engine
+    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
     with pytest.MonkeyPatch.context() as patch, served(engine, demo) as url:
         patch.setattr(frames, "FRAME_S", 0.0)
         yield Site(url, demo, watched)
@@ -188,7 +189,7 @@ def histories(content: SearchStrategy[Json]) -> SearchStrategy[Json]:
     return st.lists(message, max_size=4) | st.lists(good, max_size=6) | anything | many
 
 
-TURNS = [shown("user", "question"), shown("assistant", "answer")]
+TURNS = [chatbot_message("user", "question"), chatbot_message("assistant", "answer")]
 SPOKEN = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
 text, number = texts | anything, numbers | anything
 on_page, spoken = histories(st.lists(parts, max_size=3) | text), histories(text)

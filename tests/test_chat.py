@@ -9,7 +9,8 @@ import pytest
 from streamspace.chat import at_once, fit, in_sequence, stream_chat, stream_completion, timed
 from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import Pacer
-from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Status
+from streamspace.sampling import Settings
+from streamspace.types import Delta, Message, Prompt, Reply, Status
 from tests.fake import FakeEngine, deltas
 
 HELLO = (Message("user", "hello"),)

@@ -12,11 +12,12 @@ from playwright.sync_api import Locator, Page, expect
 
 from streamspace.config import load_config
 from streamspace.errors import RequestFailed
-from streamspace.messages import Delta, Message, Metrics, Prompt, Reply, Settings
+from streamspace.sampling import Settings
+from streamspace.types import Delta, Message, Metrics, Prompt, Reply
 from streamspace.ui import build_demo
-from streamspace.ui.compare_tab import Column, Comparison, _sum, _summary
+from streamspace.ui.tabs.compare import Column, Comparison, _sum, _summary
 from tests.fake import FakePageEngine, deltas
-from tests.support import SHIFTS, Running, served, wait_until
+from tests.support import SHIFTS, Running, admission_of, served, wait_until
 from tests.test_page import (
     FILLED,
     SILENCE_S,
@@ -339,7 +340,7 @@ def test_a_comparison_is_one_answer_of_its_visitor_and_takes_the_room_of_all() -
     engine = FakePageEngine([Delta("a"), LONG])
     engine.config = load_config(("--answers-per-visitor", "1"), {"MODEL_ID": str(engine.config.model)})
     engine.capacity = 4
-    demo = build_demo(engine)  # type: ignore[arg-type]  # it has what the page needs of an engine
+    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
     with served(engine, demo) as url:
         site = Site(url, engine, demo)
         tab, other = Tab(site), Tab(site)

@@ -16,8 +16,8 @@ from playwright.sync_api import Page, expect
 
 from streamspace.constraint import check_constraint, verdict
 from streamspace.errors import BadRequest
-from streamspace.messages import Constraint, Reply
-from streamspace.ui.constrain import CHOICES, REGEX, SCHEMA
+from streamspace.types import Constraint, Reply
+from streamspace.ui.parts.constraint import CHOICES, REGEX, SCHEMA
 from tests.support import Running, wait_until
 from tests.test_page import fill_setting
 

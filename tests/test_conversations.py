@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from streamspace.messages import Delta
-from streamspace.reply import from_markdown, to_markdown
+from streamspace.markdown import from_markdown, to_markdown
 from streamspace.thoughts import Splitter
-from streamspace.ui import conversations
-from streamspace.words import catalog
+from streamspace.translation import catalog
+from streamspace.types import Delta
+from streamspace.ui.parts import conversations
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, free_port, served, wait_until
 from tests.test_compare import open_compare, use, wait_for_all

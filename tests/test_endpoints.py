@@ -16,7 +16,7 @@ from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
 from streamspace import chat
-from streamspace.messages import Delta, Reply, Split, Status
+from streamspace.types import Delta, Reply, Split, Status
 from tests.support import ROOT, Running, wait_until
 
 PROMPTS = [

@@ -12,7 +12,7 @@ import pytest
 from streamspace import forkserver, hardware
 from streamspace.config import load_config
 from streamspace.engine import Engine, set_environment
-from streamspace.messages import Status
+from streamspace.types import Status
 
 
 def final_status(engine: Engine) -> Status:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from streamspace.limits import Gate, Limits
+from streamspace.limits import Limits, Queue
 from streamspace.stats import SECONDS, Histogram, Stats, Window
-from streamspace.ui.engine_feed import PLOTS, EngineFeed, duration, facts_text, round_up, rows, spread, told
-from streamspace.ui.engine_tab import limits_of, page_html
-from streamspace.words import catalog
+from streamspace.translation import catalog
+from streamspace.ui.parts.engine_feed import PLOTS, EngineFeed, duration, event_of, facts_text, round_up, rows, spread
+from streamspace.ui.tabs.engine import limits_of, page_html
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served, wait_until
 from tests.test_page import bot, idle, send, set_up, wait_for_end
@@ -53,15 +53,15 @@ def engine() -> Any:
 
 
 @pytest.fixture
-def gate() -> Gate:
-    return Gate(Limits())
+def queue() -> Queue:
+    return Queue(Limits())
 
 
-def test_an_event_says_now_mean_and_highest(engine: Any, gate: Gate) -> None:
+def test_an_event_says_now_mean_and_highest(engine: Any, queue: Queue) -> None:
     engine.capacity = 256
     engine.second(1500, 100, 25)
     engine.second(500)
-    event = told(engine, gate, engine.stats.window())
+    event = event_of(engine, queue, engine.stats.window())
     shown = {key: event["text"][key] for key in ("out", "out.mean", "out.most", "out.top", "running", "kv", "kv.top")}
     assert shown == {
         "out": "500",
@@ -82,26 +82,26 @@ def test_an_event_says_now_mean_and_highest(engine: Any, gate: Gate) -> None:
     assert event["tops"] == [5, 2000, 1.0, 1, 5000, 1.0]
 
 
-def test_a_gap_is_drawn_as_one_and_has_no_numbers(engine: Any, gate: Gate) -> None:
+def test_a_gap_is_drawn_as_one_and_has_no_numbers(engine: Any, queue: Queue) -> None:
     engine.second(5)
     engine.stats.end()
     engine.now_s += 1
     window = engine.stats.window()
     assert rows(window.points) == [[3, 5, 0.25, 1, 10, None], None]
-    text = told(engine, gate, window)["text"]
+    text = event_of(engine, queue, window)["text"]
     assert (text["running"], text["out"], text["uptime"], text["out.mean"]) == ("–", "–", "–", "5.0")
     engine.now_s += SECONDS
-    assert told(engine, gate, engine.stats.window())["text"]["out.mean"] == "–"
+    assert event_of(engine, queue, engine.stats.window())["text"]["out.mean"] == "–"
 
 
-def test_before_the_engine_is_built_there_are_no_facts(engine: Any, gate: Gate) -> None:
+def test_before_the_engine_is_built_there_are_no_facts(engine: Any, queue: Queue) -> None:
     engine.facts = None
-    text = facts_text(engine, gate, engine.stats.window())
+    text = facts_text(engine, queue, engine.stats.window())
     assert (text["hardware"], text["context"], text["busy"]) == ("–", "–", "0 / –")
 
 
-def test_every_word_of_an_event_has_its_place_on_the_page(engine: Any, gate: Gate) -> None:
-    page, event = page_html(engine.config), told(engine, gate, engine.stats.window())
+def test_every_word_of_an_event_has_its_place_on_the_page(engine: Any, queue: Queue) -> None:
+    page, event = page_html(engine.config), event_of(engine, queue, engine.stats.window())
     assert {*re.findall(r'data-key="([^"]+)"', page)} == {
         *event["text"],
         *(f"{key}.{number}" for key, counts in event["bars"].items() for number in range(len(counts))),
@@ -143,9 +143,9 @@ async def next_event(events: AsyncGenerator[bytes, None]) -> tuple[bytes, dict[s
     return data, json.loads(data.removeprefix(b"data: "))
 
 
-def test_all_readers_get_the_same_bytes_of_one_computation(engine: Any, gate: Gate) -> None:
+def test_all_readers_get_the_same_bytes_of_one_computation(engine: Any, queue: Queue) -> None:
     async def scenario() -> None:
-        feed = EngineFeed(engine, gate)
+        feed = EngineFeed(engine, queue)
         engine.second(5)
         readers = [feed.events() for _ in range(3)]
         firsts = [await next_event(reader) for reader in readers]
@@ -163,9 +163,9 @@ def test_all_readers_get_the_same_bytes_of_one_computation(engine: Any, gate: Ga
     asyncio.run(scenario())
 
 
-def test_a_reader_who_missed_a_second_gets_all_of_them(engine: Any, gate: Gate) -> None:
+def test_a_reader_who_missed_a_second_gets_all_of_them(engine: Any, queue: Queue) -> None:
     async def scenario() -> None:
-        feed = EngineFeed(engine, gate)
+        feed = EngineFeed(engine, queue)
         engine.second(5)
         reader = feed.events()
         await next_event(reader)
@@ -178,9 +178,9 @@ def test_a_reader_who_missed_a_second_gets_all_of_them(engine: Any, gate: Gate) 
     asyncio.run(scenario())
 
 
-def test_while_nobody_reads_nothing_is_computed(engine: Any, gate: Gate) -> None:
+def test_while_nobody_reads_nothing_is_computed(engine: Any, queue: Queue) -> None:
     async def scenario() -> None:
-        feed = EngineFeed(engine, gate)
+        feed = EngineFeed(engine, queue)
         assert engine.num_looks == 0
         for _ in range(2):  # who comes later is served as well
             reader = feed.events()
@@ -194,9 +194,9 @@ def test_while_nobody_reads_nothing_is_computed(engine: Any, gate: Gate) -> None
     asyncio.run(scenario())
 
 
-def test_the_streams_end_when_the_app_shuts_down(engine: Any, gate: Gate) -> None:
+def test_the_streams_end_when_the_app_shuts_down(engine: Any, queue: Queue) -> None:
     async def scenario() -> None:
-        reader = EngineFeed(engine, gate).events()
+        reader = EngineFeed(engine, queue).events()
         await next_event(reader)
         await engine.stop()
         with pytest.raises(StopAsyncIteration):

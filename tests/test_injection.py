@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
 
 from streamspace import frames
-from streamspace.messages import Delta
+from streamspace.types import Delta
 from tests.fake import FakePageEngine, deltas
 from tests.support import served
 from tests.test_page import NewPage, bot, box, questions, send, set_up, wait_for_end

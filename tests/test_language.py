@@ -8,11 +8,12 @@ import pytest
 from playwright.sync_api import expect
 
 from streamspace.config import Adapter
-from streamspace.messages import Delta, Metrics, Settings, Status
+from streamspace.sampling import Settings
+from streamspace.types import Delta, Metrics, Status
 from streamspace.ui import build_demo
 from streamspace.ui.language import SPOKEN
 from tests.fake import FakePageEngine, deltas
-from tests.support import served
+from tests.support import admission_of, served
 from tests.test_page import NewPage, send, wait_for_end
 
 SAME = {*vars(Settings()), "StreamSpace", "vLLM"}  # vLLM's names, in every language
@@ -22,7 +23,7 @@ def test_every_label_of_the_page_is_said_in_chinese() -> None:
     left = set()
     engine = FakePageEngine()
     engine.config = replace(engine.config, adapters=(Adapter("pirate", "org/pirate"),))
-    blocks = build_demo(engine).blocks.values()  # type: ignore[arg-type]
+    blocks = build_demo(engine, admission_of(engine)).blocks.values()  # type: ignore[arg-type]
     for block in (block for block in blocks if block.get_block_name() != "api"):
         for name in (*SPOKEN, "value") if isinstance(block, gr.Button | gr.Markdown) else SPOKEN:
             text = getattr(block, name, None)
@@ -72,7 +73,8 @@ def test_choices_mean_the_same_in_chinese(new_page: NewPage) -> None:
 
 
 def test_no_choice_is_a_word_of_the_page_which_the_browser_would_translate() -> None:
-    demo = build_demo(FakePageEngine())  # type: ignore[arg-type]
+    engine = FakePageEngine()
+    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
     assert demo.i18n_instance
     words = demo.i18n_instance.translations["zh"]
     choices = [choice for block in demo.blocks.values() for choice in getattr(block, "choices", None) or ()]

@@ -1,6 +1,8 @@
 """The one-way imports of the package and its three borders: each outside library is known where it has to be."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,22 +12,22 @@ ROOT = Path(__file__).parents[1]
 
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
-    "errors words process forkserver amx hardware config messages constraint prompt reply thoughts line frames metrics "
-    "limits healing stats model_files hub_client download reasoning flags llm openai_app engine chat ui openai_api "
-    "server __main__"
+    "errors translation process forkserver amx hardware config types checks prompt asgi constraint sampling markdown "
+    "thoughts summary frames metrics visitors limits healing stats model_files hub_client download reasoning flags llm "
+    "openai_vllm engine chat openai_server ui server __main__"
 ).split()
 # torch because it is as slow to import as vLLM, which only the loading thread may pay for. flags are vLLM's own, llm is
-# vLLM's engine to us, openai_app vLLM's own server on that engine.
+# vLLM's engine to us, openai_vllm vLLM's own server on that engine.
 BORDERS = {
     "huggingface_hub": ("hub_client", "download"),
     "llguidance": ("constraint",),
     "torch": ("amx", "llm"),
-    "vllm": ("llm", "flags", "openai_app", "reasoning"),
+    "vllm": ("llm", "flags", "openai_vllm", "reasoning"),
     "gradio": ("ui",),
     "prometheus_client": ("metrics",),
 }
 # chat gets the engine handed in, behind a Protocol, so that it and all above it can be tried without vLLM.
-FORBIDDEN = {("chat", "reasoning"), ("chat", "flags"), ("chat", "llm"), ("chat", "engine"), ("chat", "openai_app")}
+FORBIDDEN = {("chat", "reasoning"), ("chat", "flags"), ("chat", "llm"), ("chat", "engine"), ("chat", "openai_vllm")}
 
 
 def imports(tree: ast.AST, package: list[str]) -> Iterator[str]:
@@ -83,6 +85,11 @@ def problems_of(file: Path, package: Path) -> Iterator[str]:
 def test_the_package_keeps_its_order_and_borders() -> None:
     assert (ROOT / "src" / "streamspace").is_dir()
     assert problems(ROOT) == []
+
+
+def test_the_openai_api_needs_no_gradio() -> None:
+    program = "import sys, streamspace.openai_server; sys.exit('gradio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(ROOT / "src")}).returncode == 0
 
 
 def tree(root: Path, **files: str) -> Path:

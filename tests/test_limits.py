@@ -15,12 +15,14 @@ from streamspace.chat import stream_chat, stream_completion
 from streamspace.config import load_config
 from streamspace.errors import BadRequest, QueueFull, TooManyAnswers, TooManyRequests
 from streamspace.frames import Pacer
-from streamspace.limits import Gate, Limits, Visitor
-from streamspace.messages import Delta, Message, Settings
+from streamspace.limits import Limits, Queue
+from streamspace.sampling import Settings
+from streamspace.server import Server
+from streamspace.types import Delta, Message
 from streamspace.ui import build_demo
-from streamspace.ui.who import address
+from streamspace.visitors import Visitor, client_of
 from tests.fake import FakeEngine, FakePageEngine, deltas
-from tests.support import served, wait_until
+from tests.support import admission_of, served, wait_until
 from tests.test_streams import LONG, Json, Site, completed
 from tests.test_streams import Visitor as Tab
 
@@ -37,14 +39,14 @@ class Clock:
 class Work:
     """An answer that ends when it is told to; `seen` is what its visitor got."""
 
-    def __init__(self, gate: Gate, visitor: Visitor, capacity: int | None = 1, weight: int = 1) -> None:
+    def __init__(self, queue: Queue, visitor: Visitor, capacity: int | None = 1, weight: int = 1) -> None:
         self.seen: list[str] = []
         self.end = asyncio.Event()
         self.is_closed = False
-        self.task = asyncio.create_task(self._follow(gate, visitor, capacity, weight))
+        self.task = asyncio.create_task(self._follow(queue, visitor, capacity, weight))
 
-    async def _follow(self, gate: Gate, visitor: Visitor, capacity: int | None, weight: int) -> None:
-        admitted = gate.admit(visitor, self._answer(), capacity, lambda place: f"place {place}", weight)
+    async def _follow(self, queue: Queue, visitor: Visitor, capacity: int | None, weight: int) -> None:
+        admitted = queue.admit(visitor, self._answer(), capacity, lambda place: f"place {place}", weight)
         async with aclosing(admitted) as items:
             async for item in items:
                 if item not in self.seen:  # a place is told again and again
@@ -65,8 +67,8 @@ async def settled() -> None:
 
 def test_as_many_as_the_engine_takes_run_and_the_others_move_up_in_their_order() -> None:
     async def act() -> None:
-        gate = Gate(Limits())
-        works = [Work(gate, visitor, capacity=2) for visitor in (ANNA, BEN, CLEO, ANNA)]
+        queue = Queue(Limits())
+        works = [Work(queue, visitor, capacity=2) for visitor in (ANNA, BEN, CLEO, ANNA)]
         await settled()
         assert [work.seen for work in works] == [["text"], ["text"], ["place 1"], ["place 2"]]
         works[1].end.set()
@@ -82,8 +84,8 @@ def test_as_many_as_the_engine_takes_run_and_the_others_move_up_in_their_order()
 
 def test_who_leaves_the_line_or_an_answer_makes_room() -> None:
     async def act() -> None:
-        gate = Gate(Limits(answers_per_visitor=1))
-        anna, ben, cleo = (Work(gate, visitor) for visitor in (ANNA, BEN, CLEO))
+        queue = Queue(Limits(answers_per_visitor=1))
+        anna, ben, cleo = (Work(queue, visitor) for visitor in (ANNA, BEN, CLEO))
         await settled()
         for leaving in (ben, anna):
             leaving.task.cancel()
@@ -91,7 +93,7 @@ def test_who_leaves_the_line_or_an_answer_makes_room() -> None:
                 await leaving.task
         await settled()
         assert cleo.seen == ["place 2", "place 1", "text"] and anna.is_closed and ben.seen == ["place 1"]
-        again = Work(gate, ANNA, capacity=None)  # both have none under way now
+        again = Work(queue, ANNA, capacity=None)  # both have none under way now
         await settled()
         assert again.seen == ["text"]
         cleo.end.set()
@@ -103,10 +105,10 @@ def test_who_leaves_the_line_or_an_answer_makes_room() -> None:
 
 def test_a_visitor_has_so_many_answers_at_once_waiting_ones_too() -> None:
     async def act() -> None:
-        gate = Gate(Limits(answers_per_visitor=2))
-        works = [Work(gate, ANNA) for _ in range(2)]
+        queue = Queue(Limits(answers_per_visitor=2))
+        works = [Work(queue, ANNA) for _ in range(2)]
         await settled()
-        refused, other = Work(gate, ANNA), Work(gate, BEN)
+        refused, other = Work(queue, ANNA), Work(queue, BEN)
         with pytest.raises(TooManyAnswers, match="At most 2 answers at once for each visitor"):
             await refused.task
         await settled()
@@ -120,16 +122,16 @@ def test_a_visitor_has_so_many_answers_at_once_waiting_ones_too() -> None:
 
 def test_an_answer_of_several_parts_is_one_of_its_visitor_but_needs_room_for_all() -> None:
     async def act() -> None:
-        gate = Gate(Limits(answers_per_visitor=1, queue_length=2))
+        queue = Queue(Limits(answers_per_visitor=1, queue_length=2))
         first, four, last = (
-            Work(gate, visitor, capacity=4, weight=weight) for visitor, weight in ((ANNA, 1), (BEN, 4), (CLEO, 1))
+            Work(queue, visitor, capacity=4, weight=weight) for visitor, weight in ((ANNA, 1), (BEN, 4), (CLEO, 1))
         )
         await settled()
         assert (first.seen, four.seen, last.seen) == (["text"], ["place 1"], ["place 2"])  # which it does not overtake
         with pytest.raises(QueueFull, match="2 requests wait already"):
-            await Work(gate, Visitor("Dora", "Dora's"), capacity=4).task
+            await Work(queue, Visitor("Dora", "Dora's"), capacity=4).task
         with pytest.raises(TooManyAnswers):
-            await Work(gate, BEN, capacity=4).task
+            await Work(queue, BEN, capacity=4).task
         first.end.set()
         await settled()
         assert four.seen == ["place 1", "text"] and last.seen == ["place 2", "place 1"]
@@ -144,8 +146,8 @@ def test_an_answer_of_several_parts_is_one_of_its_visitor_but_needs_room_for_all
 
 def test_what_is_more_than_the_engine_takes_runs_alone() -> None:
     async def act() -> None:
-        gate = Gate(Limits())
-        four, other = Work(gate, ANNA, capacity=2, weight=4), Work(gate, BEN, capacity=2)
+        queue = Queue(Limits())
+        four, other = Work(queue, ANNA, capacity=2, weight=4), Work(queue, BEN, capacity=2)
         await settled()
         assert four.seen == ["text"] and other.seen == ["place 1"]
         for work in (four, other):
@@ -158,15 +160,15 @@ def test_what_is_more_than_the_engine_takes_runs_alone() -> None:
 
 def test_a_full_queue_refuses_but_an_idle_engine_does_not() -> None:
     async def act() -> None:
-        gate = Gate(Limits(queue_length=1))
-        works = [Work(gate, ANNA), Work(gate, BEN)]
+        queue = Queue(Limits(queue_length=1))
+        works = [Work(queue, ANNA), Work(queue, BEN)]
         await settled()
         with pytest.raises(QueueFull, match="The queue is full, 1 requests wait already"):
-            await Work(gate, CLEO).task
+            await Work(queue, CLEO).task
         for work in works:
             work.end.set()
         await asyncio.gather(*(work.task for work in works))
-        last = Work(gate, CLEO)
+        last = Work(queue, CLEO)
         last.end.set()
         await last.task
         assert last.seen == ["text"]
@@ -177,10 +179,10 @@ def test_a_full_queue_refuses_but_an_idle_engine_does_not() -> None:
 def test_an_address_asks_so_often_a_minute_and_is_told_when_again() -> None:
     async def act() -> None:
         clock = Clock()
-        gate = Gate(Limits(requests_per_minute=2), clock)
+        queue = Queue(Limits(requests_per_minute=2), clock)
 
         async def ask(visitor: Visitor) -> None:
-            work = Work(gate, visitor)
+            work = Work(queue, visitor)
             work.end.set()
             await work.task
 
@@ -234,10 +236,37 @@ def test_a_space_is_stricter_than_a_machine_of_ones_own() -> None:
     assert (space.answers_per_visitor, space.requests_per_minute, space.max_seconds) == (1, 30, 300)
 
 
-def test_only_behind_a_proxy_the_last_forwarded_address_counts() -> None:
-    headers = {"x-forwarded-for": "1.1.1.1, 2.2.2.2"}
-    assert address(headers, "3.3.3.3", is_behind_proxy=True) == "2.2.2.2"
-    assert address(headers, "3.3.3.3", is_behind_proxy=False) == address({}, "3.3.3.3", True) == "3.3.3.3"
+@pytest.mark.parametrize(
+    ("environ", "peer", "address"),
+    [
+        ({"SPACE_ID": "o/n"}, "10.16.3.7", "2.2.2.2"),
+        ({"SPACE_ID": "o/n"}, "3.3.3.3", "3.3.3.3"),  # not the Space's proxy
+        ({}, "10.16.3.7", "10.16.3.7"),
+        ({}, "127.0.0.1", "2.2.2.2"),  # a proxy of one's own on the same machine
+        ({"FORWARDED_ALLOW_IPS": "10.1.1.1"}, "10.1.1.1", "2.2.2.2"),
+        ({"FORWARDED_ALLOW_IPS": "10.1.1.1", "SPACE_ID": "o/n"}, "10.16.3.7", "10.16.3.7"),
+    ],
+)
+def test_only_behind_a_known_proxy_the_last_forwarded_address_counts(
+    environ: dict[str, str], peer: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of repeated headers, too: those before the last address are the visitor's own words."""
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    seen: list[Visitor] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(client_of(scope))
+
+    engine = FakePageEngine()
+    engine.config = load_config((), {"MODEL_ID": str(engine.config.model), **environ})
+    config = Server(app, engine).config  # type: ignore[arg-type]
+    config.load()
+    forwarded = [(b"x-forwarded-for", b"9.9.9.9"), (b"x-forwarded-for", b"1.1.1.1, 2.2.2.2")]
+    scope: Any = {"type": "http", "client": (peer, 1), "headers": forwarded}
+    asyncio.run(config.loaded_app(scope, None, None))
+    assert seen == [Visitor(address, address)]
 
 
 # Every door
@@ -252,7 +281,7 @@ def open_site() -> Iterator[Callable[..., Site]]:
         engine = FakePageEngine()
         engine.config = load_config(options, {"MODEL_ID": str(engine.config.model), **environ})
         engine.capacity = 1
-        demo = build_demo(engine)  # type: ignore[arg-type]  # it has what the page needs of an engine
+        demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
         serving = served(engine, demo)
         open_ones.append(serving)
         return Site(serving.__enter__(), engine, demo)

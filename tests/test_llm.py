@@ -15,7 +15,8 @@ from streamspace.config import BUNDLED_MODEL, SERVER_FLAGS, engine_flags, load_c
 from streamspace.engine import Engine, set_environment
 from streamspace.errors import ConfigError, EngineNotReady, PromptTooLong
 from streamspace.hardware import cpu_environment, has_gpu
-from streamspace.messages import Message, Prompt, Role, Settings
+from streamspace.sampling import Settings
+from streamspace.types import Message, Prompt, Role
 from tests.support import Running, wait_until
 
 GREEDY = Settings(max_tokens=40, temperature=0.0, seed=None)

@@ -14,12 +14,12 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from streamspace.config import load_config
-from streamspace.messages import Delta, Status
+from streamspace.types import Delta, Status
 from streamspace.ui import build_demo
 from tests.fake import FakePageEngine, deltas
-from tests.support import Running, served, wait_until
-from tests.test_doors import AUTH, ask, joined, log_in
-from tests.test_openai_api import GREEDY, HI, is_idle
+from tests.support import Running, admission_of, served, wait_until
+from tests.test_openai_server import GREEDY, HI, is_idle
+from tests.test_routes import AUTH, ask, joined, log_in
 
 PATH = "/gradio_api/mcp"
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -135,7 +135,7 @@ def test_the_pages_limits_hold() -> None:
 
 def test_the_tools_are_for_mcp_alone() -> None:
     engine = FakePageEngine(deltas("an| answer"))
-    demo = build_demo(engine)  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
     with served(engine, demo) as url:
         assert '"/chat"' in (info := whole(url, "/gradio_api/info")) and '"/ask"' not in info and "state" not in info
         data = b'{"data": ["Hi", null, null, null, null]}'

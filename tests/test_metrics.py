@@ -29,11 +29,12 @@ from streamspace.errors import (
     TooManyAnswers,
     TooManyRequests,
 )
-from streamspace.limits import Gate, Limits, Visitor
-from streamspace.messages import Delta
+from streamspace.limits import Limits, Queue
 from streamspace.metrics import exposition
-from streamspace.ui import streams
+from streamspace.types import Delta
 from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.gradio_ import streams
+from streamspace.visitors import Visitor
 from tests import test_streams
 from tests.fake import deltas
 from tests.support import Running, free_port, wait_until
@@ -142,14 +143,14 @@ def test_visitors_their_answers_and_the_queue_are_counted_while_they_are_there()
         return [sample(name) for name in ("visitors", "answers_running", "requests_queued")]
 
     async def act() -> None:
-        gate, end = Gate(Limits(queue_length=1)), asyncio.Event()
+        queue, end = Queue(Limits(queue_length=1)), asyncio.Event()
 
         async def answer() -> AsyncGenerator[str, None]:
             yield "text"
             await end.wait()
 
         async def ask(name: str) -> None:
-            async with aclosing(gate.admit(Visitor(name, ""), answer(), 2, str, weight=2)) as items:
+            async with aclosing(queue.admit(Visitor(name, ""), answer(), 2, str, weight=2)) as items:
                 async for _ in items:
                     pass
 
@@ -180,12 +181,12 @@ def test_a_refusal_is_counted_by_its_limit(limits: Limits, reason: str) -> None:
         yield "text"
 
     async def act() -> None:
-        gate = Gate(limits)
-        first = gate.admit(Visitor("Anna", "there"), answer(), None, str)
+        queue = Queue(limits)
+        first = queue.admit(Visitor("Anna", "there"), answer(), None, str)
         async with aclosing(first):
             await anext(first)
             with pytest.raises((TooManyAnswers, TooManyRequests)):
-                await anext(gate.admit(Visitor("Anna", "there"), answer(), None, str))
+                await anext(queue.admit(Visitor("Anna", "there"), answer(), None, str))
 
     before = sample("refusals_total", reason=reason)
     asyncio.run(act())
@@ -198,7 +199,7 @@ def test_a_refusal_is_counted_by_its_limit(limits: Limits, reason: str) -> None:
         (BadRequest("No."), "bad_request"),
         (PromptTooLong(8), "prompt_too_long"),
         (EngineRestarting(), "not_ready"),
-        (QueueFull(1), None),  # counted by the Gate
+        (QueueFull(1), None),  # counted by the Queue
         (EngineStopped(), None),  # no refusal
     ],
 )

@@ -9,10 +9,11 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from streamspace.errors import EngineStopped
-from streamspace.messages import Delta, Settings, Status
+from streamspace.sampling import Settings
+from streamspace.types import Delta, Status
 from streamspace.ui import build_demo
 from tests.fake import FakePageEngine, deltas
-from tests.support import Running, served, wait_until
+from tests.support import Running, admission_of, served, wait_until
 
 pytestmark = pytest.mark.browser
 NewPage = Callable[..., Page]
@@ -676,7 +677,7 @@ def test_an_empty_seed_stays_empty_when_the_settings_are_opened(new_page: NewPag
 
 def test_a_page_begins_with_the_settings_that_suit_the_model_once_one_page_was_settled(new_page: NewPage) -> None:
     engine = FakePageEngine(deltas("Done."))
-    demo = build_demo(engine)  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
     engine.defaults = Settings(temperature=0.0, seed=None, max_tokens=77)
     engine.thinks = True
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from streamspace.checks import parse_history
 from streamspace.errors import BadRequest
-from streamspace.messages import Message
-from streamspace.prompt import as_words, clean, conversation, parse_history, without_oldest
+from streamspace.prompt import as_words, clean, conversation, without_oldest
+from streamspace.types import Message
 
 U1, A1, U2, A2, U3 = (Message("assistant" if i % 2 else "user", f"m{i}") for i in range(5))
 SYSTEM = Message("system", "Be brief.")

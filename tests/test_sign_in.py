@@ -21,7 +21,7 @@ from streamspace.config import load_config
 from streamspace.errors import ConfigError
 from streamspace.ui import build_demo
 from tests.fake import FakePageEngine, deltas
-from tests.support import served
+from tests.support import admission_of, served
 from tests.test_page import NewPage, begin_and_end, bot
 
 CLIENT = {"OAUTH_CLIENT_ID": "streamspace", "OAUTH_CLIENT_SECRET": "a-secret", "OAUTH_SCOPES": "openid profile"}
@@ -99,7 +99,7 @@ def url(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setattr(oauth, name, environ[name])
     engine = FakePageEngine(deltas("an answer"))
     engine.config = replace(load_config((), environ), model=engine.config.model)
-    with served(engine, build_demo(engine)) as url:  # type: ignore[arg-type]
+    with served(engine, build_demo(engine, admission_of(engine))) as url:  # type: ignore[arg-type]
         yield url
 
 

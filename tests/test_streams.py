@@ -16,11 +16,12 @@ from gradio_client.utils import apply_diff
 
 from streamspace import frames, server
 from streamspace.errors import EngineStopped, RequestFailed
-from streamspace.messages import Delta
-from streamspace.ui import StreamingBlocks, build_demo, streams
-from streamspace.ui.chat_tab import History, shown
+from streamspace.types import Delta
+from streamspace.ui import StreamingBlocks, build_demo
+from streamspace.ui.gradio_ import streams
+from streamspace.ui.parts.history import History, chatbot_message
 from tests.fake import FakePageEngine, deltas
-from tests.support import served, wait_until
+from tests.support import admission_of, served, wait_until
 
 SETTINGS: list[Any] = [100, 0.8, 0.95, 0, 0, 1, 42, ""]
 CHAT_SETTINGS: list[Any] = ["auto", *SETTINGS, False]
@@ -136,7 +137,7 @@ class Visitor:
 def the_site() -> Iterator[Site]:
     engine = FakePageEngine()
     engine.max_model_len = 100_000
-    demo = build_demo(engine)  # type: ignore[arg-type]  # it has what the page needs of an engine
+    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
     with served(engine, demo) as url:
         yield Site(url, engine, demo)
 
@@ -226,12 +227,15 @@ def test_the_frames_add_up_to_the_completed_value(
     values = added_up(messages)
     end = completed(messages)
     assert end["success"] is True
-    assert values[0][0] == "" and {str(value[1]) for value in values} == {str(streams.KEEP)}
+    assert values[0][0] == "" and {str(value[1]) for value in values} == {str(streams.UNCHANGED)}
     if not merged:
         assert len(values) > len([part for part in text.split("|") if part])
     # What completes is the last frame, whole.
     assert end["output"]["data"] == values[-1]
-    assert end["output"]["data"][2] == [shown("user", "Hi"), shown("assistant", text.replace("|", ""))]
+    assert end["output"]["data"][2] == [
+        chatbot_message("user", "Hi"),
+        chatbot_message("assistant", text.replace("|", "")),
+    ]
     assert kinds(messages)[0] == "process_starts" and kinds(messages)[-2:] == ["process_completed", "close_stream"]
 
 
@@ -317,7 +321,7 @@ def test_an_error_of_ours_that_nobody_foresaw_shows_nothing_of_itself(
 
 
 def test_a_refusal_changes_nothing_on_the_page(visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
-    messages = visitor.answer("   ", history=[shown("user", "before")])
+    messages = visitor.answer("   ", history=[chatbot_message("user", "before")])
     assert kinds(messages) == ["process_starts", "process_completed", "close_stream"]
     end = completed(messages)
     assert end["success"] is False and end["output"]["error"] == "The message is empty: type something first."
@@ -365,7 +369,7 @@ def test_a_reader_whose_machine_takes_nothing_any_more_is_cut_off(monkeypatch: p
     """Long before the buffers on the way are full, which is all that the server itself can see."""
     monkeypatch.setattr(server, "GONE_S", 1)
     engine = FakePageEngine([step for _ in range(2000) for step in (Delta("a word "), 0.005)])
-    demo = build_demo(engine)  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
     with served(engine, demo) as url:
         reader = Visitor(Site(url, engine, demo))
         reader.ask()
@@ -462,7 +466,12 @@ def test_an_event_of_gradios_own_is_served_alone(visitor: Visitor) -> None:
 
 
 def test_undo_gives_the_question_back(visitor: Visitor) -> None:
-    history = [shown("user", "first"), shown("assistant", "answer"), shown("user", "<b>"), shown("assistant", "x")]
+    history = [
+        chatbot_message("user", "first"),
+        chatbot_message("assistant", "answer"),
+        chatbot_message("user", "<b>"),
+        chatbot_message("assistant", "x"),
+    ]
     visitor.join("_undo", [history, "typed"])
     end = completed(list(visitor.stream()))
     assert end["output"]["data"] == [history[:2], "<b>\ntyped", ""]
@@ -550,7 +559,7 @@ def test_a_frame_costs_the_same_after_fifty_turns_as_after_none(
 ) -> None:
     monkeypatch.setattr(streams, "MOST_WAITING", 1000)
     visitor.site.engine.script = deltas("|".join("a few words" for _ in range(20)))
-    turns = [shown("user", "question " * 20), shown("assistant", "answer " * 40)]
+    turns = [chatbot_message("user", "question " * 20), chatbot_message("assistant", "answer " * 40)]
     costs = []
     for history in ([], turns * 50):
         messages = visitor.answer(history=history)
@@ -598,7 +607,7 @@ def test_a_wrong_number_of_inputs_is_refused_in_a_sentence(visitor: Visitor, num
     assert visitor.site.engine.num_started == 0
 
 
-QUESTION = shown("user", "question")
+QUESTION = chatbot_message("user", "question")
 RETRY = {"index": 0}
 ODD: dict[str, dict[str, Any]] = {
     "a history that is none": {"history": 5},
@@ -659,9 +668,11 @@ def test_a_setting_that_is_no_number_is_refused_by_name(
 
 def test_half_a_character_is_replaced(visitor: Visitor) -> None:
     visitor.site.engine.script = deltas("a")
-    end = completed(visitor.answer("x\ud800y", history=[shown("user", "\udc00"), shown("assistant", "z")]))
+    end = completed(
+        visitor.answer("x\ud800y", history=[chatbot_message("user", "\udc00"), chatbot_message("assistant", "z")])
+    )
     assert end["success"] is True
-    assert end["output"]["data"][2] == [shown("user", "x\ufffdy"), shown("assistant", "a")]
+    assert end["output"]["data"][2] == [chatbot_message("user", "x\ufffdy"), chatbot_message("assistant", "a")]
     assert [message.text for message in visitor.site.engine.conversations[-1]] == [
         "Be brief.",
         "\ufffd",

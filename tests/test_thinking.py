@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from streamspace.messages import Delta
 from streamspace.thoughts import Splitter
+from streamspace.types import Delta
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served
 from tests.test_page import NewPage, begin_and_end, bot, send, wait_for_end

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from streamspace.config import BUNDLED_MODEL
-from streamspace.messages import Split
 from streamspace.thoughts import Splitter, split_harmony
+from streamspace.types import Split
 from tests import mistral
 
 THINK = Splitter(("<think>",), ("</think>",))

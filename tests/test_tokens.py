@@ -14,8 +14,9 @@ from playwright.sync_api import Page, expect
 from streamspace.chat import stream_completion
 from streamspace.constraint import check_constraint
 from streamspace.frames import Pacer
-from streamspace.messages import Delta, Prompt, Reply, Settings, Token
-from streamspace.ui.tokens import NUM_RUNNERS_UP, percent, shown, spoken, tokens_html
+from streamspace.sampling import Settings
+from streamspace.types import Delta, Prompt, Reply, Token
+from streamspace.ui.parts.tokens import NUM_RUNNERS_UP, percent, spoken, token_label, tokens_html
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, served
 from tests.test_page import begin_and_end, send, set_up, wait_for_end
@@ -43,7 +44,11 @@ CHINESE = check_constraint("regex", "[一-龥]{6}🎉")  # which a byte-level BP
 def test_what_cannot_be_seen_has_a_sign_and_a_name(
     text: str, in_the_text: str, in_a_table: str, in_speech: str
 ) -> None:
-    assert (shown(text, keeps_spaces=True), shown(text), spoken(text)) == (in_the_text, in_a_table, in_speech)
+    assert (token_label(text, keeps_spaces=True), token_label(text), spoken(text)) == (
+        in_the_text,
+        in_a_table,
+        in_speech,
+    )
 
 
 def test_a_probability_is_told_in_percent() -> None:
@@ -251,5 +256,5 @@ def test_nothing_that_a_model_writes_runs_in_the_view(new_page: NewPage) -> None
         page.get_by_role("button", name="Run 1").click()
         expect(options(page)).to_have_text(EVIL)
         options(page).first.focus()
-        expect(page.locator("#tokens-1 tbody code")).to_have_text([shown(text) for text in (EVIL[0], *EVIL)])
+        expect(page.locator("#tokens-1 tbody code")).to_have_text([token_label(text) for text in (EVIL[0], *EVIL)])
         assert page.locator("#tokens-1").locator("img, b, script").count() == 0

@@ -13,8 +13,8 @@ from streamspace.config import load_config
 from streamspace.engine import Engine
 from streamspace.errors import EngineNotReady
 from streamspace.frames import Pacer
-from streamspace.messages import EXAMPLE_PROMPTS, Settings
 from streamspace.process import exit_with_parent, explained, log_to_terminal
+from streamspace.sampling import EXAMPLE_PROMPTS, Settings
 
 POLL_S = 0.1
 

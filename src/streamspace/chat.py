@@ -12,8 +12,9 @@ from typing import Protocol, TypeVar
 from streamspace.constraint import verdict
 from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong, TooManyPromptTokens
 from streamspace.frames import BEAT_S, Pacer, frames
-from streamspace.messages import Delta, Message, Prompt, Reply, Settings, Split, Status, Token
 from streamspace.prompt import clean, without_oldest
+from streamspace.sampling import Settings
+from streamspace.types import Delta, Message, Prompt, Reply, Split, Status, Token
 
 T = TypeVar("T")
 

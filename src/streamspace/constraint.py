@@ -14,7 +14,7 @@ import jsonschema
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from
 
 from streamspace.errors import BadRequest
-from streamspace.messages import Constraint, ConstraintKind, Reply
+from streamspace.types import Constraint, ConstraintKind, Reply
 
 KINDS: tuple[ConstraintKind, ...] = get_args(ConstraintKind)
 # What fits takes vLLM, which checks it once more on the event loop, 15 ms at most; a visitor's own seldom has a tenth.

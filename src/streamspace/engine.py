@@ -1,7 +1,7 @@
 """The holder of the engine: empty when made, it loads the model in a thread, tells its state, streams, and shuts down.
 
 It lives at module level in app.py, is started by the server on its event loop and serves every visitor on that loop.
-The AsyncLLM inside is built by `streamspace.llm`, and vLLM's own OpenAI routes on it by `streamspace.openai_app`; both
+The AsyncLLM inside is built by `streamspace.llm`, and vLLM's own OpenAI routes on it by `streamspace.openai_vllm`; both
 are imported in the engine's own thread, after the page is up.
 That thread then watches it, and builds another when it dies or hangs; when to do so is `streamspace.healing`'s.
 """
@@ -39,10 +39,11 @@ from streamspace.errors import (
     StreamSpaceError,
 )
 from streamspace.healing import Failures, Watchdog
-from streamspace.messages import Delta, Message, Prompt, Settings, Status
 from streamspace.metrics import RESTARTS
 from streamspace.process import collect_all, collect_rarely, has_ended, unchanged_log_levels, workers_of
+from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
+from streamspace.types import Delta, Message, Prompt, Status
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
     from starlette.types import ASGIApp
@@ -329,10 +330,10 @@ class Engine:
         warming = asyncio.run_coroutine_threadsafe(built.warm_up(), loop)
         if self.config.serves_openai:  # its import and its making take as long as the warm-up does
             with unchanged_log_levels():
-                from streamspace import openai_app
+                from streamspace import openai_vllm
 
-                app = openai_app.build(self.config, files.model, built)
-            asyncio.run_coroutine_threadsafe(openai_app.start(app, built, self.config), loop).result(WARM_UP_S)
+                app = openai_vllm.build(self.config, files.model, built)
+            asyncio.run_coroutine_threadsafe(openai_vllm.start(app, built, self.config), loop).result(WARM_UP_S)
             self._openai = app
         warming.result(WARM_UP_S)
         self._max_model_len, self._capacity, self._defaults = built.max_model_len, built.capacity, built.defaults

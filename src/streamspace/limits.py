@@ -1,4 +1,4 @@
-"""Who is answered now, who waits and who is refused. Pure asyncio; every door asks the same Gate before an answer."""
+"""Who is answered now, who waits and who is refused: every way in asks the one Admission before an answer."""
 
 import asyncio
 import time
@@ -7,24 +7,19 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from itertools import accumulate, islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from streamspace.errors import QueueFull, TooManyAnswers, TooManyRequests
+from streamspace.config import Config
+from streamspace.errors import EngineNotReady, QueueFull, TooManyAnswers, TooManyRequests
 from streamspace.frames import BEAT_S
 from streamspace.metrics import QUEUED, REFUSALS, RUNNING, VISITORS
+from streamspace.types import Status
+from streamspace.visitors import VISITOR, Visitor
 
 T = TypeVar("T")
 
 MINUTE_S = 60.0
 MOST_ADDRESSES = 10_000  # remembered; when there are more, those without a request in the last minute are forgotten
-
-
-@dataclass(frozen=True)
-class Visitor:
-    """Whoever asks: `name` is the tab of a browser or the client, `address` where the request comes from."""
-
-    name: str
-    address: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,11 @@ class Limits:
     queue_length: int = 0  # requests that wait for others
     requests_per_minute: int = 0  # of one address
 
+    @classmethod
+    def of(cls, config: Config) -> "Limits":
+        """Those of the operator's choices."""
+        return cls(config.answers_per_visitor, config.queue_length, config.requests_per_minute)
+
 
 @dataclass(frozen=True, eq=False)  # one is not another, whatever they weigh
 class _Ticket:
@@ -43,7 +43,7 @@ class _Ticket:
     weight: int
 
 
-class Gate:
+class Queue:
     """Lets as many answers run at once as the engine takes, the others wait in the order in which they came."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -160,3 +160,39 @@ class Gate:
     def _move(self) -> None:
         self._moved.set()
         self._moved = asyncio.Event()
+
+
+class Engine(Protocol):
+    """What admission needs of an engine."""
+
+    @property
+    def status(self) -> Status: ...
+
+    @property
+    def capacity(self) -> int | None: ...
+
+
+class Admission:
+    """The engine's state and the operator's limits, for whoever asks."""
+
+    def __init__(self, engine: Engine, limits: Limits) -> None:
+        self._engine = engine
+        self.queue = Queue(limits)
+
+    def answer(
+        self,
+        work: AsyncGenerator[T, None],
+        waiting: Callable[[int], T],
+        weight: int = 1,
+        visitor: Visitor | None = None,
+    ) -> AsyncGenerator[T, None]:
+        """What `work` yields, once it is this visitor's turn; by default the visitor of the request that is handled.
+
+        Raises:
+            EngineNotReady: at once, if an answer cannot be hoped for.
+            TooManyRequests, TooManyAnswers, QueueFull: as `Queue.admit`.
+        """
+        if not self._engine.status.takes_requests:
+            raise EngineNotReady(self._engine.status.detail)
+        visitor = visitor or VISITOR.get() or Visitor("", "")
+        return self.queue.admit(visitor, work, self._engine.capacity, waiting, weight)

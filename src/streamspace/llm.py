@@ -40,11 +40,12 @@ from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, Schedule
 
 from streamspace import forkserver, hardware
 from streamspace.errors import BadRequest, EngineError, EngineStopped, PromptTooLong, RequestFailed
-from streamspace.messages import Constraint, Delta, Message, Metrics, Prompt, Settings, Split, Token
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, keeps_special, thoughts_of
+from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
 from streamspace.thoughts import Splitter
+from streamspace.types import Constraint, Delta, Message, Metrics, Prompt, Split, Token
 
 CUDA_VERSION: str | None = torch.version.cuda  # what PyTorch was built for; None is a CPU build
 

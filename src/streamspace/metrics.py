@@ -6,6 +6,7 @@ Numbers alone: no label says who a visitor is, or what was written.
 from prometheus_client import REGISTRY, Counter, Gauge, Info, generate_latest
 
 from streamspace import __version__
+from streamspace.errors import BadRequest, ChatError, EngineNotReady, PromptTooLong, WrongKey
 
 # Not OpenMetrics, which scrapers would rather have: in it, prometheus_client 0.26 turns vLLM's vllm: into vllm_.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,6 +30,20 @@ for _reason in (*LIMITS, "prompt_too_long", "bad_request", "not_ready", "api_key
     REFUSALS.labels(_reason)  # there from the start, at 0
 for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
     STREAMS.labels("answer", _cause)
+
+REASONS = {
+    BadRequest: "bad_request",
+    PromptTooLong: "prompt_too_long",
+    EngineNotReady: "not_ready",
+    WrongKey: "api_key",
+}
+
+
+def count(error: ChatError) -> None:
+    """Count a refusal by its reason; `limits.Queue` counts its own."""
+    for kind, reason in REASONS.items():
+        if isinstance(error, kind):
+            REFUSALS.labels(reason).inc()
 
 
 def exposition() -> bytes:

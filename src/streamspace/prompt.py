@@ -1,13 +1,11 @@
 """A visitor's conversation → messages for the engine. Pure: no template, no tokens, and no input is changed."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, get_args
 
-from streamspace.errors import BadRequest
-from streamspace.messages import Message, Role
+from streamspace.types import Message
 
 
 def clean(text: str) -> str:
@@ -62,37 +60,3 @@ def without_oldest(messages: Sequence[Message]) -> Sequence[tuple[int, int]]:
     begin = 1 if messages and messages[0].role == "system" else 0
     later = (n for n in range(begin + 1, len(messages)) if messages[n].role == "user")
     return [(begin, end) for end in (begin, *later)]
-
-
-def check_text(name: str, value: Any) -> str:
-    """A text from an API's JSON.
-
-    Raises:
-        BadRequest: it is none.
-    """
-    if not isinstance(value, str):
-        raise BadRequest(f"{name} is a {type(value).__name__}; it must be a string.")
-    return value
-
-
-def parse_history(history: Any) -> tuple[Message, ...]:
-    """Messages from an API's JSON: a list of {"role": ..., "content": ...}.
-
-    Raises:
-        BadRequest: it has another form; the sentence names the first item that is wrong.
-    """
-    if not isinstance(history, list | tuple):
-        raise BadRequest(f"history is a {type(history).__name__}; it must be a list of {{role, content}} messages.")
-    return tuple(_parse_message(number, item) for number, item in enumerate(history, 1))
-
-
-def _parse_message(number: int, item: Any) -> Message:
-    if (
-        not isinstance(item, Mapping)
-        or item.get("role") not in get_args(Role)
-        or not isinstance(item.get("content"), str)
-    ):
-        raise BadRequest(
-            f"Message {number} of the history must have a role (system, user or assistant) and a content (a string)."
-        )
-    return Message(item["role"], item["content"])

@@ -11,8 +11,8 @@ from typing import Any
 from vllm.reasoning import ReasoningParserManager
 
 from streamspace.errors import ConfigError
-from streamspace.messages import Split
 from streamspace.thoughts import Splitter, split_harmony
+from streamspace.types import Split
 
 TAIL = 8  # tokens at the end of a prompt in which a template opens or closes the thought
 

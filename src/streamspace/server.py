@@ -1,6 +1,7 @@
 """The web application on one event loop: the engine, the page at /, `/health`, `/metrics`, the OpenAI API at /v1."""
 
 import logging
+import os
 import secrets
 import socket
 import threading
@@ -16,16 +17,18 @@ from streamspace import metrics
 from streamspace.config import Config
 from streamspace.engine import Engine
 from streamspace.errors import ConfigError
-from streamspace.openai_api import OpenAIDoor
+from streamspace.limits import Admission
+from streamspace.openai_server import OpenAIServer
 from streamspace.ui import StreamingBlocks, mount, open_share_link
 
 log = logging.getLogger(__name__)
 
+PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7"
 GRACE_S = 2  # that open connections get when the server stops
 GONE_S = 20  # after which a connection is cut whose other end has taken nothing, or is not there any more
 
 
-def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
+def build_app(engine: Engine, demo: StreamingBlocks, admission: Admission) -> FastAPI:
     """The whole application; its lifespan starts the engine, without waiting for it, and stops it."""
 
     @asynccontextmanager
@@ -62,7 +65,7 @@ def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
         return RedirectResponse("./")
 
     mounted = mount(app, demo, engine, engine.config.auth)
-    openai = OpenAIDoor(engine, demo.gate, demo.is_behind_proxy)
+    openai = OpenAIServer(engine, admission)
     mounted.router.routes.insert(0, Route("/v1/{path:path}", openai, methods=None))
     return mounted
 
@@ -70,8 +73,11 @@ def build_app(engine: Engine, demo: StreamingBlocks) -> FastAPI:
 class Server(uvicorn.Server):
     """Stops the engine before the connections, so that every stream ends by itself and none is cut off."""
 
-    def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
-        super().__init__(config)
+    def __init__(self, app: FastAPI, engine: Engine, grace_s: int = GRACE_S) -> None:
+        proxies = trusted_proxies(engine.config)
+        super().__init__(
+            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=grace_s, forwarded_allow_ips=proxies)
+        )
         self._engine = engine
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -80,7 +86,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(engine: Engine, demo: StreamingBlocks) -> None:
+def serve(engine: Engine, demo: StreamingBlocks, admission: Admission) -> None:
     """Serve until SIGINT or SIGTERM; then abort what runs, stop the engine, and let the signal take its course. Blocks.
 
     Raises:
@@ -91,8 +97,16 @@ def serve(engine: Engine, demo: StreamingBlocks) -> None:
         log.info("StreamSpace is at http://%s:%d", _local(config.host), config.port)
         if config.share:
             threading.Thread(target=_share, args=(config, demo), name="share", daemon=True).start()
-        settings = uvicorn.Config(build_app(engine, demo), log_level="warning", timeout_graceful_shutdown=GRACE_S)
-        Server(settings, engine).run(sockets=[listener])
+        Server(build_app(engine, demo, admission), engine).run(sockets=[listener])
+
+
+def trusted_proxies(config: Config) -> str | None:
+    """Whose X-Forwarded-For is believed: a Space's proxy, which has a private address; uvicorn's own choice elsewhere.
+
+    That is FORWARDED_ALLOW_IPS, or this machine alone. Of the header uvicorn takes the last address that is none of
+    these; those before it are the visitor's own words.
+    """
+    return PRIVATE if config.space_id and not os.environ.get("FORWARDED_ALLOW_IPS") else None
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -14,7 +14,7 @@ os.environ.setdefault("GRADIO_TEMP_DIR", os.path.join(tempfile.gettempdir(), f"g
 if importlib.util.find_spec("matplotlib") is None:
     sys.modules.setdefault("matplotlib", None)  # type: ignore[arg-type]  # Gradio tries to import it for every frame
 
+from streamspace.ui.gradio_.streams import StreamingBlocks
 from streamspace.ui.page import build_demo, mount, open_share_link
-from streamspace.ui.streams import StreamingBlocks
 
 __all__ = ["StreamingBlocks", "build_demo", "mount", "open_share_link"]

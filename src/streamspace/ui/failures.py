@@ -6,23 +6,9 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-from streamspace.errors import BadRequest, ChatError, EngineNotReady, PromptTooLong, WrongKey
-from streamspace.metrics import REFUSALS
+from streamspace.errors import ChatError
+from streamspace.metrics import count
 from streamspace.ui.language import say
-
-REASONS = {
-    BadRequest: "bad_request",
-    PromptTooLong: "prompt_too_long",
-    EngineNotReady: "not_ready",
-    WrongKey: "api_key",
-}
-
-
-def count(error: ChatError) -> None:
-    """Count a refusal, by its reason; the Gate counts its own, for every door."""
-    for kind, reason in REASONS.items():
-        if isinstance(error, kind):
-            REFUSALS.labels(reason).inc()
 
 
 @contextmanager

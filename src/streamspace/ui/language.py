@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import gradio as gr
 
-from streamspace.words import catalog, say_in
+from streamspace.translation import catalog, say_in
 
 LANGUAGE: ContextVar[str] = ContextVar("language", default="en")  # of whoever asks; set by Streams for its events
 CHINESE = ("zh", "zh-CN", "zh-TW")  # as browsers name it

@@ -14,23 +14,23 @@ from streamspace.config import Config
 from streamspace.engine import Engine
 from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
-from streamspace.limits import Gate, Limits
-from streamspace.ui.chat_tab import ChatTab
-from streamspace.ui.compare_tab import CompareTab
-from streamspace.ui.completion_tab import CompletionTab
-from streamspace.ui.conversations import LIST_CSS
-from streamspace.ui.doors import BodyLimit, close_doors
-from streamspace.ui.endpoints import add_endpoints
-from streamspace.ui.engine_feed import EngineFeed
-from streamspace.ui.engine_tab import CSS as ENGINE_CSS
-from streamspace.ui.engine_tab import EngineTab
+from streamspace.limits import Admission
+from streamspace.ui.gradio_.endpoints import add_endpoints
+from streamspace.ui.gradio_.mcp import add_tools, guard_tools, keep_tools
+from streamspace.ui.gradio_.routes import BodyLimit, close_doors
+from streamspace.ui.gradio_.sign_in import account, add_sign_in
+from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import SAY, translated
-from streamspace.ui.sign_in import account, add_sign_in
-from streamspace.ui.status import FOLLOW, StatusFeed, status_html
-from streamspace.ui.streams import RAW, StreamingBlocks, Streams
+from streamspace.ui.parts.conversations import LIST_CSS
+from streamspace.ui.parts.engine_feed import EngineFeed
+from streamspace.ui.parts.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.style import CSS, STOPPING, THEME
-from streamspace.ui.tools import add_tools, guard_tools, keep_tools
-from streamspace.ui.who import Door, Keys
+from streamspace.ui.tabs.chat import ChatTab
+from streamspace.ui.tabs.compare import CompareTab
+from streamspace.ui.tabs.completion import CompletionTab
+from streamspace.ui.tabs.engine import CSS as ENGINE_CSS
+from streamspace.ui.tabs.engine import EngineTab
+from streamspace.visitors import Keys
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +40,11 @@ MOST_QUEUED = 512
 QUEUE_POLL_S = 0.05  # how often Gradio looks for one that waits
 
 
-def build_demo(engine: Engine) -> StreamingBlocks:
+def build_demo(engine: Engine, admission: Admission) -> StreamingBlocks:
     """The page on this engine; it may be built, and shown, long before the engine is ready."""
     config = engine.config
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
-    limits = Limits(config.answers_per_visitor, config.queue_length, config.requests_per_minute)
-    door = Door(engine, Gate(limits), is_behind_proxy=config.space_id is not None)
-    demo = StreamingBlocks(door.is_behind_proxy, title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
-    demo.gate = door.gate
+    demo = StreamingBlocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
     with demo:
         gr.Markdown(_heading(config), elem_id="heading")
         if config.hf_login:
@@ -55,16 +52,16 @@ def build_demo(engine: Engine) -> StreamingBlocks:
         gr.HTML(status_html(engine.status), elem_id="status")
         with gr.Tabs():
             with gr.Tab("Chat", elem_id="chat-tab"):
-                chat = ChatTab(engine, pacer, demo, door)
+                chat = ChatTab(engine, pacer, demo, admission)
             with gr.Tab("Completion"):
-                completion = CompletionTab(engine, pacer, demo, door)
+                completion = CompletionTab(engine, pacer, demo, admission)
             with gr.Tab("Compare"):
-                compare = CompareTab(engine, pacer, demo, door, chat)
+                compare = CompareTab(engine, pacer, demo, admission, chat)
             with gr.Tab("Engine") as tab:
                 EngineTab(engine, tab)
-        demo.add_routes.append(EngineFeed(engine, door.gate).install)
-        demo.stream(*add_endpoints(engine, pacer, door))
-        demo.tools = add_tools(engine, pacer, door)
+        demo.add_routes.append(EngineFeed(engine, admission.queue).install)
+        demo.stream(*add_endpoints(engine, pacer, admission))
+        demo.tools = add_tools(engine, pacer, admission)
 
         waiting = (chat, completion, compare)
 
@@ -130,7 +127,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
     keep_tools(demo, demo.tools)
     streams = Streams(demo, lambda: engine.is_stopping)
     streams.install(mounted)
-    guard_tools(demo, streams.is_known, Keys(engine.config.api_keys), demo.is_behind_proxy)
+    guard_tools(demo, streams.is_known, Keys(engine.config.api_keys))
     mounted.add_middleware(BodyLimit)
     return mounted
 

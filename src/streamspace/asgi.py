@@ -1,0 +1,81 @@
+"""Bodies and answers of plain ASGI applications. Pure."""
+
+import json
+from typing import Any
+
+import orjson
+from starlette.types import Message, Receive, Send
+
+from streamspace.errors import BadRequest
+from streamspace.prompt import clean
+
+MOST_LEVELS = 32  # of lists and objects in each other: a conversation of the page has six
+
+
+def parse(body: bytes) -> Any:
+    """A body's JSON; NaN and Infinity may stand in it, as Python and Gradio's clients write them.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        pass
+    try:
+        return json.loads(body.decode(errors="replace"))
+    except (ValueError, RecursionError):
+        raise BadRequest("The body of the request is not JSON.") from None
+
+
+def is_deep(value: Any, most: int = MOST_LEVELS) -> bool:
+    """Whether lists and objects of parsed JSON stand in each other in more than so many levels."""
+    level = [value]
+    for _ in range(most + 1):
+        nested = [item for item in level if isinstance(item, (list, dict))]
+        if not nested:
+            return False
+        level = [part for item in nested for part in (item.values() if isinstance(item, dict) else item)]
+    return True
+
+
+async def read(receive: Receive) -> bytes:
+    """The whole body of a request, which `BodyLimit` has found small enough."""
+    parts, more = [], True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def whole(body: bytes) -> bytes:
+    """The body with U+FFFD for half characters: JSON can spell them, but no answer can hold them."""
+    if b"\\ud" not in body.lower():
+        return body
+    try:
+        return clean(json.dumps(json.loads(body), ensure_ascii=False)).encode()
+    except (ValueError, RecursionError):
+        return body
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body that was read already, then goes on as the original."""
+    given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return given.pop() if given else await receive()
+
+    return again
+
+
+async def respond(send: Send, status: int, content: dict[str, Any]) -> None:
+    """Answer with a JSON object."""
+    await send(start(status, b"application/json"))
+    await send({"type": "http.response.body", "body": orjson.dumps(content)})
+
+
+def start(status: int, content_type: bytes) -> Message:
+    """The head of an answer that nobody may keep or hold back."""
+    headers = [(b"content-type", content_type), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+    return {"type": "http.response.start", "status": status, "headers": headers}

@@ -1,0 +1,130 @@
+"""Frozen data that goes from module to module. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+Stage = Literal["downloading", "loading", "ready", "restarting", "failed"]
+ConstraintKind = Literal["json", "regex", "choice"]
+Split = Callable[[str, bool], tuple[str, str]]  # what the model wrote, and whether that is all → thought, answer
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation; a thought is the model's own, before its text, and not for later prompts."""
+
+    role: Role
+    text: str
+    thought: str = ""
+    thought_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What an answer has to be: valid against a JSON schema, a match of a regex, or one of the texts in a JSON list.
+
+    Made by `constraint.check_constraint` alone.
+    """
+
+    kind: ConstraintKind
+    value: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the engine gets: token ids, already through the chat template; and how to read what it gives."""
+
+    token_ids: tuple[int, ...]
+    split: Split | None = None  # None: the model writes no thoughts
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What the engine measured of one answer so far, by its own clocks."""
+
+    num_prompt_tokens: int
+    num_cached_tokens: int  # of the prompt, which the prefix cache had
+    num_tokens: int  # of the answer, thoughts included
+    queued_s: float  # in the engine's queue
+    prefill_s: float  # from there to the first token
+    decode_s: float  # from the first token to the last
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """How fast the answer came after its first token; None before there are two tokens."""
+        return (self.num_tokens - 1) / self.decode_s if self.num_tokens > 1 and self.decode_s > 0 else None
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token of an answer, with its probability by the model among what is allowed, before temperature."""
+
+    text: str  # bytes that are no whole character are told as numbers
+    probability: float
+    runners_up: tuple[tuple[str, float], ...] = ()  # other tokens and their probabilities, the likeliest first
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What the engine gives: the text that is new, and on the last one why it ended."""
+
+    text: str
+    finish_reason: str | None = None  # "stop", "length" or "abort", as vLLM has it
+    stop: str | None = None  # which of the stop strings ended it
+    metrics: Metrics | None = None  # None: the operator has turned vLLM's statistics off
+    tokens: tuple[Token, ...] = ()  # those that are new, if the settings ask for logprobs
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer so far; `finish_reason` is as in Delta, "interrupted" (the engine broke) or "time"."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    num_left_out: int = 0  # oldest messages of the conversation that the context had no room for
+    place: int = 0  # in the queue, the next one being 1; 0 if it does not wait there
+    is_held_up: bool = False  # the engine is being restarted, and the request waits for it
+    thought: str = ""
+    thought_s: float = 0.0  # how long it took, so far
+    num_prompt_tokens: int = 0  # once they are known and until `metrics` tells them
+    is_queued: bool = False  # it waits in the engine's own queue
+    queued_s: float = 0.0  # in our queue
+    ttft_s: float | None = None  # from the request's arrival to its first text, all waiting included
+    elapsed_s: float = 0.0  # from the request's arrival
+    stop: str | None = None  # which of the stop strings ended it
+    metrics: Metrics | None = None
+    verdict: str = ""  # of an answer that has ended: whether it is what its constraint wants
+    tokens: tuple[Token, ...] = ()  # of an answer that has ended, if the settings ask for logprobs
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the engine is doing, in the words that a visitor sees.
+
+    `done` and `total` are bytes while downloading, else steps of the way to ready.
+    """
+
+    stage: Stage
+    detail: str
+    done: int = 0
+    total: int = 0
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether to ask for an answer makes sense: it is given now, or once the engine is back."""
+        return self.stage in ("ready", "restarting")
+
+    @property
+    def sentence(self) -> str:
+        """The state in words and numbers."""
+        if self.stage == "downloading" and self.total:
+            percent = 100 * self.done // self.total
+            return f"{self.detail}: {_size(self.done)} of {_size(self.total)} ({percent}%)"
+        if self.stage in ("downloading", "loading", "restarting"):
+            return f"{self.detail} (step {self.done + 1} of {self.total}) …" if self.total else f"{self.detail} …"
+        return self.detail
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"

@@ -1,0 +1,1 @@
+"""All that knows Gradio's insides."""

@@ -1,0 +1,62 @@
+"""Sign-in with Hugging Face, on a Space that has `hf_oauth: true`: Gradio's own routes do it, by a cookie."""
+
+import html
+import time
+
+from fastapi import FastAPI, Request
+from gradio.oauth import attach_oauth
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from streamspace.translation import language_of, say_in
+
+# In a tab of its own: a Space's page stands in a frame of huggingface.co, whose sign-in may not.
+PAGE = """<!doctype html>
+<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+:root {{ color-scheme: light dark; font: 18px/1.5 system-ui, sans-serif; }}
+body {{ margin: 20vh auto; max-width: 30rem; padding: 0 1rem; text-align: center; }}
+a {{ display: inline-block; padding: .6rem 1.2rem; border-radius: .5rem; background: #4f46e5; color: #fff; }}
+</style></head><body><h1>{title}</h1><p>{words}</p>
+<p><a href="login/huggingface" target="_blank" rel="opener">{button}</a></p></body></html>"""
+
+
+class SignIn:
+    """An ASGI application around another: at / whoever has not signed in gets the way to do so."""
+
+    def __init__(self, app: ASGIApp, title: str) -> None:
+        self._app = app
+        self._title = title
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http" and scope["path"] == "/" and account(request := Request(scope)) is None:
+            language = language_of(request.headers.get("accept-language", ""))
+            say = say_in(language)
+            app = HTMLResponse(
+                PAGE.format(
+                    language=language,
+                    title=html.escape(self._title),
+                    words=say("Sign in to chat; a new tab opens for it."),
+                    button=say("Sign in with Hugging Face"),
+                ),
+                headers={"Cache-Control": "no-store"},
+            )
+        await app(scope, receive, send)
+
+
+def account(request: Request) -> str | None:
+    """The name of the account that has signed in, until what Hugging Face gave for it has run out."""
+    known = request.session.get("oauth_info") or {}
+    is_over = known.get("expires_at", 0) < time.time()
+    return None if is_over else known.get("userinfo", {}).get("preferred_username")
+
+
+def add_sign_in(app: FastAPI, title: str) -> None:
+    """Add the routes /login/huggingface, /login/callback and /logout, the session, and the page of `SignIn`.
+
+    Before the page is mounted, which takes every path that is left. Gradio reads OAUTH_CLIENT_ID and the others, which
+    a Space sets, from the environment when it is imported.
+    """
+    app.add_middleware(SignIn, title=title)
+    attach_oauth(app)  # its session is around ours

@@ -1,0 +1,60 @@
+"""Conversations that the visitor's browser keeps: conversations.js does all of it, and the server has no part in it.
+
+What it saves and what it shows again are values of the page's components, which come and go by events that end in the
+browser. The id goes with them, so that a conversation is never saved as another one.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+STATIC = Path(__file__).parents[1] / "static"
+_SCRIPT = "\n".join((STATIC / name).read_text("utf-8") for name in ("markdown.js", "conversations.js"))
+BEGIN = f"async (...inputs) => {{\n{_SCRIPT}\nreturn begin(...inputs);\n}}"
+SAVE = "(...inputs) => window.conversations?.keep(...inputs)"
+SAVE_LIVE = "(...inputs) => window.conversations?.keepLive(...inputs)"
+OPEN = "(...inputs) => window.conversations.opened(...inputs)"
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+LIST_CSS = STATIC / "conversations.css"
+
+
+class Conversations:
+    """The list of them, above the chat; made inside Blocks."""
+
+    def __init__(self) -> None:
+        gr.HTML('<div id="conversations"></div>', padding=False)
+        self._id = gr.Textbox(label="Conversation", visible="hidden")  # which one the page shows
+        self._keep = gr.Button("Keep", elem_id="keep")  # that nobody sees: the script presses them
+        self._keep_live = gr.Button("Keep the answer under way", elem_id="keep-live")
+        self._open = gr.Button("Open", elem_id="open")
+
+    def wire(
+        self, demo: gr.Blocks, chat: Sequence[Any], box: gr.Textbox, ends: Sequence[Any], undone: list[Any]
+    ) -> None:
+        """Have the chat kept.
+
+        Args:
+            demo: the page, when whose parts are there what was shown before a reload is shown again.
+            chat: the settled Chatbot, the live one, the note, and the system prompt.
+            box: the message to come, into which a question goes that was never answered.
+            ends: the events after which the conversation is saved.
+            undone: the events that must not change the page any more when another conversation is opened.
+        """
+        shown = self._shown = [self._id, *chat]
+        for end in ends:
+            self.keep_after(end)
+        self._keep.click(None, shown, None, js=SAVE, **QUICK)
+        self._keep_live.click(None, [self._id, chat[1]], None, js=SAVE_LIVE, **QUICK)
+        self._open.click(None, box, [*shown, box], js=OPEN, cancels=undone, **QUICK)
+        demo.load(None, [chat[-1], box], [*shown, box], js=BEGIN, **QUICK)
+
+    @property
+    def opens(self) -> Any:
+        """The event by which another conversation, or a new one, is shown."""
+        return self._open.click
+
+    def keep_after(self, end: Any) -> None:
+        """Save the conversation after one more event."""
+        end.then(None, self._shown, None, js=SAVE, **QUICK)

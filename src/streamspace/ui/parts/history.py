@@ -1,0 +1,121 @@
+"""The Chatbot's value ↔ the conversation: pure but for the event that says what the visitor did."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import gradio as gr
+
+from streamspace.errors import BadRequest
+from streamspace.markdown import from_markdown, to_markdown
+from streamspace.types import Message, Reply, Role
+from streamspace.ui.language import say
+
+NOTHING = Message("assistant", "")
+ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
+History = list[dict[str, Any]]  # the Chatbot's value, its text as Markdown
+
+
+@contextmanager
+def from_this_page() -> Iterator[None]:
+    """Values come from the browser as they are: refuse a conversation that this page cannot have made."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise BadRequest("The conversation is not one of this page: reload it to begin a new one.") from None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question with its answer to come."""
+
+    before: tuple[Message, ...]
+    question: str
+    begun: Message = NOTHING  # the part of the answer that is there already
+    keeps_history: bool = False  # whether `before` is what the page shows as settled
+    clears_box: bool = False
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation up to where the engine is to go on."""
+        begun = () if self.begun == NOTHING else (self.begun,)
+        return (*self.before, Message("user", self.question), *begun)
+
+    def grown(self, reply: Reply) -> Message:
+        """The answer with what has come."""
+        begun = self.begun
+        return replace(
+            begun, text=begun.text + reply.text, thought=begun.thought + reply.thought,
+            thought_s=begun.thought_s + reply.thought_s,
+        )  # fmt: skip
+
+
+def chatbot_message(role: Role, text: str, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A message as the Chatbot has it, in the form that Gradio takes as it is and neither trims nor copies."""
+    content = [{"type": "text", "text": to_markdown(text)}]
+    return {"role": role, "metadata": metadata, "content": content, "options": None}
+
+
+def chatbot_messages(message: Message, is_thinking: bool = False) -> History:
+    """A message as one or two of the Chatbot: a thought is one of its own, in a fold before the answer.
+
+    The fold is open while the model `is_thinking` and has not begun to answer.
+    """
+    both = []
+    if message.thought:
+        is_open = is_thinking and not message.text
+        title, status = ("Thinking", "pending") if is_open else ("Thought", "done")
+        metadata = {"title": say(title), "status": status, "duration": round(message.thought_s, 1)}
+        both.append(chatbot_message(message.role, message.thought, metadata))
+    if message.text or not message.thought:
+        both.append(chatbot_message(message.role, message.text))
+    return both
+
+
+def history_of(messages: Sequence[Message]) -> History:
+    """What `messages_of` was given, without anything else that a browser may have put there."""
+    return [part for message in messages for part in chatbot_messages(message)]
+
+
+def messages_of(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
+    """The Chatbot's value as messages for the engine; a thought belongs to the answer after it."""
+    messages: list[Message] = []
+    thought = NOTHING
+    for part in history:
+        role, text = ROLES[part["role"]], "".join([from_markdown(item.get("text", "")) for item in part["content"]])
+        if role == "assistant" and (metadata := part.get("metadata")) and metadata.get("title"):
+            thought = replace(thought, thought=text, thought_s=float(metadata.get("duration") or 0))
+            continue
+        if thought != NOTHING and role != "assistant":  # it was cut off before its answer
+            messages.append(thought)
+            thought = NOTHING
+        messages.append(Message(role, text, thought.thought, thought.thought_s))
+        thought = NOTHING
+    return (*messages, thought) if thought != NOTHING else tuple(messages)
+
+
+def joined(messages: Sequence[Message]) -> Message:
+    """An answer that was told in several messages as one."""
+    thought, text = ("".join(getattr(part, name) for part in messages) for name in ("thought", "text"))
+    return Message("assistant", text, thought, sum(part.thought_s for part in messages))
+
+
+def asked_question(box: str, history: History, event: gr.EventData) -> tuple[History, str]:
+    """The conversation before the question, and the question, by what the visitor did."""
+    match event._data:
+        case {"previous_value": _, "index": index, "value": str(value)}:  # edited
+            return history[: index if isinstance(index, int) else index[0]], from_markdown(value)
+        case {"value": {"text": str(text)}}:  # an example
+            return history, text
+        case {"index": _}:  # retry
+            index = last_question(history)
+            return history[:index], "".join(message.text for message in messages_of(history[index : index + 1]))
+    if not box.strip():
+        raise BadRequest("The message is empty: type something first.")
+    return history, box
+
+
+def last_question(history: History) -> int:
+    """The index of the last message of the visitor; 0 for an empty conversation."""
+    return max((i for i, message in enumerate(history) if message["role"] == "user"), default=0)

@@ -1,0 +1,105 @@
+"""The engine's state on every open page: pushed when it changes, looked at once for all, and never for nobody."""
+
+import asyncio
+import html
+import json
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+from fastapi import FastAPI, Request
+from starlette.responses import StreamingResponse
+
+from streamspace.engine import Engine
+from streamspace.translation import Say, language_of, say_in
+from streamspace.types import Status
+
+LOOK_S = 0.2  # how often the state is looked at
+HEARTBEAT_S = 15.0  # the longest silence: proxies cut dead connections
+
+# Run when the page is there. A tab that nobody sees lets its connection go: a browser has six for one server. What
+# waits for the engine is settled by the page's own event, whose button nobody sees either.
+FOLLOW = """() => {
+  const state = document.querySelector('#status .state');
+  let source, stage;
+  const show = (name, words) => { state.className = 'state ' + name; state.innerHTML = words; };
+  const open = () => {
+    source = new EventSource('status');
+    source.onmessage = (event) => {
+      const told = JSON.parse(event.data);
+      show(told.stage, told.html);
+      if (told.stage === 'ready' && stage !== 'ready') document.querySelector('#settle').click();
+      stage = told.stage;
+    };
+    source.onerror = () => {
+      show('failed', `<p>${say('The connection to the server is lost; trying again …')}</p>`);
+      if (source.readyState === EventSource.CLOSED) setTimeout(open, 3000);
+    };
+  };
+  document.addEventListener('visibilitychange', () => { source.close(); if (!document.hidden) open(); });
+  open();
+}"""
+
+
+def status_html(status: Status) -> str:
+    """The engine's state as a bar with words and numbers, read out by screen readers when it changes."""
+    return f'<div class="state {status.stage}" role="status">{_inner(status)}</div>'
+
+
+def _inner(status: Status, say: Say = str) -> str:
+    words = html.escape(say(status.sentence))
+    if status.stage not in ("downloading", "loading", "restarting"):
+        return f"<p>{words}</p>"
+    share = status.done / status.total if status.total else 0.0
+    return f'<p>{words}</p><progress value="{share:.3f}" aria-label="{words}"></progress>'
+
+
+class StatusFeed:
+    """GET /status: server-sent events, one for the state that is and one for each change of it.
+
+    A stream ends when its reader goes or the app shuts down.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._news = asyncio.Event()  # replaced by another at each change
+        self._num_readers = 0
+        self._watching: asyncio.Task[None] | None = None
+
+    def install(self, app: FastAPI) -> None:
+        """Add the route."""
+
+        @app.get("/status")
+        async def status(request: Request) -> StreamingResponse:
+            say = say_in(language_of(request.headers.get("accept-language", "")))
+            headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            return StreamingResponse(self.events(say), media_type="text/event-stream", headers=headers)
+
+    async def events(self, say: Say = str) -> AsyncGenerator[str, None]:
+        """Yield the events for one reader."""
+        self._num_readers += 1
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+        sent: Status | None = None
+        try:
+            while not self._engine.is_stopping:
+                news, status = self._news, self._engine.status
+                if status != sent:
+                    yield f"data: {json.dumps({'stage': status.stage, 'html': _inner(status, say)})}\n\n"
+                    sent = status
+                else:
+                    yield ": nothing new\n\n"
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await news.wait()
+        finally:
+            self._num_readers -= 1
+
+    async def _watch(self) -> None:
+        """Tell all readers of each change, for as long as there are any."""
+        known = self._engine.status
+        while self._num_readers:
+            await asyncio.sleep(LOOK_S)
+            if (status := self._engine.status) != known or self._engine.is_stopping:
+                known = status
+                self._news.set()
+                self._news = asyncio.Event()

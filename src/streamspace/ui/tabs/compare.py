@@ -1,0 +1,317 @@
+"""Compare: one message, answered in several columns at once, by other settings or other seeds.
+
+The columns are separate requests. vLLM's own `n` makes the same of one request: it, too, starts one for each sample,
+and either way all but the first find the whole blocks of the prompt in the prefix cache.
+"""
+
+import html
+import random
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import gradio as gr
+
+from streamspace.chat import at_once, stream_chat, timed
+from streamspace.checks import check_text
+from streamspace.engine import Engine
+from streamspace.errors import BadRequest, ChatError
+from streamspace.frames import Pacer, PacerOfSeveral
+from streamspace.limits import Admission
+from streamspace.markdown import to_markdown
+from streamspace.prompt import conversation
+from streamspace.sampling import Settings, check_settings
+from streamspace.summary import NUMBERS_S, Summary
+from streamspace.types import Message, Reply
+from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
+from streamspace.ui.language import say
+from streamspace.ui.parts.settings import SettingsPanel, enable_thinking
+from streamspace.ui.style import COMPARED, COMPARING, SHOW_CHAT, USE
+from streamspace.ui.tabs.chat import ChatTab
+
+NUMBERS = (2, 3, 4)  # of columns
+SETTINGS, SAMPLES = "settings", "samples"  # what the columns differ in
+TEMPERATURES = (0.0, 0.7, 1.2, 1.6)  # of the columns
+OWN = ("temperature", "top_p", "max_tokens", "seed")  # what each column has of its own
+SAMPLED = OWN[:-1]  # what all samples have; their seeds are drawn
+SHARED = ("top_k", "min_p", "repetition_penalty", "stop")
+MAX_TOKENS = 256  # to begin with
+MAX_TOKENS_ALONE = 64  # of the answer that is measured alone
+
+
+@dataclass(frozen=True)
+class Column:
+    """One of the answers so far."""
+
+    reply: Reply = field(default_factory=Reply)
+    error: ChatError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.error is not None or self.reply.finish_reason is not None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """By the engine's clock, from the first token on; None before there are two, or without its statistics."""
+        return self.reply.metrics.tokens_per_s if self.reply.metrics else None
+
+
+NOT_YET = Column()  # one of which nothing is known
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All columns so far, and what they came to together and one of them alone."""
+
+    columns: tuple[Column, ...]
+    together: float | None = None  # tokens/s: the sum of all columns, until the first of them was over
+    alone: Column | None = None
+
+
+class CompareTab:
+    """Made inside Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
+
+    def __init__(
+        self, engine: Engine, pacer: Pacer, demo: StreamingBlocks, admission: Admission, chat: ChatTab
+    ) -> None:
+        self._engine = engine
+        self._admission = admission
+        self._pacer = pacer
+        with gr.Column(elem_id="compare"):
+            self._lay_out()
+        self._wire(demo, chat)
+
+    def _lay_out(self) -> None:
+        gr.Markdown(
+            "One message, several answers at once. The engine computes them in one batch, so that together they come "
+            "faster than one after another."
+        )
+        with gr.Row(elem_id="compare-compose"):
+            self._box = gr.Textbox(
+                "Tell me a story about a robot, a lighthouse and a lost key.",
+                label="Message", elem_id="compare-message", lines=1, max_lines=8, scale=8, show_label=False,
+                container=False,
+            )  # fmt: skip
+            self._run = gr.Button(
+                "Compare", variant="primary", elem_id="compare-run", scale=1, min_width=110,
+                interactive=self._engine.status.takes_requests,
+            )  # fmt: skip
+            self._stop = gr.Button("Stop", variant="stop", elem_id="compare-stop", scale=1, min_width=110)
+        with gr.Row():
+            self._number = gr.Radio(NUMBERS, value=3, label="Columns", elem_id="compare-number", min_width=140)
+            self._kind = gr.Radio(
+                [("Settings", SETTINGS), ("Samples", SAMPLES)], value=SETTINGS,
+                label="Differ in", elem_id="compare-kind",
+                info="Samples have the same settings and a drawn seed each", min_width=240,
+            )  # fmt: skip
+            self._measures = gr.Checkbox(
+                True, label="Measure one alone", elem_id="compare-measures",
+                info=f"Afterwards, column 1 again by itself, for {MAX_TOKENS_ALONE} tokens", min_width=240,
+            )  # fmt: skip
+        with gr.Row(elem_id="compare-sampled"):
+            self._sampled = SettingsPanel(self._engine, self._start(), SAMPLED, is_narrow=True)
+        with gr.Accordion("System prompt and settings of all columns", open=False, elem_id="compare-shared"):
+            self._system_prompt = gr.Textbox(
+                self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
+                info="The same as the chat's; so is enable_thinking, for a model that thinks",
+            )  # fmt: skip
+            with gr.Group():
+                self._shared = SettingsPanel(self._engine, self._engine.defaults, SHARED)
+        self._together = gr.HTML("", elem_id="together")
+        self._panels: list[SettingsPanel] = []
+        self._lines: list[gr.HTML] = []
+        self._uses: list[gr.Button] = []
+        self._answers: list[gr.Markdown] = []
+        with gr.Row(elem_id="columns"):
+            for number in range(1, NUMBERS[-1] + 1):
+                with gr.Column(elem_id=f"column-{number}", min_width=0):
+                    self._lay_out_column(number)
+        self._asked = gr.Textbox(label="The message that was answered", visible="hidden")  # as Markdown
+
+    def _lay_out_column(self, number: int) -> None:
+        gr.Markdown(f"## Column {number}")
+        with gr.Group(elem_classes="own"), gr.Row():
+            self._panels.append(SettingsPanel(self._engine, self._start(number), OWN, is_narrow=True))
+        self._lines.append(gr.HTML("", elem_classes=["note", "line"]))
+        self._uses.append(gr.Button("Use this answer", size="sm", elem_classes="use"))
+        self._answers.append(gr.Markdown(elem_classes="answer", line_breaks=True))
+
+    def _start(self, number: int | None = None) -> Settings:
+        """The settings that a column begins with, or all samples."""
+        defaults = replace(self._engine.defaults, max_tokens=min(MAX_TOKENS, self._engine.defaults.max_tokens))
+        return defaults if number is None else replace(defaults, temperature=TEMPERATURES[number - 1], seed=number)
+
+    def _wire(self, demo: StreamingBlocks, chat: ChatTab) -> None:
+        quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+        values = [component for panel in (self._shared, self._sampled, *self._panels) for component in panel.components]
+        run = gr.on(
+            [self._run.click, self._box.submit],
+            self._compare,
+            [self._box, self._system_prompt, chat.thinking, self._number, self._kind, self._measures, *values],
+            [self._asked, self._together, *self._lines, *self._answers],
+            js=COMPARING, show_progress="hidden", api_visibility="private", **RAW,
+        )  # fmt: skip
+        demo.stream(self._compare)
+        for end in (run.then, run.failure):  # the first after Stop, too
+            end(None, [self._together, *self._lines], [self._together, *self._lines], js=COMPARED, **quick)
+        self._stop.click(None, None, None, cancels=run, **quick)
+        for use, answer, line in zip(self._uses, self._answers, self._lines, strict=True):
+            taking = use.click(
+                None, [*chat.conversation, self._asked, answer, line], chat.conversation, js=USE, **quick
+            )  # fmt: skip
+            taking.then(None, None, None, js=SHOW_CHAT, **quick)
+            chat.keep_after(taking)
+        # One system prompt, that may be changed at two places.
+        copy = "(text) => text"
+        chat.system_prompt.change(None, chat.system_prompt, self._system_prompt, js=copy, **quick)
+        self._system_prompt.blur(None, self._system_prompt, chat.system_prompt, js=copy, **quick)
+
+    @property
+    def settled(self) -> list[Any]:
+        """The components that wait for the engine."""
+        panels = (self._sampled, self._shared, *self._panels)
+        return [self._run, *(component for panel in panels for component in panel.components)]
+
+    def settle(self, *values: Any) -> list[Any]:
+        """Values of `settled` → updates for them: Compare works, and the settings suit the model."""
+        left = iter(values[1:])
+        starts = [(self._sampled, self._start()), (self._shared, self._engine.defaults)]
+        starts += [(panel, self._start(number)) for number, panel in enumerate(self._panels, 1)]
+        updates = [
+            update for panel, start in starts for update in panel.suit(start, [*islice(left, len(panel.components))])
+        ]
+        return [gr.update(interactive=self._engine.status.takes_requests), *updates]
+
+    async def _compare(
+        self, text: Any, system_prompt: Any, thinks: Any, number: Any, kind: Any, measures: Any, *values: Any
+    ) -> AsyncGenerator[list[Any], None]:
+        """Stream the answers: the question, the line about all, then the lines of all columns and their texts."""
+        with shown_to_the_visitor():
+            question = check_text("The message", text)
+            if not question.strip():
+                raise BadRequest("The message is empty: type something first.")
+            messages = conversation(check_text("The system prompt", system_prompt), [Message("user", question)])
+            settings = [
+                replace(one, enable_thinking=enable_thinking(thinks)) for one in self._check(number, kind, values)
+            ]
+            lines = [Summary(one, self._engine.max_seconds, None, say) for one in settings]
+            seeds = [one.seed if kind == SAMPLES else None for one in settings]
+            admitted = self._admission.answer(
+                self._stream(messages, settings, bool(measures)),
+                lambda place: Comparison((Column(Reply(place=place)),) * len(settings)),
+                weight=len(settings),
+            )
+            none = [""] * (len(self._panels) - len(settings))
+            async with aclosing(admitted) as comparisons:
+                async for comparison in comparisons:
+                    columns = comparison.columns
+                    told = [_line(*each) for each in zip(lines, columns, seeds, strict=True)]
+                    texts = [to_markdown(column.reply.text) for column in columns]
+                    yield [to_markdown(question), _summary(comparison), *told, *none, *texts, *none]
+
+    def _check(self, number: Any, kind: Any, values: Sequence[Any]) -> tuple[Settings, ...]:
+        """The settings of each column; raises BadRequest, which names the column, for one that is not allowed."""
+        if number not in NUMBERS:
+            raise BadRequest(f"The number of columns is {number!r:.60}; allowed is 2, 3 or 4.")
+        if kind not in (SETTINGS, SAMPLES):
+            raise BadRequest(f"The columns differ in {kind!r:.60}; allowed is {SETTINGS} or {SAMPLES}.")
+        left = iter(values)
+        shared, sampled, *own = (
+            panel.given([*islice(left, len(panel.components))])
+            for panel in (self._shared, self._sampled, *self._panels)
+        )
+        self._checked("All columns", shared)
+        if kind == SETTINGS:
+            return tuple(
+                self._checked(f"Column {place}", {**shared, **given})
+                for place, given in enumerate(own[: int(number)], 1)
+            )
+        seeds = random.sample(range(2**31), int(number))
+        return tuple(self._checked("The samples", {**shared, **sampled, "seed": seed}) for seed in seeds)
+
+    def _checked(self, whose: str, given: dict[str, Any]) -> Settings:
+        try:
+            return check_settings(given, Settings(seed=None), self._engine.config.max_tokens)
+        except BadRequest as error:
+            raise BadRequest(f"{whose}: {error}") from None
+
+    async def _stream(
+        self, messages: Sequence[Message], settings: Sequence[Settings], measures: bool
+    ) -> AsyncGenerator[Comparison, None]:
+        """Run the columns, and then the first of them once more, alone.
+
+        A column that fails tells so in its line, and the others go on; what all are refused for is raised.
+        """
+        comparison, due_s = Comparison(()), 0.0
+        pacer = PacerOfSeveral(self._pacer, len(settings))
+        streams = [self._column(messages, one, pacer) for one in settings]
+        async with aclosing(at_once(streams, NOT_YET)) as frames:
+            async for columns in frames:
+                errors = [column.error for column in columns if column.error and not column.reply.text]
+                if len(errors) == len(columns):
+                    raise errors[0]
+                if all(column is NOT_YET or column.error for column in columns):
+                    continue  # what stands on the page stays until one is accepted
+                together, elapsed_s = comparison.together, max(column.reply.elapsed_s for column in columns)
+                if not _is_one_over(comparison.columns) and (_is_one_over(columns) or elapsed_s >= due_s):
+                    together, due_s = _sum(columns) or together, elapsed_s + NUMBERS_S
+                comparison = Comparison(columns, together)
+                yield comparison
+        if measures and comparison.together:
+            once_more = replace(settings[0], max_tokens=min(MAX_TOKENS_ALONE, settings[0].max_tokens))
+            async with aclosing(self._column(messages, once_more, self._pacer)) as alone:
+                async for column in alone:
+                    yield replace(comparison, alone=column)
+
+    async def _column(
+        self, messages: Sequence[Message], settings: Settings, pacer: Pacer
+    ) -> AsyncGenerator[Column, None]:
+        """One answer, which keeps what came before an error; its times count from when it was its turn."""
+        column = Column()
+        try:
+            async with aclosing(timed(stream_chat(self._engine, messages, settings, pacer))) as replies:
+                async for reply in replies:
+                    column = Column(reply)
+                    yield column
+        except ChatError as error:
+            yield replace(column, error=error)
+
+
+def _is_one_over(columns: Sequence[Column]) -> bool:
+    return any(column.is_over for column in columns)
+
+
+def _sum(columns: Sequence[Column]) -> float | None:
+    """Tokens/s of all columns together; None unless each has a rate."""
+    rates = [column.tokens_per_s for column in columns]
+    return None if None in rates else sum(filter(None, rates))
+
+
+def _line(summary: Summary, column: Column, seed: int | None) -> str:
+    """The line of one column as HTML, `live` while it is under way, with its seed if that was drawn."""
+    words = summary.html(column.reply)
+    if column.error:
+        words = f'<span class="cut">{html.escape(say(str(column.error)))}</span>'
+    drawn = "" if seed is None else f' <span class="numbers">· seed {seed}</span>'
+    return words + drawn if column.is_over else f'<span class="live">{words}{drawn}</span>'
+
+
+def _summary(comparison: Comparison) -> str:
+    """What all columns came to, beside one of them alone, as HTML."""
+    if comparison.together is None:
+        return ""
+    together, alone = comparison.together, comparison.alone
+    parts = [say(f"{len(comparison.columns)} columns at once: <b>{together:,.0f} tokens/s</b> together.")]
+    if alone and not alone.is_over:
+        parts.append(f'<span class="live">{say("Measuring column 1 alone …")}</span>')
+    elif alone and alone.tokens_per_s and alone.reply.metrics:
+        sentence = (
+            f"Column 1 alone, measured right after over {alone.reply.metrics.num_tokens} tokens: "
+            f"<b>{alone.tokens_per_s:,.0f} tokens/s</b>. Together that is {together / alone.tokens_per_s:.1f} times "
+            "as much."
+        )
+        parts.append(say(sentence))
+    return " ".join(parts)

@@ -1,0 +1,333 @@
+"""What the page answers to whom: the routes that are open, those that are not, and the login."""
+
+import http.client
+import json
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from gradio.utils import get_upload_folder
+from gradio_client import Client
+from gradio_client.exceptions import AuthenticationError
+from playwright.sync_api import Page, expect
+
+from streamspace.ui import build_demo
+from streamspace.ui.gradio_ import routes as doors
+from tests.fake import FakePageEngine, deltas
+from tests.support import Running, admission_of, serve_beside, served, wait_until
+from tests.test_page import bot, idle, send, set_up, wait_for_end
+
+AUTH = ("zoe", "long-secret")
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+UPLOAD = (
+    b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.mp4"\r\n\r\n' + bytes(300_000) + b"\r\n--x--\r\n"
+)
+
+
+def ask(
+    url: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, http.client.HTTPMessage, str]:
+    """Status, headers and at most the first thousand bytes of the answer; the path goes out as it is."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    connection.request(method, path, body, headers or {})
+    response = connection.getresponse()
+    text = response.read1(1000).decode()
+    connection.close()
+    return response.status, response.headers, text
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The page without a login."""
+    with served(FakePageEngine(deltas("an| answer"))) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[str]:
+    """The page with a login."""
+    engine = FakePageEngine(deltas("an| answer"))
+    engine.config = replace(engine.config, auth=AUTH)
+    with served(engine) as url:
+        yield url
+
+
+def log_in(url: str, name: str = AUTH[0], password: str = AUTH[1]) -> dict[str, str]:
+    """The headers of a visitor who has logged in."""
+    body = urlencode({"username": name, "password": password}).encode()
+    status, headers, _ = ask(url, "POST", "/login", body, FORM)
+    assert status == 200
+    return {"Cookie": "; ".join(cookie.partition(";")[0] for cookie in headers.get_all("Set-Cookie", []))}
+
+
+def joined(url: str, name: str, data: list[Any], session: str, headers: dict[str, str]) -> tuple[int, str]:
+    """Start an event of the page by its handler's name in a demo of the same shape."""
+    engine = FakePageEngine()
+    number = next(
+        i
+        for i, fn in build_demo(engine, admission_of(engine)).fns.items()  # type: ignore[arg-type]
+        if getattr(fn.fn, "__name__", "") == name
+    )
+    body = json.dumps({"data": data, "fn_index": number, "session_hash": session}).encode()
+    status, _, text = ask(url, "POST", "/gradio_api/queue/join", body, {**JSON, **headers})
+    return status, text
+
+
+def test_no_route_is_open_that_nobody_decided_on() -> None:
+    """A newer Gradio may bring one, or rename one."""
+    engine = FakePageEngine()
+    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
+    with served(FakePageEngine(), demo):
+        paths = {getattr(route, "path", "a mount").rstrip("/") or "/" for route in demo.app.routes}
+    assert paths == {*doors.PAGE, *("/gradio_api" + path for path in doors.API)}
+
+
+PRIVATE = [
+    *("/etc/passwd", "app.py", "README.md", ".env", ".git/config", "../.bashrc", "models/streamspace-tiny/config.json"),
+    *("http://127.0.0.1:1/", "http://169.254.169.254/latest/meta-data/"),
+]
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+@pytest.mark.parametrize("door", ["/gradio_api/file=", "/file=", "/gradio_api/file/", "/gradio_api/proxy="])
+def test_no_file_and_no_address_is_handed_out(url: str, door: str, name: str) -> None:
+    assert ask(url, "GET", door + name)[0] == 404
+    assert ask(url, "HEAD", door + name)[0] == 404
+
+
+def test_what_other_gradio_apps_of_the_machine_keep_is_not_handed_out(url: str) -> None:
+    folder = Path(get_upload_folder(), uuid.uuid4().hex)
+    folder.mkdir(parents=True)
+    (folder / "their.txt").write_text("an upload of theirs")
+    try:
+        assert ask(url, "GET", f"/gradio_api/file={folder / 'their.txt'}")[0] == 404
+    finally:
+        (folder / "their.txt").unlink()
+        folder.rmdir()
+
+
+@pytest.mark.parametrize("door", ["/static/", "/assets/", "/svelte/"])
+@pytest.mark.parametrize(
+    "name", ["", "../routes.py", "../../../etc/passwd", "%2e%2e/routes.py", "..%2froutes.py", "/etc/passwd"]
+)
+def test_gradios_own_files_are_no_way_to_others(url: str, door: str, name: str) -> None:
+    status, _, text = ask(url, "GET", door + name)
+    assert status in (400, 403, 404) and "root:" not in text and "import" not in text
+
+
+@pytest.mark.parametrize(
+    ("door", "field"), [("upload", b"files"), ("process_recording", b"video"), ("component_server", b"x")]
+)
+def test_an_upload_is_refused_and_leaves_nothing(
+    url: str, door: str, field: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = set(Path(get_upload_folder()).glob("*"))
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert ask(url, "POST", f"/gradio_api/{door}", UPLOAD % field, headers)[0] == 404
+    assert set(Path(get_upload_folder()).glob("*")) == before and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/monitoring", "/monitoring/summary", "/monitoring/x", "/docs", "/redoc", "/openapi.json", "/mcp"),
+        *("/gradio_api/runs", "/gradio_api/run-history/buckets", "/gradio_api/vibe-code", "/gradio_api/dev/reload"),
+        *("/gradio_api/deep_link?session_hash=x", "/gradio_api/startup-events", "/gradio_api/token"),
+    ],
+)  # fmt: skip
+def test_what_is_for_developers_is_closed(url: str, path: str) -> None:
+    assert ask(url, "GET", path)[0] == 404
+
+
+def test_nothing_is_recorded_or_sent_away(url: str) -> None:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    connection.request("GET", "/config")
+    config = json.load(connection.getresponse())
+    connection.close()
+    assert config["run_history"] is False and config["analytics_enabled"] is False
+    assert config["footer_links"] == ["api"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("call/nothing", {"data": []}),
+        ("call/v2/nothing", {}),
+        ("call/v2/chat", {"nothing": 1}),
+        ("queue/join", {"data": [], "fn_index": 9999, "session_hash": "x"}),
+        ("queue/join", {"data": [], "fn_index": -1, "session_hash": "x"}),
+    ],
+)
+def test_an_event_that_there_is_not_is_one_sentence(
+    url: str, path: str, body: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    status, _, text = ask(url, "POST", f"/gradio_api/{path}", json.dumps(body).encode(), JSON)
+    assert status == 400 and "/gradio_api/info lists" in json.loads(text)["detail"]
+    assert not caplog.records
+
+
+def head(url: str, *headers: str) -> bytes:
+    """What the server says after the head of a request alone, whose body never comes."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        lines = ["POST /gradio_api/queue/join HTTP/1.1", f"Host: {host}", *headers, "", ""]
+        connection.sendall("\r\n".join(lines).encode())
+        return connection.recv(10_000) + connection.recv(10_000)
+
+
+def test_a_body_that_would_fill_the_memory_is_refused_unread(url: str) -> None:
+    said = head(url, f"Content-Length: {doors.MOST_BODY_BYTES + 1}")
+    assert said.startswith(b"HTTP/1.1 413") and b"The body has 16777217 bytes; allowed are 16777216." in said
+    said = head(url, "Transfer-Encoding: chunked")
+    assert said.startswith(b"HTTP/1.1 411") and b"Content-Length" in said
+    assert head(url, "Content-Length: much").startswith(b"HTTP/1.1 400")
+
+
+def test_a_conversation_longer_than_any_context_is_let_in(url: str) -> None:
+    body = json.dumps({"data": ["x" * 8_000_000, *[None] * 12]}).encode()
+    status, _, text = ask(url, "POST", "/gradio_api/call/chat", body, JSON)
+    assert status == 200, text
+
+
+# The login
+
+LOCKED = [
+    ("GET", "/config"),
+    ("GET", "/config/"),
+    ("GET", "/gradio_api/info"),
+    ("GET", "/gradio_api/openapi.json"),
+    ("GET", "/gradio_api/login_check"),
+    ("GET", "/gradio_api/queue/data?session_hash=x"),
+    ("GET", "/gradio_api/queue/status"),
+    ("GET", "/gradio_api/call/chat/x"),
+    ("GET", "/gradio_api/call/v2/chat/x"),
+    ("POST", "/gradio_api/queue/join"),
+    ("POST", "/gradio_api/run/predict"),
+    ("POST", "/gradio_api/call/chat"),
+    ("POST", "/gradio_api/call/v2/chat"),
+]
+
+
+@pytest.mark.parametrize("cookie", ["", "access-token-unsecure-x=y"])
+@pytest.mark.parametrize(("method", "path"), LOCKED)
+def test_nobody_gets_in_without_the_login(locked: str, method: str, path: str, cookie: str) -> None:
+    body = json.dumps({"data": ["Hi"], "fn_index": 0, "session_hash": "x"}).encode() if method == "POST" else None
+    status, _, text = ask(locked, method, path, body, {**JSON, "Cookie": cookie})
+    assert status == 401 and "Not authenticated" in text
+
+
+def test_no_event_of_the_page_starts_without_the_login(locked: str) -> None:
+    for name in ("settle", "chat", "complete"):
+        status, _ = joined(locked, name, ["Hi", *[None] * 10], "x", {})
+        assert status == 401
+
+
+def test_the_page_without_the_login_shows_nothing_but_the_login(locked: str) -> None:
+    connection = http.client.HTTPConnection(locked.removeprefix("http://"), timeout=10)
+    connection.request("GET", "/")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    assert '"auth_required":true' in text.replace(" ", "") and "streamspace-tiny" not in text
+    assert AUTH[0] not in text and AUTH[1] not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "password"), [("zoe", "x"), ("", ""), ("long-secret", "zoe"), ("zoe", "long-secret ")]
+)
+def test_a_wrong_password_is_refused(locked: str, name: str, password: str) -> None:
+    body = urlencode({"username": name, "password": password}).encode()
+    status, headers, text = ask(locked, "POST", "/login", body, FORM)
+    assert status in (400, 422) and not headers.get_all("Set-Cookie") and AUTH[1] not in text.replace(password, "")
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics"])
+def test_numbers_need_no_login(locked: str, path: str) -> None:
+    assert ask(locked, "GET", path)[0] == 200
+
+
+def test_a_stream_of_one_who_logged_in_is_not_for_one_who_did_not(locked: str) -> None:
+    visitor, session = log_in(locked), uuid.uuid4().hex
+    status, text = joined(locked, "complete", ["Hi", 100, 0.8, 0.95, 0, 0, 1, *[None] * 6], session, visitor)
+    assert status == 200, text
+    path = f"/gradio_api/queue/data?session_hash={session}"
+    assert ask(locked, "GET", path)[0] == 401
+    status, headers, text = ask(locked, "GET", path, None, visitor)
+    assert status == 200 and headers.get_content_type() == "text/event-stream" and "process_starts" in text
+
+
+def test_logging_out_ends_it(locked: str) -> None:
+    visitor = log_in(locked)
+    assert ask(locked, "GET", "/config", None, visitor)[0] == 200
+    ask(locked, "GET", "/logout", None, visitor)
+    assert ask(locked, "GET", "/config", None, visitor)[0] == 401
+
+
+def test_gradios_client_logs_in(locked: str) -> None:
+    client = Client(locked, auth=AUTH, verbose=False)
+    assert client.predict("Hi", api_name="/chat") == "an answer"
+    assert list(client.submit("Hi", api_name="/complete"))[-1] == "an answer"
+    client.close()
+    with pytest.raises(ValueError, match="Could not login"):
+        Client(locked, auth=("zoe", "wrong"), verbose=False)
+    with pytest.raises(AuthenticationError):
+        Client(locked, verbose=False)
+
+
+# In the browser
+
+
+def fill_login(page: Page, name: str, password: str) -> None:
+    page.get_by_label("username").fill(name)
+    page.get_by_label("password").fill(password)
+    page.get_by_role("button", name="Login").click()
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("endless")
+def test_after_the_login_the_page_works_as_without(running: Running, new_page: Callable[..., Page]) -> None:
+    with serve_beside(running, AUTH) as url:
+        page = new_page(url)
+        fill_login(page, "zoe", "wrong")
+        expect(page.get_by_text("Incorrect Credentials")).to_be_visible()
+        fill_login(page, *AUTH)
+        expect(page.locator("#status")).to_contain_text("Ready: the context holds 2048 tokens")
+        set_up(page, max_tokens="1900")
+        send(page, "Tell me a long story.")
+        expect(bot(page)).to_contain_text(" ")
+        wait_until(lambda: running.engine.running == 1, what="the answer")
+        page.get_by_role("button", name="Stop").click()
+        wait_until(lambda: idle(running), 5, "the release")
+        wait_for_end(page)
+        assert bot(page).inner_text().strip()
+        send(page, "Go on.")
+        wait_until(lambda: running.engine.running == 1, what="the next answer")
+        page.close()
+        wait_until(lambda: idle(running), 5, "the release")
+
+
+@pytest.mark.browser
+def test_the_page_asks_for_nothing_that_is_closed_and_for_nothing_elsewhere(new_page: Callable[..., Page]) -> None:
+    with served(FakePageEngine(deltas("an| answer"))) as url:
+        page = new_page("about:blank")
+        asked: list[tuple[int, str]] = []
+        page.on("response", lambda response: asked.append((response.status, response.url)))
+        page.goto(url)
+        send(page, "Hi")
+        expect(bot(page)).to_have_text("an answer")
+        wait_for_end(page)
+        page.get_by_role("button", name="Retry").click()
+        wait_for_end(page)
+        page.get_by_role("button", name="Undo").click()
+        page.get_by_role("tab", name="Completion").click()
+        page.get_by_role("button", name="Use via API").click()
+        expect(page.get_by_text("MCP documentation").first).to_be_visible()
+    documentation = {f"{url}/monitoring/summary"}  # what it would show if there were any
+    refused = {address for status, address in asked if status >= 400}
+    assert refused == documentation and all(address.startswith(url) for _, address in asked)

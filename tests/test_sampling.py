@@ -1,0 +1,76 @@
+"""What a visitor may send as sampling parameters."""
+
+import math
+from typing import Any
+
+import pytest
+
+from streamspace.errors import BadRequest
+from streamspace.sampling import Settings, check_settings
+
+
+def check(**given: Any) -> Settings:
+    return check_settings(given, Settings(), 2048)
+
+
+def test_what_is_missing_comes_from_the_fallback() -> None:
+    fallback = Settings(temperature=0.5, seed=None)
+    assert check_settings({"top_p": None}, fallback, 2048) == fallback
+
+
+def test_the_defaults_are_those_of_the_streaming_example() -> None:
+    assert (check().max_tokens, check().temperature, check().top_p, check().seed) == (100, 0.8, 0.95, 42)
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "top_k", "seed"])
+def test_a_whole_float_becomes_an_int_because_a_float_would_hang_the_engine(name: str) -> None:
+    value = getattr(check(**{name: 7.0}), name)
+    assert value == 7 and type(value) is int
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("max_tokens", 2.5, "max_tokens is 2.5; allowed is a whole number from 1 to 2048."),
+        ("max_tokens", 4096, "max_tokens is 4096; allowed is a whole number from 1 to 2048."),
+        ("max_tokens", 0, "max_tokens is 0; allowed is a whole number from 1 to 2048."),
+        ("temperature", -1, "temperature is -1; allowed is a number from 0 to 2."),
+        ("temperature", "hot", "temperature is 'hot'; allowed is a number from 0 to 2."),
+        ("temperature", math.nan, "temperature is nan; allowed is a number from 0 to 2."),
+        ("top_p", 10**400, f"top_p is 1{'0' * 56}...; allowed is a number from 0.01 to 1."),
+        ("seed", -(10**400), f"seed is -1{'0' * 55}...; allowed is a whole number from 0 to 9223372036854775807."),
+        ("top_p", 0, "top_p is 0; allowed is a number from 0.01 to 1."),
+        ("min_p", math.inf, "min_p is inf; allowed is a number from 0 to 1."),
+        ("top_k", True, "top_k is True; allowed is a whole number from 0 to 1000."),
+        ("seed", "7", "seed is '7'; allowed is a whole number from 0 to 9223372036854775807."),
+        ("seed", 2.0**64, "seed is 1.8446744073709552e+19; allowed is a whole number from 0 to 9223372036854775807."),
+        ("repetition_penalty", [], "repetition_penalty is []; allowed is a number from 0.1 to 2."),
+        ("stop", 3, "stop is 3; allowed is a list of strings."),
+        ("stop", ["a", 1], "stop is ['a', 1]; allowed is a list of strings."),
+        ("stop", ["x"] * 17, "stop has 17 strings; allowed are 16."),
+    ],
+)
+def test_a_refusal_names_parameter_value_and_what_is_allowed(name: str, value: Any, sentence: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        check(**{name: value})
+    assert str(refused.value) == sentence
+
+
+def test_an_unknown_parameter_is_refused_by_name() -> None:
+    with pytest.raises(BadRequest, match="no sampling parameter 'top_q'"):
+        check(top_q=1)
+
+
+def test_a_long_value_is_cut_in_the_refusal() -> None:
+    with pytest.raises(BadRequest) as refused:
+        check(temperature="x" * 10_000)
+    assert len(str(refused.value)) < 200
+
+
+def test_empty_stop_strings_are_left_out_and_a_single_one_will_do() -> None:
+    assert check(stop=["", "END"]).stop == ("END",)
+    assert check(stop="END").stop == ("END",)
+
+
+def test_the_fallback_itself_is_kept_within_the_operators_limit() -> None:
+    assert check_settings({}, Settings(max_tokens=1024), 64).max_tokens == 64
