@@ -112,8 +112,8 @@ def per_token_page(engine: Engine) -> Any:
 def paced_page(engine: Engine) -> Any:
     """A chat with this project's frames and pace, which Gradio sends: its fastest way, as far as we know it.
 
-    The live turn is a Chatbot of its own, so that a frame costs the same after many turns. Messages are in the form that
-    Gradio does not convert. Nothing is pre- or postprocessed, and `streamspace.ui` has set Gradio's variables.
+    The live turn is a Chatbot of its own, so that a frame costs the same after many turns. Messages are in the form
+    that Gradio does not convert. Nothing is pre- or postprocessed, and `streamspace.ui` has set Gradio's variables.
     """
     import gradio as gr
 

@@ -34,7 +34,7 @@ OTHERS = (
     "Blocks EventData Queue Task add endpoint get items number pop routes scope setdefault strip token_urlsafe values"
 )
 # Names that other objects have, too.
-AMBIGUOUS = "api_name app auth config fn inputs label outputs request"
+AMBIGUOUS = "api_name app auth config event_id fn inputs label outputs request"
 # What Gradio reads from the environment without documenting it; see ui/__init__.py.
 VARIABLES = {
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "to stop a statistic over all past events after each event",

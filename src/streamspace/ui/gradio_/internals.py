@@ -86,6 +86,8 @@ NAMES: dict[str, dict[str, str]] = {
     },
 }
 API = API_PREFIX  # the path of all that is not the page itself
+with_cors: Callable[[ASGIApp], ASGIApp] = CustomCORSMiddleware  # Gradio's own rule for the scripts of other sites
+add_oauth_routes: Callable[[FastAPI], None] = attach_oauth  # /login/huggingface, /login/callback, /logout; a session
 
 
 def _patch(owner: Any, name: str, value: Any, declared_in: str) -> None:
@@ -115,11 +117,6 @@ def login_of(demo: gr.Blocks) -> Callable[[Scope], Awaitable[bool]]:
         return is_open or await user(Request(scope)) is not None
 
     return is_known
-
-
-def add_oauth_routes(app: FastAPI) -> None:
-    """Add Gradio's /login/huggingface, /login/callback and /logout, and the session that they need."""
-    attach_oauth(app)
 
 
 # The page
@@ -156,11 +153,6 @@ def use_mounted_app(demo: gr.Blocks, mounted: FastAPI) -> None:
 def app_of(demo: gr.Blocks) -> FastAPI:
     """The application that serves the page and its API."""
     return demo.app
-
-
-def with_cors(app: ASGIApp) -> ASGIApp:
-    """The application behind Gradio's own rule for the scripts of other sites."""
-    return CustomCORSMiddleware(app)
 
 
 def open_tunnel(host: str, port: int) -> str:
@@ -236,18 +228,19 @@ class Sessions:
     """What Gradio's queue knows of the sessions: the messages that wait for each, and its events that go on."""
 
     def __init__(self, demo: gr.Blocks) -> None:
-        self._queue = demo._queue
-        self._messages: dict[str, asyncio.Queue[Any]] = cast(Any, self._queue.pending_messages_per_session)
-        self._unfinished: dict[str, set[Any]] = cast(Any, self._queue.pending_event_ids_session)
+        queue: Any = demo._queue
+        self._clean_events = queue.clean_events
+        self._messages: dict[str, asyncio.Queue[Any]] = queue.pending_messages_per_session
+        self._unfinished: dict[str, set[Any]] = queue.pending_event_ids_session
 
     def messages(self, session: str) -> asyncio.Queue[Any] | None:
         """The messages that wait for the reader of a session; None for an unknown session."""
         return self._messages.get(session)
 
-    def add_event(self, session: str, event_id: str) -> None:
-        """Take note of an event of a session that may be new."""
-        self._messages.setdefault(session, asyncio.Queue())
+    def add_event(self, session: str, event_id: str) -> asyncio.Queue[Any]:
+        """Take note of an event of a session that may be new; returns the session's messages."""
         self._unfinished.setdefault(session, set()).add(event_id)
+        return self._messages.setdefault(session, asyncio.Queue())
 
     def unfinished(self, session: str) -> set[Any]:
         """The ids of the events whose end has not been sent; the set itself, so that ids can be taken out."""
@@ -260,7 +253,7 @@ class Sessions:
 
     async def end_events(self, session: str) -> None:
         """End what Gradio itself runs for a session."""
-        await self._queue.clean_events(session_hash=session)
+        await self._clean_events(session_hash=session)
 
 
 def let_cancel_find(run: asyncio.Task[Any], session: str, event: Event, event_id: str) -> None:

@@ -157,12 +157,12 @@ class Streams:
             return
         event, session, inputs = request
         event_id = uuid.uuid4().hex
-        self._sessions.add_event(session, event_id)
+        sender = _Sender(event_id, self._sessions.add_event(session, event_id))
         context = copy_context()
         context.run(VISITOR.set, replace(client_of(scope), name=session))
         context.run(ARRIVED_S.set, arrived_s)
         context.run(LANGUAGE.set, language_of(Headers(scope=scope).get("accept-language", "")))
-        run = asyncio.create_task(self._run(session, event_id, event, inputs), context=context)
+        run = asyncio.create_task(self._run(session, event, inputs, sender), context=context)
         let_cancel_find(run, session, event, event_id)
         self._runs[session].add(run)
         run.add_done_callback(lambda run: self._forget(session, run))
@@ -186,15 +186,13 @@ class Streams:
             return None
         return event, session, inputs
 
-    async def _run(self, session: str, event_id: str, event: Event, inputs: list[Any]) -> None:
+    async def _run(self, session: str, event: Event, inputs: list[Any], sender: "_Sender") -> None:
         """Drive one handler to its end, and say how it ended."""
-        messages = self._sessions.messages(session)
-        assert messages is not None
-        messages.put_nowait(_message("process_starts", event_id, eta=None))
+        sender.put("process_starts", eta=None)
         cause = "finished"
         try:
-            values = await self._send(session, event_id, event.handler(*inputs), messages)
-            output: dict[str, Any] = {"data": values, "is_generating": False}
+            await self._send(session, event.handler(*inputs), sender)
+            output: dict[str, Any] = {"data": sender.values or [], "is_generating": False}
         except asyncio.CancelledError as error:
             cause = "left" if LEFT in error.args else "stopped"
             raise
@@ -205,31 +203,27 @@ class Streams:
             output = _failure(error)
         finally:
             STREAMS.labels(event.name, cause).inc()
-        is_whole = "data" in output
-        messages.put_nowait(_message("process_completed", event_id, output=output, success=is_whole, ends=event_id))
+        sender.put("process_completed", ends=sender.event_id, output=output, success="data" in output)
 
-    async def _send(
-        self, session: str, event_id: str, frames: AsyncGenerator[Any, None], messages: asyncio.Queue[Any]
-    ) -> list[Any]:
-        """Send the frames; returns the values of the last one, which are sent whole at the end."""
-        sender, began_s = _Sender(event_id, messages), time.monotonic()
+    async def _send(self, session: str, frames: AsyncGenerator[Any, None], sender: "_Sender") -> None:
+        """Send the frames to whoever reads the session."""
+        began_s = time.monotonic()
         try:
             async with aclosing(frames):
                 async for frame in frames:
                     sender.values = frame if isinstance(frame, list) else [frame]
                     if time.monotonic() > self._read_s.get(session, began_s) + READER_S:
-                        await self._check_reader(session, messages)
+                        await self._check_reader(session, sender)
                     sender.send_if_read()
         finally:
             sender.send()  # also before a failure: what came stands, and some clients show the frames alone
-        return sender.values or []
 
-    async def _check_reader(self, session: str, messages: asyncio.Queue[Any]) -> None:
+    async def _check_reader(self, session: str, sender: "_Sender") -> None:
         """Raises _NotRead where READER_S have passed without a reader, or while so much waits for one."""
         if session not in self._read_s:
             await self._end_session(session)
             raise _NotRead("never_read")
-        if messages.qsize() >= MOST_WAITING:
+        if sender.is_ahead:
             raise _NotRead("stalled")
 
     def _forget(self, session: str, run: asyncio.Task[None]) -> None:
@@ -304,17 +298,26 @@ class Streams:
 
 
 class _Sender:
-    """Puts the frames of one event into its session's messages; `values` are the newest, sent or not."""
+    """Puts what one event says into its session's messages; `values` are those of its last frame, sent or not."""
 
     def __init__(self, event_id: str, messages: asyncio.Queue[Any]) -> None:
-        self._event_id = event_id
+        self.event_id = event_id
+        self.values: list[Any] | None = None
         self._messages = messages
         self._sent: list[Any] | None = None
-        self.values: list[Any] | None = None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether as many messages wait for the reader as may wait."""
+        return self._messages.qsize() >= MOST_WAITING
+
+    def put(self, kind: str, ends: str | None = None, **content: Any) -> None:
+        """Send a message of this event."""
+        self._messages.put_nowait(_message(kind, self.event_id, ends, **content))
 
     def send_if_read(self) -> None:
-        """Send the values, unless the reader is behind; the first ones always, for they may change what later keep."""
-        if self._sent is None or self._messages.qsize() < MOST_WAITING:
+        """Send the values, unless the reader is behind; the first ones always: they may change what later ones keep."""
+        if self._sent is None or not self.is_ahead:
             self.send()
 
     def send(self) -> None:
@@ -322,8 +325,7 @@ class _Sender:
         if self.values is None or self.values == self._sent:
             return
         data = self.values if self._sent is None else edits(self._sent, self.values)
-        output = {"data": data, "is_generating": True}
-        self._messages.put_nowait(_message("process_generating", self._event_id, output=output, success=True))
+        self.put("process_generating", output={"data": data, "is_generating": True}, success=True)
         FRAMES.inc()
         self._sent = self.values
 
