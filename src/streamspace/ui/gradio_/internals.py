@@ -299,7 +299,7 @@ def choose_tools(demo: gr.Blocks, numbers: Collection[int]) -> str | None:
             dependency["api_visibility"] = "private"
     server: Any = demo.mcp_server_obj
     if server is None:
-        return str(getattr(demo, "mcp_error", None) or "the package mcp is missing")
+        return str(getattr(demo, "mcp_error", None) or "what Gradio needs for one is not installed")
     tools = {tool: endpoint for tool, endpoint in server.tool_to_endpoint.items() if endpoint in names}
     _patch(server, "tool_to_endpoint", tools, "gradio.mcp.GradioMCPServer")
     return None
