@@ -2,6 +2,8 @@
 
 - raw: a loop over `AsyncLLM.generate`, without any server
 - page: this project's page
+- gradio_paced: the page's frames at the page's pace, but through Gradio's own queue; the difference between both is
+  what `streamspace.ui.gradio_.streams` saves
 - per_token: a page as nearly every Gradio demo has it, one yield a token into one Chatbot
 - openai: vLLM's own OpenAI server
 
@@ -22,11 +24,13 @@ from typing import Any
 import uvicorn
 
 from benchmarks.visitors import Seen
+from streamspace.chat import stream_chat
 from streamspace.config import load_config
 from streamspace.engine import Engine
 from streamspace.process import exit_with_parent, explained, log_to_terminal
 from streamspace.sampling import Settings
-from streamspace.types import Message
+from streamspace.summary import Summary
+from streamspace.types import Message, Reply
 
 History = list[dict[str, str]]
 MOST_EVENTS = 1024
@@ -105,6 +109,43 @@ def per_token_page(engine: Engine) -> Any:
     return demo
 
 
+def paced_page(engine: Engine) -> Any:
+    """A chat with this project's frames and pace, which Gradio sends: its fastest way, as far as we know it.
+
+    The live turn is a Chatbot of its own, so that a frame costs the same after many turns. Messages are in the form
+    that Gradio does not convert. Nothing is pre- or postprocessed, and `streamspace.ui` has set Gradio's variables.
+    """
+    import gradio as gr
+
+    from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
+    from streamspace.hardware import has_gpu
+    from streamspace.limits import Admission, Limits
+    from streamspace.ui.parts.history import chatbot_message
+    from streamspace.ui.parts.history import messages_of as messages_of_page
+
+    pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
+    admission = Admission(engine, Limits.of(engine.config))
+
+    async def respond(text: str, history: list[dict[str, Any]], num_tokens: float) -> AsyncGenerator[Any, None]:
+        settings = Settings(max_tokens=int(num_tokens), top_p=1.0, seed=None)
+        messages = (*messages_of_page(history), Message("user", text))
+        question = chatbot_message("user", text)
+        summary = Summary(settings, engine.max_seconds, engine.max_model_len)
+        answer = stream_chat(engine, messages, settings, pacer)
+        async with aclosing(admission.answer(answer, lambda place: Reply(place=place))) as replies:
+            async for reply in replies:
+                answered = [chatbot_message("assistant", reply.text)] if reply.text else []
+                yield [question, *answered], summary.html(reply)
+
+    with gr.Blocks() as demo:
+        settled, live, note = gr.Chatbot(elem_id="chat"), gr.Chatbot(elem_id="live"), gr.HTML(elem_id="note")
+        box, num_tokens = gr.Textbox(elem_id="message"), gr.Number(label="max_tokens")
+        box.submit(respond, [box, settled, num_tokens], [live, note], preprocess=False, postprocess=False)
+    demo.max_threads = MOST_EVENTS
+    demo.queue(default_concurrency_limit=None)
+    return demo
+
+
 def _plain(content: Any) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
@@ -134,7 +175,8 @@ async def serve(arguments: Sequence[str]) -> None:
         if engine.status.stage != "ready":
             raise SystemExit(engine.status.detail)
         ignore_eos()
-        await start("per_token", gr.mount_gradio_app(FastAPI(), per_token_page(engine), path="/"))
+        for name, page in (("per_token", per_token_page), ("gradio_paced", paced_page)):
+            await start(name, gr.mount_gradio_app(FastAPI(), page(engine), path="/"))
         await start("openai", engine.openai)
         _say({"urls": {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}, "versions": _versions()})
         while line := await asyncio.to_thread(sys.stdin.readline):

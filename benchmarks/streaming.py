@@ -1,6 +1,6 @@
-"""Streaming at engine speed: the bare engine, this page, a page with one yield a token, vLLM's OpenAI server.
+"""Streaming at engine speed: the bare engine, this page, its frames through Gradio's queue, vLLM's OpenAI server.
 
-python -m benchmarks.streaming cpu                       the bundled model on a CPU, about 7 minutes
+python -m benchmarks.streaming cpu                       the bundled model on a CPU, about 9 minutes
 python -m benchmarks.streaming gpu --model FOLDER ...    any model on a GPU; vLLM's flags pass through
 python -m benchmarks.streaming capacity --max-num-seqs 32  as many visitors as places, then twice as many
 python -m benchmarks.streaming parallel ...              fewer loads, to compare one GPU with several
@@ -28,8 +28,9 @@ from typing import Any
 from benchmarks.visitors import LEAD_S, Seen, Visit, Visitors, visitors
 
 ROOT = Path(__file__).parents[1]
-SIDES = ("raw", "page", "per_token", "openai")
-FAST = ("raw", "page", "openai")  # one yield a token would take minutes
+GRADIO = ("page", "gradio_paced", "per_token")  # which a browser's protocol reads
+SIDES = ("raw", *GRADIO, "openai")
+FAST = ("raw", "page", "gradio_paced", "openai")  # one yield a token would take minutes
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def measure(cell: Cell, side: str, salt: str, running: Server, pool: Visitors) -
     draw = random.Random(salt)
     gap_s = SPREAD_S / cell.users if cell.arrival == "poisson" else 0.0
     at_s, visits = 0.0, []
-    config = running.config(side) if side in ("page", "per_token") else None
+    config = running.config(side) if side in GRADIO else None
     for number in range(cell.users):
         chat = history(number, cell.turns, salt)
         visits.append(Visit(at_s, payload(side, config, chat, cell.tokens)))
@@ -246,7 +247,7 @@ def median(rounds: Sequence[Result]) -> Result:
 def table(results: Sequence[Result]) -> str:
     """All results as text, a line each, with their ratios to the bare engine and to vLLM's server."""
     columns = (
-        "users turns tokens arrival side       tokens/s  /raw  /openai | TTFT p50    p99 | frame gap p50    p99 |"
+        "users turns tokens arrival side         tokens/s  /raw  /openai | TTFT p50    p99 | frame gap p50    p99 |"
         " frames  kB/answer  CPU s/1000"
     )
     lines = [columns]
@@ -255,7 +256,7 @@ def table(results: Sequence[Result]) -> str:
         peers = {other.side: other.tokens_per_s for other in results if other.cell == cell}
         to_raw, to_openai = (one.tokens_per_s / peers[side] if side in peers else 0 for side in ("raw", "openai"))
         lines.append(
-            f"{cell['users']:5} {cell['turns']:5} {cell['tokens']:6} {cell['arrival']:7} {one.side:10}"
+            f"{cell['users']:5} {cell['turns']:5} {cell['tokens']:6} {cell['arrival']:7} {one.side:12}"
             f"{one.tokens_per_s:9,.0f} {to_raw:5.2f} {to_openai:8.2f} |"
             f"{one.ttft_p50:9.0f} {one.ttft_p99:6.0f} |{one.gap_p50:14.0f} {one.gap_p99:6.0f} |"
             f"{one.frames:7.0f} {one.bytes / 1e3:10.1f} {one.cpu_s_per_1000:11.3f}"
@@ -280,7 +281,7 @@ def main() -> None:
     written = given.out / f"streaming-{given.plan}.json"
     with server(engine_arguments) as running, visitors(num_processes) as pool:
         print(f"{time.strftime('%Y-%m-%d')} {running.versions}", flush=True)
-        for side in SIDES:  # not counted: the first of everything is slow
+        for side in given.sides or SIDES:  # not counted: the first of everything is slow
             measure(Cell(min(16, max(cell.users for cell in cells)), 1, 16), side, f"warm-{side}", running, pool)
         for number, cell in enumerate(cells):
             # The earlier turns were answered by this engine, so they lie in its prefix cache, if there is room.

@@ -75,8 +75,7 @@ def test_choices_mean_the_same_in_chinese(new_page: NewPage) -> None:
 def test_no_choice_is_a_word_of_the_page_which_the_browser_would_translate() -> None:
     engine = FakePageEngine()
     demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
-    assert demo.i18n_instance
-    words = demo.i18n_instance.translations["zh"]
+    words = demo.labels.translations["zh"]
     choices = [choice for block in demo.blocks.values() for choice in getattr(block, "choices", None) or ()]
     assert "on" in words and ("on", "true") in choices
     assert not [value for _, value in choices if value in words]

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
+    "patching "
     "errors translation process forkserver amx hardware config types checks prompt asgi constraint sampling markdown "
     "thoughts summary frames metrics visitors limits healing stats model_files hub_client download reasoning flags llm "
     "openai_vllm engine chat openai_server ui server __main__"
@@ -28,6 +29,11 @@ BORDERS = {
 }
 # chat gets the engine handed in, behind a Protocol, so that it and all above it can be tried without vLLM.
 FORBIDDEN = {("chat", "reasoning"), ("chat", "flags"), ("chat", "llm"), ("chat", "engine"), ("chat", "openai_vllm")}
+
+# The only modules that have names of another package which it does not document, and what that package is.
+INTERNALS = ("ui/gradio_/internals.py", "vllm_internals.py", "hub_internals.py")
+NOT_YET = {"amx.py", "download.py", "flags.py", "forkserver.py", "hub_client.py", "llm.py", "process.py"}
+DOCUMENTED = {"os._exit"}
 
 
 def imports(tree: ast.AST, package: list[str]) -> Iterator[str]:
@@ -80,6 +86,45 @@ def problems_of(file: Path, package: Path) -> Iterator[str]:
             yield f"{module} imports {rest[0]}, which comes after it"
         elif (module, rest[0]) in FORBIDDEN:
             yield f"{module} imports {rest[0]}, which it gets handed in"
+
+
+def private_names(tree: ast.AST) -> Iterator[str]:
+    """Yield each name with a leading underscore that belongs to another package or to an object of another class."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(attr=name, value=value) if is_private(name):
+                if ast.unparse(value) not in ("self", "cls") and ast.unparse(node) not in DOCUMENTED:
+                    yield ast.unparse(node)
+            case ast.Import() | ast.ImportFrom():
+                yield from (name for name in imports(node, []) if any(map(is_private, name.split("."))))
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_private_names_are_in_the_modules_for_them_alone() -> None:
+    package = ROOT / "src" / "streamspace"
+    files = {file.relative_to(package).as_posix(): ast.parse(file.read_bytes()) for file in package.rglob("*.py")}
+    used = {path: [*private_names(tree)] for path, tree in files.items() if path not in (*INTERNALS, *NOT_YET)}
+    assert {path: names for path, names in used.items() if names} == {}
+    patching = {path for path, tree in files.items() if "streamspace.patching.patch" in imports(tree, [])}
+    assert patching <= {*INTERNALS, *NOT_YET}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("from a._b import c", ["a._b.c"]),
+        ("from a.b import _c", ["a.b._c"]),
+        ("import a._b", ["a._b"]),
+        ("x = page._queue.size", ["page._queue"]),
+        ("self._engine._llm = 1", ["self._engine._llm"]),
+        ("from __future__ import a\nself._own = cls._own\nx.__dict__\nos._exit(1)", []),
+    ],
+)
+def test_a_private_name_is_found(text: str, names: list[str]) -> None:
+    assert [*private_names(ast.parse(text))] == names
 
 
 def test_the_package_keeps_its_order_and_borders() -> None:

@@ -96,7 +96,7 @@ def serve(engine: Engine, demo: StreamingBlocks, admission: Admission) -> None:
     with listen(config.host, config.port) as listener:
         log.info("StreamSpace is at http://%s:%d", _local(config.host), config.port)
         if config.share:
-            threading.Thread(target=_share, args=(config, demo), name="share", daemon=True).start()
+            threading.Thread(target=_share, args=(config,), name="share", daemon=True).start()
         Server(build_app(engine, demo, admission), engine).run(sockets=[listener])
 
 
@@ -129,14 +129,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _share(config: Config, demo: StreamingBlocks) -> None:
+def _share(config: Config) -> None:
     """Open the temporary link, in a thread of its own: without a network it takes up to a minute to fail."""
     if config.space_id:
         log.warning(
             "--share does nothing on a Space, which is public already: huggingface.co/spaces/%s", config.space_id
         )
         return
-    url = open_share_link(demo, _local(config.host), config.port)
+    url = open_share_link(_local(config.host), config.port)
     if url:
         log.info("Temporary public link, for at most a week: %s", url)
     else:

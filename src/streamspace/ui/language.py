@@ -6,6 +6,7 @@ from contextvars import ContextVar
 import gradio as gr
 
 from streamspace.translation import catalog, say_in
+from streamspace.ui.gradio_.internals import components_of
 
 LANGUAGE: ContextVar[str] = ContextVar("language", default="en")  # of whoever asks; set by Streams for its events
 CHINESE = ("zh", "zh-CN", "zh-TW")  # as browsers name it
@@ -25,9 +26,7 @@ def say(text: str) -> str:
 def translated(demo: gr.Blocks) -> gr.I18n:
     """Mark what people read of every component, so that the browser shows it in its language; returns how."""
     chinese: dict[str, str] = {}
-    for block in demo.blocks.values():
-        if block.get_block_name() == "api":  # a named endpoint's parameters, for clients
-            continue
+    for block in components_of(demo):
         says_its_value = isinstance(block, gr.Button | gr.Markdown)  # of others it is the visitor's
         for name in (*SPOKEN, "value") if says_its_value else SPOKEN:
             text = getattr(block, name, None)

@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
-from gradio import networking
 
 from streamspace.config import Config
 from streamspace.engine import Engine
@@ -16,8 +15,9 @@ from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Admission
 from streamspace.ui.gradio_.endpoints import add_endpoints
-from streamspace.ui.gradio_.mcp import add_tools, guard_tools, keep_tools
-from streamspace.ui.gradio_.routes import BodyLimit, close_doors
+from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
+from streamspace.ui.gradio_.mcp import add_tools, guard_tools
+from streamspace.ui.gradio_.routes import BodyLimit, keep_routes
 from streamspace.ui.gradio_.sign_in import account, add_sign_in
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import SAY, translated
@@ -34,14 +34,14 @@ from streamspace.visitors import Keys
 
 log = logging.getLogger(__name__)
 
-# Of the events that still go through Gradio's queue; the streams have a limit of their own.
+# These are about the events that go through Gradio's queue; Streams has limits of its own.
 MOST_EVENTS = 512  # that run at once
 MOST_QUEUED = 512
-QUEUE_POLL_S = 0.05  # how often Gradio looks for one that waits
+QUEUE_POLL_S = 0.05  # how often Gradio looks for a waiting event
 
 
 def build_demo(engine: Engine, admission: Admission) -> StreamingBlocks:
-    """The page on this engine; it may be built, and shown, long before the engine is ready."""
+    """The page on this engine, which need not be ready: the page says what it waits for."""
     config = engine.config
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
     demo = StreamingBlocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
@@ -63,44 +63,45 @@ def build_demo(engine: Engine, admission: Admission) -> StreamingBlocks:
         demo.stream(*add_endpoints(engine, pacer, admission))
         demo.tools = add_tools(engine, pacer, admission)
 
-        waiting = (chat, completion, compare)
+        tabs = (chat, completion, compare)
 
-        def suit(values: Sequence[Any]) -> list[Any]:
+        def updates_of(values: Sequence[Any]) -> list[Any]:
             """Values of `settled` → updates for them."""
-            left = iter(values)
-            return [update for tab in waiting for update in tab.settle(*islice(left, len(tab.settled)))]
+            rest = iter(values)
+            return [update for tab in tabs for update in tab.settle(*islice(rest, len(tab.settled)))]
 
         async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
-            """Let the controls that wait for the engine work, now that it is ready."""
-            yield suit(values)
-            _begin_settled(demo, settled, suit)
+            """Enable the controls that wait for the engine, now that it is ready."""
+            yield updates_of(values)
+            _enable_from_the_start(demo, settled, updates_of)
 
-        settled = [component for tab in waiting for component in tab.settled]
+        settled = [component for tab in tabs for component in tab.settled]
         ready = gr.Button("The engine is ready", elem_id="settle")
         ready.click(settle, settled, settled, **RAW, show_progress="hidden", api_visibility="private")
         demo.stream(settle)
         demo.load(None, None, None, js=FOLLOW)
-    demo.i18n_instance = translated(demo)
-    demo.max_threads = MOST_EVENTS
+    demo.labels = translated(demo)
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
-    demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = QUEUE_POLL_S
+    pace_queue(demo, MOST_EVENTS, QUEUE_POLL_S)
     return demo
 
 
-def _begin_settled(
-    demo: StreamingBlocks, components: Sequence[Any], suit: Callable[[Sequence[Any]], list[Any]]
+def _enable_from_the_start(
+    demo: StreamingBlocks, components: Sequence[Any], updates_of: Callable[[Sequence[Any]], list[Any]]
 ) -> None:
-    """Have pages that are opened from now on begin as settled: one may ask before the event of its own page is back."""
-    props = {part["id"]: part["props"] for part in demo.config["components"]}
-    own = [props[component._id] for component in components]
-    for begun, update in zip(own, suit([begun.get("value") for begun in own]), strict=True):
-        begun.update({name: value for name, value in update.items() if name != "__type__"})
+    """Write the ready state into the page's config, so that pages opened later start enabled.
+
+    Their visitors may ask before the `settle` event of their own page is back.
+    """
+    props = first_props(demo, components)
+    for first, update in zip(props, updates_of([first.get("value") for first in props]), strict=True):
+        first.update({name: value for name, value in update.items() if name != "__type__"})
 
 
 def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, str] | None = None) -> FastAPI:
-    """Serve the page at / of `app`, and nothing that a public page should not have; `auth` is who may log in."""
+    """Serve the page at / of `app`, without what a public page should not have; `auth` is a name and a password."""
     for add_routes in (StatusFeed(engine).install, *demo.add_routes):
-        add_routes(app)  # before the page, which takes every path that is left
+        add_routes(app)  # before the page, whose mount takes every path
     if engine.config.hf_login:
         add_sign_in(app, f"{engine.config.model_name} · StreamSpace")
     mounted: FastAPI = gr.mount_gradio_app(
@@ -112,30 +113,29 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
         theme=THEME,
         css=CSS + ENGINE_CSS,
         head=SAY + STOPPING,
-        i18n=demo.i18n_instance,
+        i18n=demo.labels,
         css_paths=[LIST_CSS],
         ssr_mode=False,
         pwa=False,
         show_error=False,
         run_history=False,
         enable_monitoring=False,
-        mcp_server=True,
+        mcp_server=has_mcp(),
         footer_links=["api"],
     )
-    demo.app = mounted.routes[-1].app  # type: ignore[attr-defined]  # not the one of its building, which knows no login
-    close_doors(demo)
-    keep_tools(demo, demo.tools)
-    streams = Streams(demo, lambda: engine.is_stopping)
-    streams.install(mounted)
-    guard_tools(demo, streams.is_known, Keys(engine.config.api_keys))
+    use_mounted_app(demo, mounted)  # mount_gradio_app made a second one, which knows the login
+    keep_routes(demo)
+    is_known = login_of(demo)
+    Streams(demo, is_known, lambda: engine.is_stopping).install(mounted)
+    guard_tools(demo, demo.tools, is_known, Keys(engine.config.api_keys))
     mounted.add_middleware(BodyLimit)
     return mounted
 
 
-def open_share_link(demo: gr.Blocks, host: str, port: int) -> str | None:
-    """A temporary public address for the page by Gradio's own tunnel; None if it cannot be had. Blocks for seconds."""
+def open_share_link(host: str, port: int) -> str | None:
+    """A temporary public URL for the page by Gradio's own tunnel; None if there is none. Blocks for seconds."""
     try:
-        url = networking.setup_tunnel(host, port, demo.share_token, None, None)
+        url = open_tunnel(host, port)
     except Exception as error:  # whatever the network, the download of the tunnel's client or the client itself raises
         log.info("The tunnel failed: %s", error)
         return None

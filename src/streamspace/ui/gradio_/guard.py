@@ -1,8 +1,9 @@
-"""Gradio's application behind a check of what comes in.
+"""Gradio's application behind a check of the requests.
 
-Gradio trusts that its own clients ask. What they would not send ends in a 500, a traceback that may hold the whole
-body, or an error without words. So a request is checked here before Gradio has it, and refused in one sentence that
-names what is wrong; where Gradio fails over one all the same, the visitor gets a sentence and the log one line.
+Gradio trusts that its own clients send the requests. Any other body ends in a 500, in a traceback that may hold the
+whole body, or in an error without words. So a request is checked here before Gradio gets it, and refused in one
+sentence that names what is wrong. Where Gradio fails over one all the same, the visitor gets a sentence and the log one
+line.
 """
 
 import json
@@ -11,19 +12,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import gradio as gr
-from gradio.block_function import BlockFunction
-from gradio.route_utils import API_PREFIX
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamspace.asgi import MOST_LEVELS, is_deep, parse, read, replay, respond, whole
 from streamspace.errors import BadRequest
 from streamspace.metrics import REFUSALS
+from streamspace.ui.gradio_.internals import API, Event, endpoint_of, event_of, has_component
 
 log = logging.getLogger(__name__)
 
 
-# A browser fetches the images of a text at once, so that a model that was talked into it could tell another server, by
-# the address of one, what the visitor has said. So nothing that a text can name is fetched from elsewhere.
+# Prompt injection could make the model write an image URL that leaks the chat: a browser fetches images at once. So the
+# page loads nothing that a text can name from elsewhere.
 POLICY = "; ".join(
     [
         *(f"{kind}-src 'self' data: blob:" for kind in ("img", "media", "font")),
@@ -34,7 +34,7 @@ POLICY = "; ".join(
 
 
 class Guard:
-    """An ASGI application around the one that Gradio made of `demo`; whom it does not know, Gradio refuses itself."""
+    """An ASGI application around the one that Gradio made of `demo`, which itself refuses visitors without a login."""
 
     def __init__(self, demo: gr.Blocks, app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]]) -> None:
         self._demo = demo
@@ -48,67 +48,64 @@ class Guard:
         try:
             if scope["method"] == "POST" and await self._is_known(scope):
                 body = whole(await read(receive))
-                receive = replay(self._checked(scope["path"].removeprefix(API_PREFIX), body), receive)
+                receive = replay(self._checked(scope["path"].removeprefix(API), body), receive)
         except BadRequest as error:
             await refuse(send, str(error))
             return
         await self._serve(scope, receive, send)
 
     def _checked(self, path: str, body: bytes) -> bytes:
-        """A body with only what Gradio is to have of it.
+        """The part of a body that Gradio is to get; `path` is without API.
 
         Raises:
-            BadRequest: Gradio's clients send no such body to this path, which is without Gradio's prefix.
+            BadRequest: Gradio's clients send no such body to this path.
         """
         route, _, name = path.strip("/").partition("/")
         if route not in ("queue", "run", "api", "call", "cancel", "reset"):
             return body
-        asked = parse(body)
-        if not isinstance(asked, dict):
-            raise BadRequest(f"The body of the request is a {_kind(asked)}; it must be an object.")
-        if is_deep(asked):
+        content = parse(body)
+        if not isinstance(content, dict):
+            raise BadRequest(f"The body of the request is a {_kind(content)}; it must be an object.")
+        if is_deep(content):
             raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels; a conversation has six.")
         if route in ("cancel", "reset"):
             for key in ("event_id", "session_hash") if route == "cancel" else ("event_id",):
-                _check(asked, key, str)
+                _check(content, key, str)
             if route == "cancel":
-                _check(asked, "fn_index", int)
+                _check(content, "fn_index", int)
         elif not name.startswith("v2/"):  # whose body is the parameters by their names
-            asked = self._event(asked, None if route == "queue" else name)
-        return json.dumps(asked).encode()
+            content = self._event_body(content, None if route == "queue" else name)
+        return json.dumps(content).encode()
 
-    def _event(self, asked: dict[str, Any], name: str | None) -> dict[str, Any]:
-        """The event that is asked for by its number or the name in the path, in Gradio's own form."""
-        fn = self._fn(asked, name)
-        inputs = _check(asked, "data", list)
-        if len(inputs) != len(fn.inputs):
-            raise BadRequest(f"data has {len(inputs)} values; {fn.api_name} takes {len(fn.inputs)}.")
-        if name is None or asked.get("session_hash") is not None:
-            _check(asked, "session_hash", str)
-        trigger = asked.get("trigger_id")
+    def _event_body(self, content: dict[str, Any], name: str | None) -> dict[str, Any]:
+        """The body of a request for an event, in Gradio's own form; `name` is None if the body has its number."""
+        event = self._event(content, name)
+        inputs = _check(content, "data", list)
+        if len(inputs) != event.num_inputs:
+            raise BadRequest(f"data has {len(inputs)} values; {event.api_name} takes {event.num_inputs}.")
+        if name is None or content.get("session_hash") is not None:
+            _check(content, "session_hash", str)
+        trigger = content.get("trigger_id")
         return {
             "data": inputs,
-            "fn_index": fn._id,
-            "session_hash": asked.get("session_hash") or None,  # Gradio mixes up an empty one and none
-            "event_data": asked.get("event_data"),
-            "trigger_id": trigger if isinstance(trigger, int) and trigger in self._demo.blocks else None,
+            "fn_index": event.number,
+            "session_hash": content.get("session_hash") or None,  # Gradio mixes up an empty one and none
+            "event_data": content.get("event_data"),
+            "trigger_id": trigger if has_component(self._demo, trigger) else None,
         }
 
-    def _fn(self, asked: dict[str, Any], name: str | None) -> BlockFunction:
-        fns = self._demo.fns
-        if name is None:
-            fn = fns.get(_check(asked, "fn_index", int))
-        else:
-            fn = next((fn for fn in fns.values() if fn.api_name == name and fn.api_visibility != "private"), None)
-        if fn is None or fn.fn is None:  # some are done in the browser alone
-            raise BadRequest(f"The page has no such event; {API_PREFIX}/info lists its endpoints.")
-        return fn
+    def _event(self, content: dict[str, Any], name: str | None) -> Event:
+        number = _check(content, "fn_index", int) if name is None else None
+        event = event_of(self._demo, number) if number is not None else endpoint_of(self._demo, name or "")
+        if event is None:
+            raise BadRequest(f"The page has no such event; {API}/info lists its endpoints.")
+        return event
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Gradio answer. Where it fails, it did not foresee the request: handlers of ours fail in their stream."""
+        """Let Gradio answer. It fails over a request that it did not foresee; our handlers fail in their stream."""
         status, is_over = 0, False
 
-        async def passed(message: Message) -> None:
+        async def pass_on(message: Message) -> None:
             nonlocal status, is_over
             status = message.get("status", status)
             if message["type"] == "http.response.start":
@@ -118,7 +115,7 @@ class Guard:
                 is_over = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
-            await self._app(scope, receive, passed)
+            await self._app(scope, receive, pass_on)
         except Exception as error:
             log.info("Gradio could not answer %s %.200r: %.200r", scope["method"], scope["path"], error)
             if status not in (0, 500):
@@ -127,18 +124,18 @@ class Guard:
                 return
             status = 500
         if status == 500:
-            info = f"{API_PREFIX}/info"
-            await refuse(send, f"This request makes no sense here; {info} lists the endpoints and their parameters.")
+            sentence = f"This request makes no sense here; {API}/info lists the endpoints and their parameters."
+            await refuse(send, sentence)
 
 
 async def refuse(send: Send, sentence: str) -> None:
-    """Answer that the request is not allowed, under the names by which Gradio's clients look for the reason."""
+    """Answer 400 with the sentence under both names by which Gradio's clients look for a reason."""
     REFUSALS.labels("bad_request").inc()
     await respond(send, 400, {"detail": sentence, "error": sentence})
 
 
-def _check(asked: dict[str, Any], key: str, kind: type) -> Any:
-    value = asked.get(key)
+def _check(content: dict[str, Any], key: str, kind: type) -> Any:
+    value = content.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
         names = {str: "a string", int: "a whole number", list: "a list"}
         raise BadRequest(f"{key} is {'missing' if value is None else f'a {_kind(value)}'}; it must be {names[kind]}.")

@@ -7,10 +7,8 @@ tools are no endpoints of the page: called in another way nobody would notice th
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
 
 import gradio as gr
-from gradio.route_utils import API_PREFIX
 from starlette.datastructures import Headers
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,12 +24,13 @@ from streamspace.metrics import count
 from streamspace.prompt import conversation
 from streamspace.sampling import check_settings
 from streamspace.types import Message, Reply
+from streamspace.ui.gradio_.internals import API, app_of, choose_tools
 from streamspace.ui.gradio_.parameters import add_endpoint
 from streamspace.visitors import VISITOR, Keys, client_of
 
 log = logging.getLogger(__name__)
 
-PATH = f"{API_PREFIX}/mcp"
+PATH = f"{API}/mcp"
 LOCKED = "The MCP server wants one of the operator's API keys as Authorization: Bearer <key>."
 
 
@@ -78,7 +77,7 @@ def add_tools(engine: Engine, pacer: Pacer, admission: Admission) -> list[int]:
         return f"{engine.config.model_name}: {engine.status.sentence}; {counts}."
 
     # Not through Gradio's queue, whose way to a tool is a client of this server in a thread for each answer.
-    return [add_endpoint(tool, "answer", queue=False)["id"] for tool in (ask, engine_state)]
+    return [add_endpoint(tool, "answer", queue=False) for tool in (ask, engine_state)]
 
 
 def _check_way_in() -> None:
@@ -86,20 +85,6 @@ def _check_way_in() -> None:
     if VISITOR.get() is None:
         sentence = f"This is a tool of the MCP server at {PATH}; there are the endpoints /chat and /complete."
         raise gr.Error(sentence, print_exception=False)
-
-
-def keep_tools(demo: gr.Blocks, numbers: list[int]) -> None:
-    """Leave the mounted server of `demo` these tools alone, and the page's API without them."""
-    server: Any = demo.mcp_server_obj
-    names = {demo.fns[number].api_name for number in numbers}
-    server.tool_to_endpoint = {
-        tool: endpoint for tool, endpoint in server.tool_to_endpoint.items() if endpoint[1:] in names
-    }
-    for number in numbers:
-        demo.fns[number].api_visibility = "private"
-    for event in demo.config["dependencies"]:
-        if event["id"] in numbers:
-            event["api_visibility"] = "private"
 
 
 class McpServer:
@@ -124,7 +109,13 @@ class McpServer:
         await self._app(scope, receive, send)
 
 
-def guard_tools(demo: gr.Blocks, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> None:
-    """Put the door before the server that Gradio mounted in its application."""
-    mount = next(route for route in demo.app.routes if isinstance(route, Mount) and route.path == PATH)
+def guard_tools(demo: gr.Blocks, numbers: list[int], is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> None:
+    """Leave the MCP server of the mounted `demo` these tools alone, and put McpServer before it.
+
+    Without a server the app goes on: Gradio makes none with a package mcp that it does not know.
+    """
+    if reason := choose_tools(demo, numbers):
+        log.warning("There is no MCP server at %s (%s); all else works.", PATH, reason)
+        return
+    mount = next(route for route in app_of(demo).routes if isinstance(route, Mount) and route.path == PATH)
     mount.app = McpServer(mount.app, is_known, keys)

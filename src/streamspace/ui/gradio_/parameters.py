@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context
-from gradio.events import Dependency
+
+from streamspace.ui.gradio_.internals import explain
 
 HISTORY = [
     {"role": "user", "content": "What is a token?"},
@@ -34,22 +34,17 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
 }
 
 
-def add_endpoint(function: Callable[..., Any], answer: str, **options: Any) -> Dependency:
+def add_endpoint(function: Callable[..., Any], answer: str, **options: Any) -> int:
     """Add a named endpoint to the Blocks under construction: a function, or a generator whose last item counts.
 
     Gradio alone shows names and types. `answer` is what it calls the value that is returned; `options` are `gr.api`'s.
+
+    Returns:
+        The number of its event.
     """
     function.__annotations__["return"] = str  # Gradio documents what one yield is, not the generator
     names = [name for name in function.__annotations__ if name != "return"]
     lines = [f"    {name}: {PARAMETERS[name][0]}" for name in names]
     function.__doc__ = "\n".join([(function.__doc__ or "").strip(), "", "Args:", *lines])
-    endpoint: Dependency = gr.api(function, api_name=function.__name__, **options)
-    assert Context.root_block is not None
-    shown: Any = Context.root_block.fns[endpoint["id"]]
-    for component, name in zip(shown.inputs, names, strict=True):
-        words, example = PARAMETERS[name]
-        component.label = name
-        component._api_info = {**component._api_info, "additional_description": words}
-        component.example_payload = component.example_inputs = lambda value=example: value
-    shown.outputs[0].label = answer
-    return endpoint
+    endpoint = gr.api(function, api_name=function.__name__, **options)
+    return explain(endpoint, [(name, *PARAMETERS[name]) for name in names], answer)

@@ -1,15 +1,16 @@
-"""What the mounted page answers: of the many routes that Gradio brings, those that a page of text needs.
+"""Which of Gradio's many routes the mounted page has: those that a page of text needs.
 
-The others take files of any size and keep them, hand out whatever lies in the temporary folder that all Gradio apps of
-a machine share, fetch addresses for whoever asks, and start the page's events once more.
+The others take and keep files of any size, serve whatever lies in the temporary folder that all Gradio apps of a
+machine share, fetch URLs for anybody, and start the page's events once more.
 """
 
 import gradio as gr
 from fastapi.responses import JSONResponse
-from gradio.route_utils import API_PREFIX
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamspace.metrics import REFUSALS
+from streamspace.ui.gradio_.internals import API as API_PATH
+from streamspace.ui.gradio_.internals import app_of
 
 MOST_BODY_BYTES = 16 << 20  # of one request, which is read whole into memory; a long conversation has less than 1 MiB
 
@@ -24,15 +25,15 @@ API = (
 ).split()
 
 
-def close_doors(demo: gr.Blocks) -> None:
+def keep_routes(demo: gr.Blocks) -> None:
     """Leave the mounted `demo` the routes of PAGE and API; all else is 404."""
-    wanted = {*PAGE, *(API_PREFIX + path for path in API)}
-    routes = demo.app.router.routes
+    wanted = {*PAGE, *(API_PATH + path for path in API)}
+    routes = app_of(demo).router.routes
     routes[:] = [route for route in routes if (getattr(route, "path", "").rstrip("/") or "/") in wanted]
 
 
 class BodyLimit:
-    """Refuses a request with a larger body, or one of a length that it does not tell, before any of it is read."""
+    """Refuses a request whose body is larger, or has no Content-Length, before any of it is read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

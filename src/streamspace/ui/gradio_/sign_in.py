@@ -4,11 +4,11 @@ import html
 import time
 
 from fastapi import FastAPI, Request
-from gradio.oauth import attach_oauth
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamspace.translation import language_of, say_in
+from streamspace.ui.gradio_.internals import add_oauth_routes
 
 # In a tab of its own: a Space's page stands in a frame of huggingface.co, whose sign-in may not.
 PAGE = """<!doctype html>
@@ -59,4 +59,4 @@ def add_sign_in(app: FastAPI, title: str) -> None:
     a Space sets, from the environment when it is imported.
     """
     app.add_middleware(SignIn, title=title)
-    attach_oauth(app)  # its session is around ours
+    add_oauth_routes(app)  # their session is around ours

@@ -1,41 +1,34 @@
 """Streaming events of a Gradio page, served in Gradio's own protocol by a shorter way than Gradio's.
 
-Gradio drives a streaming handler by one pass through its whole pipeline for every frame and hands the result to a queue
-without end, from which another task sends it. Here the two routes of that protocol that streams use are plain ASGI: a
-handler that is named in `StreamingBlocks.handlers` gets the browser's values as they came, yields values as they go
-out, and between it and the socket stand one diff and one short queue. Everything else, other events of the same visitor
-among them, goes to Gradio, whose clients notice no difference. benchmarks/streaming.py measures what it saves.
+For every frame Gradio puts a handler's values through its whole pipeline and puts each result into an unbounded queue
+that another task sends from. Here the two routes of its protocol that streams use are plain ASGI applications. A
+handler in `StreamingBlocks.handlers` gets the browser's values as they came and yields values as they go out; one diff
+and one short queue stand between it and the socket. Everything else goes to Gradio, other events of the same visitor
+too, and its clients notice no difference. benchmarks/streaming.py measures what this saves: page against gradio_paced.
 
-A reader that is slow gets fewer, larger frames. One that goes away, or never comes, ends the handler at once.
-
-This works with the insides of Gradio's queue, a reason more why requirements.txt pins its version.
+A slow reader gets fewer, larger frames. A reader that goes away, or never comes, ends the handler at once.
 """
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qs
 
 import gradio as gr
 import orjson
 from fastapi import FastAPI
-from gradio.block_function import BlockFunction
-from gradio.helpers import special_args
-from gradio.route_utils import API_PREFIX, CustomCORSMiddleware
-from gradio.server_messages import ProcessCompletedMessage
-from gradio.utils import diff, error_payload, set_task_name
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamspace.asgi import is_deep, parse, read, replay, respond, start, whole
@@ -43,20 +36,30 @@ from streamspace.errors import BadRequest, ConfigError
 from streamspace.metrics import FRAMES, REFUSALS, STREAMS
 from streamspace.translation import language_of
 from streamspace.ui.gradio_.guard import Guard
+from streamspace.ui.gradio_.internals import (
+    API,
+    Event,
+    Sessions,
+    content_of,
+    edits,
+    event_of,
+    let_cancel_find,
+    with_cors,
+)
 from streamspace.ui.language import LANGUAGE, say
 from streamspace.visitors import ARRIVED_S, VISITOR, client_of
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 4  # messages for one reader that may wait to be sent: beyond, frames are merged
-MOST_RUNS = 1024  # handlers at once, of all visitors together; the next one is refused as by Gradio's full queue
+MOST_RUNS = 1024  # handlers at once, of all visitors together; one more is refused as Gradio's full queue does it
 READER_S = 10.0  # how long a handler runs for a visitor who has not begun to read, or who takes nothing any more
 NOT_READ = "The answer was ended, because nothing of it was read for a while; what came so far stands."
-LINGER_S = 2.0  # how long a stream stays open with nothing under way: see `Streams._next`
-HEARTBEAT_S = 15.0  # the longest silence on a connection, as Gradio has it: proxies cut dead ones
+LINGER_S = 2.0  # how long a stream stays open after its last event: see `Streams._next`
+HEARTBEAT_S = 15.0  # the longest silence on a connection, the same as Gradio's: proxies cut silent connections
 RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}  # options of an event whose handler is served here
-LEFT = "left"  # why a run is cancelled whose reader has gone; Gradio gives no reason when a visitor stops it
-UNCHANGED: dict[str, Any] = {"__type__": "update"}  # the value of an output that stays in the browser as it is
+LEFT = "left"  # cancel reason for a run whose reader disconnected; a visitor's Stop cancels without a reason
+UNCHANGED: dict[str, Any] = {"__type__": "update"}  # the value of an output that the browser does not change
 
 Handler = Callable[..., AsyncGenerator[Any, None]]
 
@@ -64,7 +67,8 @@ Handler = Callable[..., AsyncGenerator[Any, None]]
 class StreamingBlocks(gr.Blocks):
     """Blocks with `handlers`, async generators that are served by `Streams`."""
 
-    tools: list[int]  # the events that are for the MCP server alone
+    labels: gr.I18n  # the translations of what people read of the components
+    tools: list[int]  # the numbers of the events that only the MCP server serves
 
     def __init__(self, **options: Any) -> None:
         try:
@@ -72,30 +76,31 @@ class StreamingBlocks(gr.Blocks):
         except OSError as error:
             sentence = f"Gradio cannot write its temporary folder ({error.strerror}): set GRADIO_TEMP_DIR to another."
             raise ConfigError(sentence) from None
-        self.handlers: dict[Handler, int | None] = {}  # → where among its arguments a gr.EventData goes
-        self.add_routes: list[Callable[[FastAPI], None]] = []  # the page's own ones, to whatever it is mounted on
+        self.handlers: dict[Handler, int | None] = {}  # → the index of its argument that is a gr.EventData
+        self.add_routes: list[Callable[[FastAPI], None]] = []  # each adds routes to the application of `mount`
 
     def stream(self, *handlers: Handler) -> None:
         """Have the events of these handlers served by `Streams`.
 
-        They get raw values and yield raw ones (give their events the options RAW): all outputs in one list, or the
-        value alone if there is one output. They may ask for a gr.EventData by annotation, and must yield every half a
-        second or so: that is when a reader's absence is noticed.
+        They get raw values and yield raw values (give their events the options RAW): all outputs in one list, or the
+        value alone if there is one output. An argument annotated gr.EventData gets the event's data. They must yield at
+        least every half a second, because only then is a reader's absence noticed.
         """
         for handler in handlers:
-            self.handlers[handler] = special_args(handler)[2]
+            kinds = [parameter.annotation for parameter in inspect.signature(handler).parameters.values()]
+            self.handlers[handler] = kinds.index(gr.EventData) if gr.EventData in kinds else None
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """A message ready to go out; `ends` is the id of the event that it ends."""
+    """A message ready to be sent; `ends` is the id of the event that it ends."""
 
     data: bytes
     ends: str | None = None
 
 
 class _NotRead(gr.Error):
-    """Nothing is read of a run; `cause` is "never_read", or "stalled" if something was."""
+    """Nobody reads what a run sends; `cause` is "never_read", or "stalled" if a reader was there."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(say(NOT_READ), duration=None, print_exception=False)
@@ -105,29 +110,32 @@ class _NotRead(gr.Error):
 class Streams:
     """The two routes. `install` puts them before all others."""
 
-    def __init__(self, demo: StreamingBlocks, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        demo: StreamingBlocks,
+        is_known: Callable[[Scope], Awaitable[bool]],
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        """Serve the streams of `demo` to those whom `is_known` lets in; `is_stopping` is whether the server stops."""
         self._demo = demo
-        self._is_stopping = is_stopping  # the server: then no event comes any more
-        self._queue = demo._queue
-        self._messages: dict[str, asyncio.Queue[Any]] = cast(Any, self._queue.pending_messages_per_session)
+        self._is_known = is_known
+        self._is_stopping = is_stopping
+        self._sessions = Sessions(demo)
         self._runs: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by session
         self._read_s: dict[str, float] = {}  # when each session that reads last took something
-        self._leaving: set[asyncio.Task[None]] = set()
-        routes = cast(list[Route], demo.app.routes)
-        self._user = next(route.endpoint for route in routes if route.path == f"{API_PREFIX}/user")
+        self._endings: set[asyncio.Task[None]] = set()
 
     def install(self, app: FastAPI) -> None:
         """Add the routes to the application that the page was mounted on at /; all others are guarded."""
         mount = next(route for route in app.routes if isinstance(route, Mount))
-        mount.app = self._gradio = Guard(self._demo, mount.app, self.is_known)
+        mount.app = self._gradio = Guard(self._demo, mount.app, self._is_known)
         app.user_middleware.append(Middleware(self._before))  # the innermost: sessions are known there
 
     def _before(self, app: ASGIApp) -> ASGIApp:
         """The two routes before the layers that FastAPI puts around its own, through which every message would go."""
-        queue = f"{API_PREFIX}/queue"
         served: dict[tuple[str, str], ASGIApp] = {
-            ("POST", f"{queue}/join"): CustomCORSMiddleware(self._join),  # Gradio's own rule for other origins
-            ("GET", f"{queue}/data"): CustomCORSMiddleware(self._data),
+            ("POST", f"{API}/queue/join"): with_cors(self._join),
+            ("GET", f"{API}/queue/data"): with_cors(self._data),
         }
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,185 +147,187 @@ class Streams:
         """POST /queue/join: start the event, answer with its id."""
         arrived_s = asyncio.get_running_loop().time()
         body = whole(await read(receive))
-        event = self._parse(body) if await self.is_known(scope) else None
-        if event is None:
+        request = self._parse(body) if await self._is_known(scope) else None
+        if request is None:
             await self._gradio(scope, replay(body, receive), send)
             return
         if sum(map(len, self._runs.values())) >= MOST_RUNS:
             REFUSALS.labels("events").inc()
             await respond(send, 503, {"detail": f"{MOST_RUNS} events are under way: try again in a moment."})
             return
-        fn, session, inputs = event
+        event, session, inputs = request
         event_id = uuid.uuid4().hex
-        self._messages.setdefault(session, asyncio.Queue())
-        self._queue.pending_event_ids_session.setdefault(session, set()).add(event_id)
+        sender = _Sender(event_id, self._sessions.add_event(session, event_id))
         context = copy_context()
         context.run(VISITOR.set, replace(client_of(scope), name=session))
         context.run(ARRIVED_S.set, arrived_s)
         context.run(LANGUAGE.set, language_of(Headers(scope=scope).get("accept-language", "")))
-        run = asyncio.create_task(self._run(session, event_id, fn, inputs), context=context)
-        set_task_name(run, session, fn._id, event_id, False)  # by which Gradio's /cancel finds it
+        run = asyncio.create_task(self._run(session, event, inputs, sender), context=context)
+        let_cancel_find(run, session, event, event_id)
         self._runs[session].add(run)
         run.add_done_callback(lambda run: self._forget(session, run))
         await respond(send, 200, {"event_id": event_id})
 
-    async def is_known(self, scope: Scope) -> bool:
-        """Whether the visitor has logged in, or need not; Gradio refuses the others."""
-        app = self._demo.app
-        is_open = app.auth is None and app.auth_dependency is None
-        return is_open or await self._user(Request(scope)) is not None
-
-    def _parse(self, body: bytes) -> tuple[BlockFunction, str, list[Any]] | None:
-        """The event that is asked for; None if it is not one of ours, or not what Gradio's clients send."""
+    def _parse(self, body: bytes) -> tuple[Event, str, list[Any]] | None:
+        """The event, session and inputs of a request; None if Gradio is to answer it, or refuse it."""
         try:
-            asked = parse(body)
-            fn, session, inputs = self._demo.fns[asked["fn_index"]], asked["session_hash"], asked["data"]
-            if fn.fn not in self._demo.handlers or not isinstance(session, str):
+            request = parse(body)
+            number, session, inputs = request["fn_index"], request["session_hash"], request["data"]
+            event = event_of(self._demo, number)
+            if isinstance(number, bool) or event is None or event.handler not in self._demo.handlers:
                 return None
-            if isinstance(asked["fn_index"], bool):  # which would be found as 0 or 1
+            if not isinstance(session, str) or not isinstance(inputs, list) or len(inputs) != event.num_inputs:
                 return None
-            if not isinstance(inputs, list) or len(inputs) != len(fn.inputs) or is_deep(asked):
+            if is_deep(request):
                 return None
-            if (index := self._demo.handlers[cast(Handler, fn.fn)]) is not None:
-                inputs.insert(index, gr.EventData(None, asked.get("event_data")))
+            if (index := self._demo.handlers[event.handler]) is not None:
+                inputs.insert(index, gr.EventData(None, request.get("event_data")))
         except (BadRequest, KeyError, TypeError, AttributeError):
             return None
-        return fn, session, inputs
+        return event, session, inputs
 
-    async def _run(self, session: str, event_id: str, fn: BlockFunction, inputs: list[Any]) -> None:
+    async def _run(self, session: str, event: Event, inputs: list[Any], sender: "_Sender") -> None:
         """Drive one handler to its end, and say how it ended."""
-        messages = self._messages[session]
-        messages.put_nowait(_message("process_starts", event_id, eta=None))
+        sender.put("process_starts", eta=None)
         cause = "finished"
         try:
-            values = await self._send(session, event_id, cast(Handler, fn.fn)(*inputs), messages)
-            output: dict[str, Any] = {"data": values, "is_generating": False}
+            await self._send(session, event.handler(*inputs), sender)
+            output: dict[str, Any] = {"data": sender.values or [], "is_generating": False}
         except asyncio.CancelledError as error:
             cause = "left" if LEFT in error.args else "stopped"
             raise
         except Exception as error:
             cause = error.cause if isinstance(error, _NotRead) else "error"
             if not isinstance(error, gr.Error) or error.print_exception:
-                log.exception("The event %s failed", fn.name)
-            output = {**error_payload(error, self._demo.show_error)}
+                log.exception("The event %s failed", event.name)
+            output = _failure(error)
         finally:
-            STREAMS.labels(str(fn.name).strip("_"), cause).inc()
-        is_whole = "data" in output
-        messages.put_nowait(_message("process_completed", event_id, output=output, success=is_whole, ends=event_id))
+            STREAMS.labels(event.name, cause).inc()
+        sender.put("process_completed", ends=sender.event_id, output=output, success="data" in output)
 
-    async def _send(
-        self, session: str, event_id: str, frames: AsyncGenerator[Any, None], messages: asyncio.Queue[Any]
-    ) -> list[Any]:
-        """Send what changed since the frame before; returns the last one, which goes out whole."""
+    async def _send(self, session: str, frames: AsyncGenerator[Any, None], sender: "_Sender") -> None:
+        """Send the frames to whoever reads the session."""
         began_s = time.monotonic()
-        sent: list[Any] | None = None
-        values: list[Any] = []
-
-        def tell() -> None:
-            nonlocal sent
-            changes = values if sent is None else [*map(diff, sent, values)]
-            output = {"data": changes, "is_generating": True}
-            messages.put_nowait(_message("process_generating", event_id, output=output, success=True))
-            FRAMES.inc()
-            sent = values
-
         try:
             async with aclosing(frames):
                 async for frame in frames:
-                    values = frame if isinstance(frame, list) else [frame]
+                    sender.values = frame if isinstance(frame, list) else [frame]
                     if time.monotonic() > self._read_s.get(session, began_s) + READER_S:
-                        if session not in self._read_s:
-                            await self._leave(session)
-                            raise _NotRead("never_read")
-                        if messages.qsize() >= MOST_WAITING:
-                            raise _NotRead("stalled")
-                    # The first one is never merged: it may change what later ones keep.
-                    if values != sent and (sent is None or messages.qsize() < MOST_WAITING):
-                        tell()
+                        await self._check_reader(session, sender)
+                    sender.send_if_read()
         finally:
-            if values != (sent or []):
-                tell()  # also before a failure, for what came stands; some clients show the frames alone
-        return values
+            sender.send()  # also before a failure: what came stands, and some clients show the frames alone
+
+    async def _check_reader(self, session: str, sender: "_Sender") -> None:
+        """Raises _NotRead where READER_S have passed without a reader, or while so much waits for one."""
+        if session not in self._read_s:
+            await self._end_session(session)
+            raise _NotRead("never_read")
+        if sender.is_ahead:
+            raise _NotRead("stalled")
 
     def _forget(self, session: str, run: asyncio.Task[None]) -> None:
         self._runs[session].discard(run)
         if not self._runs[session]:
             del self._runs[session]
             if session not in self._read_s:
-                asyncio.get_running_loop().call_later(READER_S, self._give_up, session)
+                asyncio.get_running_loop().call_later(READER_S, self._end_unread_session, session)
 
-    def _give_up(self, session: str) -> None:
-        """What has ended is kept for a reader who may yet come, but not for ever."""
+    def _end_unread_session(self, session: str) -> None:
+        """Forget what ended READER_S ago and still waits for a reader."""
         if session not in self._read_s and session not in self._runs:
-            leaving = asyncio.create_task(self._leave(session))
-            self._leaving.add(leaving)  # the loop alone would not keep it
-            leaving.add_done_callback(self._leaving.discard)
+            ending = asyncio.create_task(self._end_session(session))
+            self._endings.add(ending)  # the event loop keeps weak references only
+            ending.add_done_callback(self._endings.discard)
 
     async def _data(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /queue/data: everything for one session, Gradio's messages too, until none of its events is left."""
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        messages = self._messages.get(session)
-        if messages is None or not await self.is_known(scope):
+        messages = self._sessions.messages(session)
+        if messages is None or not await self._is_known(scope):
             await self._gradio(scope, receive, send)
             return
         await send(start(200, b"text/event-stream; charset=utf-8"))
         self._read_s[session] = time.monotonic()
-        leaving = asyncio.create_task(self._when_gone(session, receive))
+        disconnect = asyncio.create_task(self._end_on_disconnect(session, receive))
         try:
             is_over = False
-            while not is_over and not leaving.done():
+            while not is_over and not disconnect.done():
                 data, is_over = await self._next(session, messages)
                 self._read_s[session] = time.monotonic()
                 await send({"type": "http.response.body", "body": data, "more_body": not is_over})
         finally:
             self._read_s.pop(session, None)
-            leaving.cancel()
+            disconnect.cancel()
 
     async def _next(self, session: str, messages: asyncio.Queue[Any]) -> tuple[bytes, bool]:
-        """All that waits, at least one message; and whether it was the last.
+        """All messages that wait, at least one; and whether the last one closes the stream.
 
-        A stream does not close with its last event, when the next one is often on its way: a browser that reads of the
-        close after the next event's id takes the old stream for that event's and waits for ever, and one that reads of
-        it before a second event's id asks for a stream that has nothing more to say.
+        The stream stays open for LINGER_S after its last event. If it closed at once, a POST that overlaps the close
+        would leave the browser waiting on a closed stream, or opening an empty one.
         """
         waiting = []
         with contextlib.suppress(TimeoutError):
             linger_s = 0 if self._is_stopping() else LINGER_S
-            async with asyncio.timeout(HEARTBEAT_S if self._left(session) else linger_s):
+            async with asyncio.timeout(HEARTBEAT_S if self._sessions.unfinished(session) else linger_s):
                 waiting.append(await messages.get())
         while not messages.empty():
             waiting.append(messages.get_nowait())
-        if not waiting and not self._left(session):
-            self._drop(session)
+        unfinished = self._sessions.unfinished(session)
+        if not waiting and not unfinished:
+            self._sessions.forget(session)
             return _CLOSE.data, True
-        ready = [message if isinstance(message, _Sent) else _gradios(message) for message in waiting]
-        for message in ready:
-            self._left(session).discard(message.ends)
+        ready = [item if isinstance(item, _Sent) else _encoded(*content_of(item)) for item in waiting]
+        unfinished.difference_update(message.ends for message in ready)
         return b"".join(message.data for message in ready or [_message("heartbeat", None)]), False
 
-    def _left(self, session: str) -> set[Any]:
-        """The ids of its events whose end has not been sent."""
-        return self._queue.pending_event_ids_session.get(session, set())
-
-    async def _when_gone(self, session: str, receive: Receive) -> None:
-        """Once the reader has gone, end all that runs for it."""
+    async def _end_on_disconnect(self, session: str, receive: Receive) -> None:
+        """Once the reader has disconnected, end all that runs for it."""
         while (await receive())["type"] != "http.disconnect":
             pass
         for run in self._runs.get(session, set()):
             run.cancel(LEFT)
-        await self._leave(session)
+        await self._end_session(session)
 
-    def _drop(self, session: str) -> asyncio.Queue[Any] | None:
-        """Forget the session, and what Gradio would keep of it; returns what waited for its reader."""
-        self._queue.pending_event_ids_session.pop(session, None)
-        return self._messages.pop(session, None)
-
-    async def _leave(self, session: str) -> None:
+    async def _end_session(self, session: str) -> None:
         """Drop all that waits for a visitor who is not there; one who comes back begins anew."""
-        messages = self._drop(session)
-        await self._queue.clean_events(session_hash=session)
+        messages = self._sessions.forget(session)
+        await self._sessions.end_events(session)
         if messages is not None:
-            messages.put_nowait(_CLOSE)  # wakes whoever writes to nobody
+            messages.put_nowait(_CLOSE)  # wakes a writer that waits for the next message
+
+
+class _Sender:
+    """Puts what one event says into its session's messages; `values` are those of its last frame, sent or not."""
+
+    def __init__(self, event_id: str, messages: asyncio.Queue[Any]) -> None:
+        self.event_id = event_id
+        self.values: list[Any] | None = None
+        self._messages = messages
+        self._sent: list[Any] | None = None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether as many messages wait for the reader as may wait."""
+        return self._messages.qsize() >= MOST_WAITING
+
+    def put(self, kind: str, ends: str | None = None, **content: Any) -> None:
+        """Send a message of this event."""
+        self._messages.put_nowait(_message(kind, self.event_id, ends, **content))
+
+    def send_if_read(self) -> None:
+        """Send the values, unless the reader is behind; the first ones always: they may change what later ones keep."""
+        if self._sent is None or not self.is_ahead:
+            self.send()
+
+    def send(self) -> None:
+        """Send what has changed since the frame before, if anything."""
+        if self.values is None or self.values == self._sent:
+            return
+        data = self.values if self._sent is None else edits(self._sent, self.values)
+        self.put("process_generating", output={"data": data, "is_generating": True}, success=True)
+        FRAMES.inc()
+        self._sent = self.values
 
 
 def _encoded(message: dict[str, Any], ends: str | None) -> _Sent:
@@ -331,6 +341,8 @@ def _message(kind: str, event_id: str | None, ends: str | None = None, **content
 _CLOSE = _message("close_stream", None)
 
 
-def _gradios(message: Any) -> _Sent:
-    """A message that Gradio's own queue made."""
-    return _encoded(message.model_dump(), message.event_id if isinstance(message, ProcessCompletedMessage) else None)
+def _failure(error: Exception) -> dict[str, Any]:
+    """What the page shows of an error; nothing of one that is none of ours."""
+    if not isinstance(error, gr.Error):
+        return {"error": None}
+    return {"error": error.message, "duration": error.duration, "visible": error.visible, "title": error.title}

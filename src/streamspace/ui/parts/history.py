@@ -10,6 +10,7 @@ import gradio as gr
 from streamspace.errors import BadRequest
 from streamspace.markdown import from_markdown, to_markdown
 from streamspace.types import Message, Reply, Role
+from streamspace.ui.gradio_.internals import event_data
 from streamspace.ui.language import say
 
 NOTHING = Message("assistant", "")
@@ -103,7 +104,7 @@ def joined(messages: Sequence[Message]) -> Message:
 
 def asked_question(box: str, history: History, event: gr.EventData) -> tuple[History, str]:
     """The conversation before the question, and the question, by what the visitor did."""
-    match event._data:
+    match event_data(event):
         case {"previous_value": _, "index": index, "value": str(value)}:  # edited
             return history[: index if isinstance(index, int) else index[0]], from_markdown(value)
         case {"value": {"text": str(text)}}:  # an example

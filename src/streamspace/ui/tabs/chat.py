@@ -22,6 +22,7 @@ from streamspace.prompt import conversation
 from streamspace.summary import Summary
 from streamspace.types import Message, Reply
 from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.gradio_.internals import event_data
 from streamspace.ui.gradio_.streams import RAW, UNCHANGED, StreamingBlocks
 from streamspace.ui.language import say
 from streamspace.ui.parts.conversations import Conversations
@@ -181,7 +182,7 @@ class ChatTab:
         with shown_to_the_visitor():
             with from_this_page():
                 before, question = asked_question(box, history, event)
-                is_typed = len(before) == len(history) and not event._data
+                is_typed = len(before) == len(history) and not event_data(event)
                 turn = Turn(
                     messages_of(before), question, keeps_history=len(before) == len(history), clears_box=is_typed
                 )
