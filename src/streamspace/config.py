@@ -26,6 +26,7 @@ BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
 GPU_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off", "")
+MOST_WORDS = 300  # characters of vLLM's own words
 SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # what a Space sets
 # The flags of vLLM's server that change its answers; the flags for listening and for authentication are ours.
 SERVER_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser")
@@ -210,6 +211,12 @@ OPTIONS = {f.name: f.metadata for f in fields(Config) if f.metadata}
 def is_path(model: str) -> bool:
     """Whether the operator means a local folder: it begins like a path, or there is such a folder."""
     return model.startswith(("/", ".", "~")) or Path(model).is_dir()
+
+
+def without_folders(words: str) -> str:
+    """vLLM's words on one line, at most MOST_WORDS characters, without this machine's folders and the full stop."""
+    words = re.sub(r"(?<![\w:/])/(?:[^\s/:'\"]+/)+", "", " ".join(words.split())).rstrip(".")
+    return f"{words[:MOST_WORDS]}…" if len(words) > MOST_WORDS else words
 
 
 def defaults(environ: Mapping[str, str]) -> dict[str, Any]:

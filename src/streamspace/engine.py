@@ -11,7 +11,6 @@ import atexit
 import logging
 import multiprocessing
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -27,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from streamspace import forkserver, hardware
-from streamspace.config import Config
+from streamspace.config import Config, without_folders
 from streamspace.download import Progress, fetch_adapter, fetch_model
 from streamspace.errors import (
     ConfigError,
@@ -58,7 +57,6 @@ WATCH_S = 0.2  # between two checks of the engine; a stream that breaks off has 
 WARM_UP_S = 300.0  # how long a fresh engine may take over its first answer, compilation included
 RELEASE_S = 2.0  # how long the streams of a broken engine may take to end
 SOCKETS = "streamspace-"  # how the folder is called that an engine's sockets are in
-MOST_WORDS = 300  # characters of vLLM's own words
 
 
 @dataclass(frozen=True)
@@ -426,9 +424,3 @@ def _after(words: str, config: Config) -> str:
     """The end of a sentence on a failure: vLLM's words for it, and where to look for more."""
     words = without_folders(words.replace(config.model, config.model_name))
     return f": {words} (the log has more)" if words else " (the log may say why)"
-
-
-def without_folders(words: str) -> str:
-    """vLLM's words on one line, at most MOST_WORDS characters, without this machine's folders and the full stop."""
-    words = re.sub(r"(?<![\w:/])/(?:[^\s/:'\"]+/)+", "", " ".join(words.split())).rstrip(".")
-    return f"{words[:MOST_WORDS]}…" if len(words) > MOST_WORDS else words

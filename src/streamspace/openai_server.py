@@ -22,8 +22,9 @@ from starlette.types import Message, Receive, Scope, Send
 from streamspace.asgi import is_deep, read, replay, whole
 from streamspace.chat import MOST_RESTARTS
 from streamspace.checks import Range, check_number
+from streamspace.config import without_folders
 from streamspace.constraint import KINDS, check_constraint
-from streamspace.engine import Engine, without_folders
+from streamspace.engine import Engine
 from streamspace.errors import (
     BadRequest,
     ChatError,
