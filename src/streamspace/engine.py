@@ -94,9 +94,7 @@ class Engine:
         # These are known once the engine is first ready.
         self.max_model_len: int | None = None  # tokens that the context holds, prompt and answer together
         self.capacity: int | None = None  # requests that the engine works on at once (its max_num_seqs)
-        self.thinks: bool | None = (
-            None  # whether the chat template asks for thoughts; None if it has no switch for them
-        )
+        self.thinks: bool | None = None  # whether the chat template asks for thoughts; None if it has no switch
         self.facts: Facts | None = None
         self.defaults = Settings(max_tokens=1024, seed=None)  # that suit the model; a guess before
         self._stopping = threading.Event()

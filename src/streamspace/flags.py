@@ -18,7 +18,7 @@ from streamspace.errors import ConfigError
 from streamspace.model_files import ADAPTER_CONFIG
 from streamspace.patching import require
 from streamspace.reasoning import check_parser
-from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, SERVER_FLAGS, find, is_0_26
+from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, ONE_PROCESS, SERVER_FLAGS, find, is_0_26
 
 # On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), one process instead of two (a third
 # more tokens/s on two cores, 6 s less to start), and 1 GiB of KV cache instead of half the memory. No chunked prefill:
@@ -26,7 +26,7 @@ from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, SERVER_FLAGS, fi
 # offset"). And AMX, where there is any, is asked for.
 CPU_DEFAULTS = {
     "enforce_eager": True,
-    "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
+    "distributed_executor_backend": ONE_PROCESS.path.replace(":", "."),
     "kv_cache_memory_bytes": 1 << 30,
     "enable_chunked_prefill": False,
     "worker_extension_cls": "streamspace.amx.Extension",

@@ -45,7 +45,12 @@ _LIMIT = "to end an answer of /v1 at the operator's --max-tokens"
 CONTEXT = Name("vllm.v1.engine.utils:get_mp_context", "to have the engine's process forked instead of started anew")
 REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is_of_instances=True)
 UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", "to notice an engine that hangs")
-RENDER_CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
+RENDER_ONE_PROCESS = Name(
+    "vllm.v1.executor.uniproc_executor:UniProcExecutor", "to run the engine on a CPU in one process"
+)
+PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", "to tell thoughts from answers")
+PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", "to tell thoughts from answers")
+CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
 RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
 RENDER_TEXT = Name(f"{_RENDERER}.render_cmpl_async", "to turn a raw text into tokens")
 LOGGER = Name("vllm.v1.metrics.loggers:StatLoggerBase.record", "to know how the engine gets on")
@@ -60,6 +65,9 @@ BUILD_APP = Name(f"{_ENTRY}.launchers.app:build_app", _SERVE, _OLD_SERVER)
 INIT_STATE = Name(f"{_ENTRY}.launchers.api_server.app_state:init_app_state", _SERVE, _OLD_SERVER)
 ADAPTERS = Name(f"{_MODELS}.lora_requests", "to serve the adapters at /v1", is_of_instances=True)
 SHOW_MODELS = Name(f"{_MODELS}.show_available_models", "to keep the adapters' folders out of /v1/models")
+ONE_PROCESS = Name("vllm.v1.executor.uniproc_executor:UniProcExecutor", "to run the engine on a CPU in one process")
+PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", "to tell thoughts from answers")
+PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", "to tell thoughts from answers")
 CHAT = Name(f"{_ENTRY}.openai.chat_completion.serving:OpenAIServingChat.default_sampling_params", _LIMIT, "", True)
 TEXT = Name(f"{_ENTRY}.openai.completion.serving:OpenAIServingCompletion.default_sampling_params", _LIMIT, "", True)
 NAMES = [value for value in globals().values() if isinstance(value, Name)]
