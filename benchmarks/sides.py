@@ -59,7 +59,7 @@ async def run_raw(engine: Engine, visits: Sequence[dict[str, Any]]) -> list[Seen
     """Every visit as one loop over AsyncLLM.generate; only the first and the last text are timed."""
     from streamspace import llm
 
-    ours = engine._llm
+    ours = engine._vllm
     assert ours is not None
     begin_s = time.monotonic() + 0.1
 

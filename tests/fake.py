@@ -82,12 +82,15 @@ class FakePageEngine(FakeEngine):
         self.stats = Stats()
         self.openai_app: Any = None  # an ASGI application in the place of vLLM's
 
-    @property
-    def openai(self) -> Any:
+    def check_ready(self) -> None:
         if self.status.stage == "restarting":
             raise EngineRestarting
         if self.status.stage != "ready":
             raise EngineNotReady(self.status.detail)
+
+    @property
+    def openai(self) -> Any:
+        self.check_ready()
         return self.openai_app
 
     def start(self) -> None: ...

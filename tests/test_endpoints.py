@@ -56,7 +56,7 @@ def engine_text(running: Running, prompt: str, max_tokens: int) -> str:
     """What the engine itself answers in one piece, without us."""
 
     async def final() -> str:
-        llm = running.engine._llm
+        llm = running.engine._vllm
         assert llm is not None
         params = SamplingParams(max_tokens=max_tokens, temperature=0, output_kind=RequestOutputKind.FINAL_ONLY)
         rendered = (await llm._llm.renderer.render_cmpl_async([{"prompt": prompt}]))[0]

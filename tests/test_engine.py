@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from streamspace import forkserver, hardware
+from streamspace import forkserver, hardware, healing
 from streamspace.config import load_config
 from streamspace.engine import Engine, set_environment
 from streamspace.types import Status
 
 
-def final_status(engine: Engine) -> Status:
+def final_status(engine: Engine, seconds: float = 120) -> Status:
     async def load() -> Status:
         engine.start()
         while engine.status.stage in ("downloading", "loading"):
@@ -24,7 +24,7 @@ def final_status(engine: Engine) -> Status:
         await engine.stop()
         return status
 
-    return asyncio.run(asyncio.wait_for(load(), 120))
+    return asyncio.run(asyncio.wait_for(load(), seconds))
 
 
 def test_a_model_that_cannot_be_had_is_a_failure_with_its_sentence() -> None:
@@ -63,6 +63,20 @@ def test_a_full_disk_fails_with_its_words_and_no_path(where: str, monkeypatch: p
     status = final_status(Engine(load_config((), {})))
     assert status.stage == "failed" and "No space left on device" in status.detail
     assert "/tmp" not in status.detail
+
+
+class Dying:
+    """In the place of a VllmEngine: it has answered its two warm-ups, and dies as soon as it is ready."""
+
+    finished, unfinished, last_step_s, is_dead = 2, 0, 0.0, True
+
+
+def test_an_engine_that_dies_after_its_warm_up_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(healing, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(Engine, "_load", lambda self, loop: Dying())
+    engine = Engine(load_config((), {}))
+    assert "The engine's process has died" in final_status(engine, 10).detail
+    assert engine.num_restarts == healing.MOST_FAILURES - 1
 
 
 def test_stopping_while_it_loads_ends_the_loading() -> None:

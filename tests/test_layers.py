@@ -14,16 +14,16 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "patching "
     "errors translation process forkserver amx hardware config types checks prompt asgi constraint sampling markdown "
-    "thoughts summary frames metrics visitors limits healing stats model_files hub_client download reasoning flags llm "
-    "openai_vllm engine chat openai_server ui server __main__"
+    "thoughts summary frames metrics visitors limits healing stats model_files hub_client download vllm_internals "
+    "tokenizer reasoning flags llm openai_vllm engine chat openai_server ui server __main__"
 ).split()
-# torch because it is as slow to import as vLLM, which only the loading thread may pay for. flags are vLLM's own, llm is
-# vLLM's engine to us, openai_vllm vLLM's own server on that engine.
+# torch because it is as slow to import as vLLM, which only the loading thread may pay for. What vLLM does not document
+# is vllm_internals' alone.
 BORDERS = {
     "huggingface_hub": ("hub_client", "download"),
     "llguidance": ("constraint",),
     "torch": ("amx", "llm"),
-    "vllm": ("llm", "flags", "openai_vllm", "reasoning"),
+    "vllm": ("llm", "flags", "openai_vllm", "reasoning", "tokenizer", "vllm_internals"),
     "gradio": ("ui",),
     "prometheus_client": ("metrics",),
 }

@@ -257,7 +257,7 @@ def test_an_answers_thought_is_still_found_by_the_template(running: Running) -> 
 
 
 def test_control_tokens_are_the_special_ones_and_those_of_the_template() -> None:
-    from streamspace import llm
+    from streamspace.tokenizer import control_tokens
 
     added = ("<|im_end|>", "<|User|>", "<h1>", "  ", "\n\n")
     tokenizer = SimpleNamespace(
@@ -265,4 +265,4 @@ def test_control_tokens_are_the_special_ones_and_those_of_the_template() -> None
         added_tokens_decoder={n: AddedToken(token, special="im" in token) for n, token in enumerate(added)},
         chat_template="<|User|>\n\n{{ messages[0].content }}  </s>",
     )
-    assert llm._control_tokens(tokenizer) == (("</s>", "<|im_end|>"), ("<|User|>",))
+    assert control_tokens(tokenizer) == (("</s>", "<|im_end|>"), ("<|User|>",))

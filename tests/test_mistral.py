@@ -69,11 +69,11 @@ def test_pieces_of_characters_have_probabilities_and_an_answer_goes_on(app: App,
 
 
 def test_marks_of_a_thought_are_in_the_text_and_no_other_control_token(tmp_path: Path) -> None:
-    from streamspace.llm import _control_tokens
     from streamspace.reasoning import keeps_special, of_parser
+    from streamspace.tokenizer import control_tokens
 
     tokenizer = tokenizer_of(tmp_path)
-    special, marks = _control_tokens(tokenizer)
+    special, marks = control_tokens(tokenizer)
     assert (special, marks) == ((), ()) and not keeps_special(of_parser("mistral", tokenizer), special)
     control = tokenizer.convert_tokens_to_ids(["[THINK]", "[INST]", "[/THINK]"])
     assert tokenizer.convert_ids_to_tokens(control, skip_special_tokens=True) == ["[THINK]", "[/THINK]"]
@@ -85,14 +85,14 @@ def test_a_thought_that_goes_on_begins_with_its_mark_as_a_token(tmp_path: Path) 
     from transformers import AutoTokenizer
 
     from streamspace.config import BUNDLED_MODEL
-    from streamspace.llm import _start_tokens
+    from streamspace.tokenizer import start_tokens
 
     for tokenizer, start in (
         (tokenizer_of(tmp_path), "[THINK]"),
         (AutoTokenizer.from_pretrained(BUNDLED_MODEL), "<think>"),
     ):
-        mark, *rest = _start_tokens(tokenizer, Splitter((start,), ("-",)))
+        mark, *rest = start_tokens(tokenizer, Splitter((start,), ("-",)))
         assert (tokenizer.decode([mark]), tokenizer.decode(rest)) == (start, "\n")
-    in_letters = _start_tokens(tokenizer, Splitter(("Here is my thought process:",), ("-",)))
+    in_letters = start_tokens(tokenizer, Splitter(("Here is my thought process:",), ("-",)))
     assert tokenizer.decode(in_letters) == "Here is my thought process:\n"
-    assert _start_tokens(tokenizer, None) == ()
+    assert start_tokens(tokenizer, None) == ()

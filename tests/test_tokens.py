@@ -140,14 +140,14 @@ def test_a_character_in_pieces_is_shown_as_its_bytes(running: Running) -> None:
 
 
 def test_every_token_of_the_vocabulary_has_a_text(running: Running) -> None:
-    from streamspace import llm
+    from streamspace.tokenizer import token_text
 
-    assert running.engine._llm
-    tokenizer = running.engine._llm._tokenizer
+    assert running.engine._vllm
+    tokenizer = running.engine._vllm._tokenizer
     for token_id in range(len(tokenizer)):
-        text = llm._token_text(tokenizer, token_id, tokenizer.decode([token_id]))
+        text = token_text(tokenizer, token_id, tokenizer.decode([token_id]))
         assert text and "\ufffd" not in text
-    pieces = [llm._token_text(tokenizer, token_id, None) for token_id in tokenizer.encode("é 世界 🎉")]
+    pieces = [token_text(tokenizer, token_id, None) for token_id in tokenizer.encode("é 世界 🎉")]
     plain = "".join(pieces).encode().decode("unicode_escape").encode("latin-1")
     assert plain.decode() == "é 世界 🎉" or "世" in "".join(pieces)
 

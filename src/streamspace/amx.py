@@ -1,13 +1,15 @@
-"""What vLLM's workers on a CPU import first: it asks Linux for AMX's tiles, and does nothing on a CPU without them.
+"""vLLM's workers on a CPU import this first: it asks Linux for AMX's tiles, and does nothing on a CPU without them.
 
-vLLM's attention uses them without asking, and dies of an illegal instruction unless oneDNN happens to have asked, which
-depends on the model's shape. Only the process itself can ask, and what it asked for ends with an exec (Linux,
+A process that uses the tiles without permission dies of an illegal instruction. vLLM's attention does not ask for it;
+oneDNN does, but for some shapes of a model only. A permission holds for the process that asked, until an exec (Linux,
 Documentation/arch/x86/xstate.rst).
 """
 
 import torch
 
-torch.cpu._init_amx()
+from streamspace.patching import require
+
+require(torch.cpu, "_init_amx", "to have Linux allow vLLM the tiles of AMX")()
 
 
 class Extension:

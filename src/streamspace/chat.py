@@ -1,10 +1,10 @@
-"""One message from prompt to shown reply: the conversation is fitted into the context, streamed, paced and accumulated.
+"""One message from prompt to reply: the conversation is fitted into the context, streamed, paced and accumulated.
 
 It knows the engine only as a protocol, and neither vLLM nor Gradio.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -18,11 +18,13 @@ from streamspace.types import Delta, Message, Prompt, Reply, Split, Status, Toke
 
 T = TypeVar("T")
 
-MOST_RESTARTS = 2  # that a request without any text waits for: one that itself breaks the engine must not go on
+MOST_RESTARTS = (
+    2  # that a request without text waits through; no more, for it may be the request that breaks the engine
+)
 
 
 class Engine(Protocol):
-    """What this room needs of an engine; `streamspace.engine.Engine` is one."""
+    """What this module needs of an engine; `streamspace.engine.Engine` is one."""
 
     @property
     def status(self) -> Status: ...
@@ -47,7 +49,7 @@ class Engine(Protocol):
     def is_queued(self, ended: asyncio.Event) -> bool: ...
 
 
-async def stream_chat(
+def stream_chat(
     engine: Engine, messages: Sequence[Message], settings: Settings, pacer: Pacer
 ) -> AsyncGenerator[Reply, None]:
     """Yield the answer to a conversation so far, once a frame; the last one has a finish reason.
@@ -62,33 +64,22 @@ async def stream_chat(
         EngineStopped, RequestFailed: at any time; the text that came stands.
     """
 
-    async def attempt() -> AsyncGenerator[Reply, None]:
+    async def prepare() -> _Answer:
         prompt, num_left_out = await fit(engine, messages, settings)
-        yield Reply(num_left_out=num_left_out, num_prompt_tokens=len(prompt.token_ids))
-        async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
-            async for reply in replies:
-                yield replace(reply, num_left_out=num_left_out) if num_left_out else reply
+        return _Answer(engine, prompt, settings, pacer, num_left_out)
 
-    async with aclosing(patiently(engine, attempt, _is_written, Reply(is_held_up=True))) as replies:
-        async for reply in replies:
-            yield reply
+    return _replies(engine, prepare, pacer, says_accepted=True)
 
 
-async def stream_completion(engine: Engine, text: str, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
+def stream_completion(engine: Engine, text: str, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
     """Yield the continuation of a raw text so far, once a frame; otherwise as `stream_chat`."""
 
-    async def attempt() -> AsyncGenerator[Reply, None]:
+    async def prepare() -> _Answer:
         prompt = await engine.render_text(clean(text))
         _check_length(engine, prompt)
-        async with aclosing(_stream(engine, prompt, settings, pacer)) as replies:
-            async for reply in replies:
-                if settings.constraint and reply.finish_reason:
-                    reply = replace(reply, verdict=await asyncio.to_thread(verdict, settings.constraint, reply))
-                yield reply
+        return _Answer(engine, prompt, settings, pacer)
 
-    async with aclosing(patiently(engine, attempt, _is_written, Reply(is_held_up=True))) as replies:
-        async for reply in replies:
-            yield reply
+    return _replies(engine, prepare, pacer, says_accepted=False)
 
 
 async def in_sequence(streams: Sequence[AsyncGenerator[T, None]], start: T) -> AsyncGenerator[tuple[T, ...], None]:
@@ -133,24 +124,36 @@ async def at_once(streams: Sequence[AsyncGenerator[T, None]], start: T) -> Async
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def timed(replies: AsyncGenerator[Reply, None], began_s: float | None = None) -> AsyncGenerator[Reply, None]:
-    """The same replies with the times since `began_s` by the loop's clock, or since this was first asked for one.
+class Stopwatch:
+    """Times one answer by the loop's clock, from `began_s`, or else from when it is made."""
 
-    Closing this closes them.
-    """
-    time_s = asyncio.get_running_loop().time
-    began_s = time_s() if began_s is None else began_s
-    queued_s, ttft_s, thought_s = 0.0, None, 0.0
+    def __init__(self, began_s: float | None = None) -> None:
+        self._time_s = asyncio.get_running_loop().time
+        self._began_s = self._time_s() if began_s is None else began_s
+        self._queued_s = 0.0
+        self._ttft_s: float | None = None
+        self._thought_s = 0.0
+
+    def timed(self, reply: Reply) -> Reply:
+        """A reply that has just come, with its times."""
+        elapsed_s = self._time_s() - self._began_s
+        if reply.place:
+            self._queued_s = elapsed_s
+        if self._ttft_s is None and _is_written(reply):
+            self._ttft_s = elapsed_s
+        if self._ttft_s is not None and reply.thought and not reply.text:
+            self._thought_s = elapsed_s - self._ttft_s
+        return replace(
+            reply, queued_s=self._queued_s, ttft_s=self._ttft_s, thought_s=self._thought_s, elapsed_s=elapsed_s
+        )
+
+
+async def timed(replies: AsyncGenerator[Reply, None], began_s: float | None = None) -> AsyncGenerator[Reply, None]:
+    """The same replies with their times, as a Stopwatch gives them. Closing this closes them."""
+    stopwatch = Stopwatch(began_s)
     async with aclosing(replies):
         async for reply in replies:
-            elapsed_s = time_s() - began_s
-            if reply.place:
-                queued_s = elapsed_s
-            if ttft_s is None and (reply.text or reply.thought):
-                ttft_s = elapsed_s
-            if ttft_s is not None and reply.thought and not reply.text:
-                thought_s = elapsed_s - ttft_s
-            yield replace(reply, queued_s=queued_s, ttft_s=ttft_s, thought_s=thought_s, elapsed_s=elapsed_s)
+            yield stopwatch.timed(reply)
 
 
 async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -> tuple[Prompt, int]:
@@ -207,60 +210,77 @@ def _check_length(engine: Engine, prompt: Prompt) -> None:
         raise TooManyPromptTokens(len(prompt.token_ids), engine.max_prompt_tokens)
 
 
-async def patiently(
-    engine: Engine, attempt: Callable[[], AsyncGenerator[T, None]], has_begun: Callable[[T], bool], held_up: T
-) -> AsyncGenerator[T, None]:
-    """Yield what an attempt at an answer yields; begin anew if the engine breaks before the answer `has_begun`.
+class _Answer:
+    """One answer under way: the engine's deltas, read into the Reply so far."""
 
-    Until the engine is back `held_up` is yielded every BEAT_S. Raises what the attempt does: EngineRestarting or
-    EngineStopped once the answer has begun, or after MOST_RESTARTS.
-    """
+    def __init__(self, engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer, num_left_out: int = 0) -> None:
+        self._engine = engine
+        self._prompt = prompt
+        self._settings = settings
+        self._pacer = pacer
+        self._num_left_out = num_left_out
+        self._ended = asyncio.Event()
+        self._end_s = asyncio.get_running_loop().time() + engine.max_seconds
+        self._text = ""  # all that the model wrote, thoughts included
+        self._tokens: list[Token] = []
+        self.reply = Reply(num_left_out=num_left_out, num_prompt_tokens=len(prompt.token_ids))
+
+    def frames(self) -> AsyncGenerator[Delta | None, None]:
+        """Begin the request in the engine: a delta a frame, and None after a silence, for `read`."""
+        deltas = self._engine.generate(self._prompt, self._settings, self._ended)
+        return frames(deltas, lambda: self._pacer.interval_s(len(self._text)), self._pacer.woke, self._ended)
+
+    async def read(self, delta: Delta | None) -> Reply:
+        """The Reply with one more delta; after a silence it may be the same, yet a reader who left is then noticed."""
+        if delta is not None:
+            self._add(delta)
+        elif not self._text:
+            self.reply = replace(self.reply, is_queued=self._engine.is_queued(self._ended))
+        if self.reply.finish_reason is None and asyncio.get_running_loop().time() > self._end_s:
+            self.reply = replace(self.reply, finish_reason="time")
+        if self.reply.finish_reason is not None:
+            self.reply = replace(self.reply, tokens=tuple(self._tokens))  # once: they are many, and no frame shows them
+            if constraint := self._settings.constraint:
+                self.reply = replace(self.reply, verdict=await asyncio.to_thread(verdict, constraint, self.reply))
+        return self.reply
+
+    def _add(self, delta: Delta) -> None:
+        self._text += delta.text
+        self._tokens += delta.tokens
+        reply = _read(self._text, delta, self._prompt.split)
+        self.reply = replace(reply, num_left_out=self._num_left_out) if self._num_left_out else reply
+
+
+async def _replies(
+    engine: Engine, prepare: Callable[[], Awaitable[_Answer]], pacer: Pacer, says_accepted: bool
+) -> AsyncGenerator[Reply, None]:
+    """Yield one answer; begin it anew, MOST_RESTARTS times at most, if the engine breaks before any text."""
     for num_left in reversed(range(MOST_RESTARTS + 1)):
-        is_begun = False
+        while engine.status.stage == "restarting":
+            yield Reply(is_held_up=True)
+            await asyncio.sleep(BEAT_S)
+        reply = Reply()
         try:
-            async with aclosing(attempt()) as items:
-                async for item in items:
-                    is_begun = has_begun(item)
-                    yield item
+            answer = await prepare()
+            if says_accepted:
+                yield answer.reply
+            with pacer.stream():
+                async with aclosing(answer.frames()) as deltas:
+                    async for delta in deltas:
+                        yield (reply := await answer.read(delta))
+                        if reply.finish_reason is not None:
+                            return
             return
         except (EngineRestarting, EngineStopped):
-            if is_begun or not num_left:
+            if _is_written(reply) or not num_left:
                 raise
-        while engine.status.stage == "restarting":
-            yield held_up
-            await asyncio.sleep(BEAT_S)
-
-
-def _is_written(reply: Reply) -> bool:
-    return bool(reply.text or reply.thought)
-
-
-async def _stream(engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer) -> AsyncGenerator[Reply, None]:
-    written, ended = "", asyncio.Event()
-    tokens: list[Token] = []
-    reply = Reply(num_prompt_tokens=len(prompt.token_ids))
-    deltas = engine.generate(prompt, settings, ended)
-    end_s = asyncio.get_running_loop().time() + engine.max_seconds
-    paced = frames(deltas, lambda: pacer.interval_s(len(written)), pacer.woke, ended)
-    with pacer.stream():
-        async with aclosing(paced) as merged:
-            async for delta in merged:
-                if delta is not None:
-                    written += delta.text
-                    tokens += delta.tokens
-                    reply = _read(written, delta, prompt.split)
-                elif not written:
-                    reply = replace(reply, is_queued=engine.is_queued(ended))
-                if reply.finish_reason is None and asyncio.get_running_loop().time() > end_s:
-                    reply = replace(reply, finish_reason="time")
-                if tokens and reply.finish_reason is not None:
-                    reply = replace(reply, tokens=tuple(tokens))  # once: they are many, and no frame shows them
-                yield reply  # unchanged after a silence, so that a reader who has gone is noticed
-                if reply.finish_reason is not None:
-                    return
 
 
 def _read(written: str, delta: Delta, split: Split | None) -> Reply:
     """All that the model wrote, `delta` being the last of it, as thought and answer."""
     thought, text = split(written, delta.finish_reason is not None) if split else ("", written)
     return Reply(text, delta.finish_reason, thought=thought, stop=delta.stop, metrics=delta.metrics)
+
+
+def _is_written(reply: Reply) -> bool:
+    return bool(reply.text or reply.thought)

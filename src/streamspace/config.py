@@ -2,8 +2,8 @@
 
 Every option of ours has an environment name beside its flag, because a Space has no command line; the command line
 wins. All of vLLM's engine flags pass through under vLLM's own names (`--max-model-len 4096` or MAX_MODEL_LEN=4096).
-Their names are read from the text of the installed vLLM, because importing it takes 5 to 10 seconds; their values are
-checked by vLLM's own parser, in `streamspace.flags`, and only when one of them is given.
+Their names are read from the text of the installed vLLM, because importing it takes 5 to 10 seconds. vLLM's own parser
+checks their values, in `streamspace.flags`, and only if there are any.
 """
 
 import argparse
@@ -26,8 +26,9 @@ BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
 GPU_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off", "")
+MOST_WORDS = 300  # characters of vLLM's own words
 SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # what a Space sets
-# Those of the flags of vLLM's own server that change what its answers are, not how it listens and whom it trusts.
+# The flags of vLLM's server that change its answers; the flags for listening and for authentication are ours.
 SERVER_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser")
 
 
@@ -87,61 +88,86 @@ def _name_and_password(value: str) -> tuple[str, str]:
     return name.strip(), password
 
 
-def _option(env: str, flag: str, help: str, cast: Callable[[str], Any] = str, secret: bool = False) -> Any:
-    """A dataclass field that carries where its value comes from."""
-    return field(repr=not secret, metadata={"env": env, "flag": flag, "help": help, "cast": cast, "secret": secret})
+def _option(
+    env: str, flag: str, help: str, default: Any, cast: Callable[[str], Any] = str, secret: bool = False
+) -> Any:
+    """A dataclass field that carries where its value comes from; `default` may be a function of the environment."""
+    where = {"env": env, "flag": flag, "help": help, "default": default, "cast": cast, "secret": secret}
+    return field(repr=not secret, metadata=where)
+
+
+def _on_a_space(there: Any, elsewhere: Any) -> Callable[[Mapping[str, str]], Any]:
+    return lambda environ: there if environ.get("SPACE_ID") else elsewhere
+
+
+def _with_gpu(there: Any, elsewhere: Any) -> Callable[[Mapping[str, str]], Any]:
+    return lambda environ: there if has_gpu(environ) else elsewhere
+
+
+def _key_of_vllm(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The key by the name that vLLM's own server has for it."""
+    return (environ["VLLM_API_KEY"],) if environ.get("VLLM_API_KEY") else ()
 
 
 @dataclass(frozen=True)
 class Config:
     """What the operator chose. `load_config` makes it; nothing changes it afterwards."""
 
-    model: str = _option("MODEL_ID", "--model", "hub id or local folder of the model")
-    revision: str | None = _option("MODEL_REVISION", "--revision", "branch, tag or commit of the model")
-    hf_token: str | None = _option("HF_TOKEN", "--hf-token", "token for gated and private models", secret=True)
+    # fmt: off
+    model: str = _option(
+        "MODEL_ID", "--model", "hub id or local folder of the model", _with_gpu(GPU_MODEL, str(BUNDLED_MODEL)),
+    )
+    revision: str | None = _option("MODEL_REVISION", "--revision", "branch, tag or commit of the model", None)
+    hf_token: str | None = _option("HF_TOKEN", "--hf-token", "token for gated and private models", None, secret=True)
     adapters: tuple[Adapter, ...] = _option(
         "LORA_MODULES", "--lora-modules", "LoRA adapters to choose from: name=hub id or folder, several with spaces",
-        _adapters,
-    )  # fmt: skip
-    system_prompt: str = _option("SYSTEM_PROMPT", "--system-prompt", "system prompt that a new chat starts with")
+        (), _adapters,
+    )
+    system_prompt: str = _option("SYSTEM_PROMPT", "--system-prompt", "system prompt that a new chat starts with", "")
     max_tokens: int = _option(
-        "MAX_TOKENS", "--max-tokens", "most tokens that one answer may have", _whole_number(1, 1_000_000)
+        "MAX_TOKENS", "--max-tokens", "most tokens that one answer may have", 2048, _whole_number(1, 1_000_000),
     )
     max_prompt_tokens: int = _option(
         "MAX_PROMPT_TOKENS", "--max-prompt-tokens", "most tokens that one prompt may have; 0 is as many as the context",
-        _whole_number(0, 100_000_000),
-    )  # fmt: skip
+        0, _whole_number(0, 100_000_000),
+    )
     max_seconds: int = _option(
-        "MAX_SECONDS", "--max-seconds", "most seconds that one answer may take", _whole_number(1, 86_400)
+        "MAX_SECONDS", "--max-seconds", "most seconds that one answer may take",
+        _on_a_space(300, 3600), _whole_number(1, 86_400),
     )
     answers_per_visitor: int = _option(
         "ANSWERS_PER_VISITOR", "--answers-per-visitor", "most answers at once for one visitor; 0 is no limit",
-        _whole_number(0, 1_000_000),
-    )  # fmt: skip
+        _on_a_space(1, 0), _whole_number(0, 1_000_000),
+    )
     queue_length: int = _option(
         "QUEUE_LENGTH", "--queue-length", "most requests that wait while the engine is full; 0 is no limit",
-        _whole_number(0, 1_000_000),
-    )  # fmt: skip
+        _on_a_space(256, 1024), _whole_number(0, 1_000_000),
+    )
     requests_per_minute: int = _option(
         "REQUESTS_PER_MINUTE", "--requests-per-minute", "most requests a minute from one address; 0 is no limit",
-        _whole_number(0, 1_000_000),
-    )  # fmt: skip
-    hang_timeout: int = _option(
+        _on_a_space(30, 0), _whole_number(0, 1_000_000),
+    )
+    hang_timeout: int = _option(  # longer on a CPU, where a whole prompt is one step
         "HANG_TIMEOUT", "--hang-timeout", "seconds that the engine may take for one step; then it is restarted",
-        _whole_number(1, 86_400),
-    )  # fmt: skip
-    host: str = _option("GRADIO_SERVER_NAME", "--host", "address to listen on; 0.0.0.0 is every address")
-    port: int = _option("GRADIO_SERVER_PORT", "--port", "port to listen on", _whole_number(1, 65535))
-    share: bool = _option("GRADIO_SHARE", "--share", "also open a temporary public link", _switch)
+        _with_gpu(60, 300), _whole_number(1, 86_400),
+    )
+    host: str = _option(
+        "GRADIO_SERVER_NAME", "--host", "address to listen on; 0.0.0.0 is every address",
+        _on_a_space("0.0.0.0", "127.0.0.1"),
+    )
+    port: int = _option("GRADIO_SERVER_PORT", "--port", "port to listen on", 7860, _whole_number(1, 65535))
+    share: bool = _option("GRADIO_SHARE", "--share", "also open a temporary public link", False, _switch)
     auth: tuple[str, str] | None = _option(
-        "GRADIO_AUTH", "--auth", "name:password that the page asks for", _name_and_password, secret=True
+        "GRADIO_AUTH", "--auth", "name:password that the page asks for", None, _name_and_password, secret=True,
     )
     hf_login: bool = _option(
-        "HF_LOGIN", "--hf-login", "have visitors sign in with Hugging Face, on a Space with hf_oauth: true", _switch
+        "HF_LOGIN", "--hf-login", "have visitors sign in with Hugging Face, on a Space with hf_oauth: true",
+        False, _switch,
     )
     api_keys: tuple[str, ...] = _option(
-        "API_KEY", "--api-key", "keys of the OpenAI API at /v1, separated by commas", _keys, secret=True
+        "API_KEY", "--api-key", "keys of the OpenAI API at /v1, separated by commas", _key_of_vllm, _keys, secret=True,
     )
+    # fmt: on
     space_id: str | None = None  # owner/name on a Hugging Face Space, set there by the platform
     engine_arguments: tuple[str, ...] = ()  # vLLM's flags as on a command line
     engine_environ: tuple[tuple[str, str], ...] = ()  # (flag, value) of vLLM's flags given as environment variables
@@ -187,29 +213,16 @@ def is_path(model: str) -> bool:
     return model.startswith(("/", ".", "~")) or Path(model).is_dir()
 
 
+def without_folders(words: str) -> str:
+    """vLLM's words on one line, at most MOST_WORDS characters, without this machine's folders and the full stop."""
+    words = re.sub(r"(?<![\w:/])/(?:[^\s/:'\"]+/)+", "", " ".join(words.split())).rstrip(".")
+    return f"{words[:MOST_WORDS]}…" if len(words) > MOST_WORDS else words
+
+
 def defaults(environ: Mapping[str, str]) -> dict[str, Any]:
     """What holds where neither the command line nor the environment says otherwise."""
-    is_space = bool(environ.get("SPACE_ID"))
-    return {
-        "model": GPU_MODEL if has_gpu(environ) else str(BUNDLED_MODEL),
-        "revision": None,
-        "hf_token": None,
-        "adapters": (),
-        "system_prompt": "",
-        "max_tokens": 2048,
-        "max_prompt_tokens": 0,
-        "max_seconds": 300 if is_space else 3600,
-        "answers_per_visitor": 1 if is_space else 0,
-        "queue_length": 256 if is_space else 1024,
-        "requests_per_minute": 30 if is_space else 0,
-        "hang_timeout": 60 if has_gpu(environ) else 300,  # on a CPU, a whole prompt is one step
-        "host": "0.0.0.0" if is_space else "127.0.0.1",
-        "port": 7860,
-        "share": False,
-        "auth": None,
-        "hf_login": False,
-        "api_keys": (environ["VLLM_API_KEY"],) if environ.get("VLLM_API_KEY") else (),  # as vLLM's own server has it
-    }
+    values = {name: option["default"] for name, option in OPTIONS.items()}
+    return {name: value(environ) if callable(value) else value for name, value in values.items()}
 
 
 def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Config:
@@ -220,13 +233,13 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
             flags are checked by `Engine.check_flags`. Also when nothing temporary can be written anywhere.
         SystemExit: after `--help` was printed.
     """
-    given, rest = _parser().parse_known_args(list(arguments))
+    options, rest = _parser().parse_known_args(list(arguments))
     _check_temporary_folder()
     values = defaults(environ)
     for name, option in OPTIONS.items():
         if value := environ.get(option["env"]):
             values[name] = _cast(option, option["env"], value)
-        if (value := getattr(given, name)) is not None:
+        if (value := getattr(options, name)) is not None:
             value = value if isinstance(value, str) else shlex.join(value)
             values[name] = _cast(option, option["flag"], value)
     _refuse_unknown(rest)
@@ -269,12 +282,20 @@ def engine_flags() -> list[str]:
 
     They are its engine's, `--config` (a YAML file of them), and SERVER_FLAGS. Those of our own (`--model`,
     `--revision`, `--hf-token`) are left out. A test compares this with vLLM's parser.
+
+    Raises:
+        ConfigError: vLLM is not installed, or does not write its flags there any more.
     """
-    found = set(re.findall(r'"(--[a-z0-9][a-z0-9-]*)"', _flag_source())) | {"--config", *SERVER_FLAGS}
-    return sorted(found - {"--help"} - {option["flag"] for option in OPTIONS.values()})
+    flags = set(re.findall(r'"(--[a-z0-9][a-z0-9-]*)"', _flag_source()))
+    if not flags:
+        raise ConfigError(
+            "vLLM has no flags in vllm/engine/arg_utils.py any more, where StreamSpace reads their names."
+        )
+    return sorted((flags | {"--config", *SERVER_FLAGS}) - {"--help"} - {option["flag"] for option in OPTIONS.values()})
 
 
 def _flag_source() -> str:
+    """The text in which vLLM, which must not be imported here, defines its engine's flags."""
     package = importlib.util.find_spec("vllm")
     if package is None or package.origin is None:
         raise ConfigError("vLLM is not installed: run `make setup`, or pip install -r requirements.txt.")
@@ -316,8 +337,8 @@ def _cast(option: Mapping[str, Any], name: str, value: str) -> Any:
     try:
         return option["cast"](value)
     except ValueError as allowed:
-        given = "not" if option["secret"] else f"{value!r}; allowed is"
-        raise ConfigError(f"{name} is {given} {allowed}.") from None
+        problem = "not" if option["secret"] else f"{value!r}; allowed is"
+        raise ConfigError(f"{name} is {problem} {allowed}.") from None
 
 
 def _refuse_unknown(arguments: Sequence[str]) -> None:

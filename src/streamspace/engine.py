@@ -1,9 +1,9 @@
 """The holder of the engine: empty when made, it loads the model in a thread, tells its state, streams, and shuts down.
 
 It lives at module level in app.py, is started by the server on its event loop and serves every visitor on that loop.
-The AsyncLLM inside is built by `streamspace.llm`, and vLLM's own OpenAI routes on it by `streamspace.openai_vllm`; both
-are imported in the engine's own thread, after the page is up.
-That thread then watches it, and builds another when it dies or hangs; when to do so is `streamspace.healing`'s.
+It holds one `streamspace.llm.VllmEngine` after another, and the `streamspace.openai_vllm` on each. The engine's thread
+imports both, after the page is up, then watches the engine and builds another when it dies or hangs. When to do so is
+`streamspace.healing`'s.
 """
 
 import asyncio
@@ -11,14 +11,12 @@ import atexit
 import logging
 import multiprocessing
 import os
-import re
 import secrets
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.process import BaseProcess
@@ -28,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from streamspace import forkserver, hardware
-from streamspace.config import Config
+from streamspace.config import Config, without_folders
 from streamspace.download import Progress, fetch_adapter, fetch_model
 from streamspace.errors import (
     ConfigError,
@@ -48,19 +46,17 @@ from streamspace.types import Delta, Message, Prompt, Status
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
     from starlette.types import ASGIApp
 
-    from streamspace.llm import LLM
+    from streamspace.llm import VllmEngine
 
 log = logging.getLogger(__name__)
 
 NUM_STEPS = 4  # on the way to ready: files, vLLM, weights, warm-up
 STOP_S = 7.0  # how long the engine's thread may take to end, 5 of them for vLLM's own shutdown
 BUILD_STOP_S = 4.0  # the same while it loads; an import of vLLM cannot be interrupted at all
-WATCH_S = 0.2  # how often the engine is looked at; a stream that breaks off has it looked at sooner
-NUM_WARM_UPS = 1  # answers that a fresh engine gives to nobody
+WATCH_S = 0.2  # between two checks of the engine; a stream that breaks off has it checked at once
 WARM_UP_S = 300.0  # how long a fresh engine may take over its first answer, compilation included
 RELEASE_S = 2.0  # how long the streams of a broken engine may take to end
 SOCKETS = "streamspace-"  # how the folder is called that an engine's sockets are in
-MOST_WORDS = 300  # characters of vLLM's own words
 
 
 @dataclass(frozen=True)
@@ -85,21 +81,24 @@ class Engine:
     """One engine for every visitor.
 
     `start` must be called on the event loop that will stream; `stop` ends it on every way out. All other methods are
-    for that loop alone; `status` may be read anywhere.
+    for that loop alone; `status` may be read anywhere. Nobody else sets an attribute.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._status = Status("loading", "Starting", 0, NUM_STEPS)
-        self._llm: LLM | None = None
+        self._vllm: VllmEngine | None = None
         self._openai: ASGIApp | None = None
-        self._max_model_len: int | None = None
-        self._capacity: int | None = None
-        self._thinks: bool | None = None
-        self._facts: Facts | None = None
-        self._defaults = Settings(max_tokens=1024, seed=None)
+        self.max_prompt_tokens = config.max_prompt_tokens  # that the operator allows; 0 is as many as the context holds
+        self.max_seconds: float = config.max_seconds  # that the operator allows for one answer
+        # These are known once the engine is first ready.
+        self.max_model_len: int | None = None  # tokens that the context holds, prompt and answer together
+        self.capacity: int | None = None  # requests that the engine works on at once (its max_num_seqs)
+        self.thinks: bool | None = None  # whether the chat template asks for thoughts; None if it has no switch
+        self.facts: Facts | None = None
+        self.defaults = Settings(max_tokens=1024, seed=None)  # that suit the model; a guess before
         self._stopping = threading.Event()
-        self._look = threading.Event()  # set when the engine's thread has something to look at
+        self._wake = threading.Event()  # set when the engine's thread is to check the engine at once
         self._again = threading.Event()  # set when an engine that was given up is to be tried once more
         self._files: _Files | None = None  # once they are there
         self._thread: threading.Thread | None = None
@@ -112,8 +111,8 @@ class Engine:
     @property
     def status(self) -> Status:
         """What the engine is doing now."""
-        llm = self._llm  # once: the engine's thread may take it away at any time
-        return _RESTARTING if self._status.stage == "ready" and llm and llm.is_dead else self._status
+        vllm = self._vllm  # once: the engine's thread may take it away at any time
+        return _RESTARTING if self._status.stage == "ready" and vllm and vllm.is_dead else self._status
 
     @property
     def is_stopping(self) -> bool:
@@ -123,44 +122,12 @@ class Engine:
     @property
     def running(self) -> int:
         """Requests being worked on, by the engine's own count."""
-        llm = self._llm
-        return llm.running if llm else 0
+        return vllm.running if (vllm := self._vllm) else 0
 
     @property
     def waiting(self) -> int:
         """Requests waiting in the engine's queue, by its own count."""
-        llm = self._llm
-        return llm.waiting if llm else 0
-
-    @property
-    def max_model_len(self) -> int | None:
-        """Tokens that the context holds, prompt and answer together; None before the engine is first ready."""
-        return self._max_model_len
-
-    @property
-    def capacity(self) -> int | None:
-        """Requests that the engine works on at once (its max_num_seqs); None before it is first ready."""
-        return self._capacity
-
-    @property
-    def facts(self) -> Facts | None:
-        """What the engine is; None before it is first ready."""
-        return self._facts
-
-    @property
-    def max_prompt_tokens(self) -> int:
-        """Tokens that the operator allows for one prompt; 0 is as many as the context holds."""
-        return self.config.max_prompt_tokens
-
-    @property
-    def max_seconds(self) -> float:
-        """Seconds that the operator allows for one answer."""
-        return self.config.max_seconds
-
-    @property
-    def defaults(self) -> Settings:
-        """The sampling parameters that suit the model; a guess before the engine is first ready."""
-        return self._defaults
+        return vllm.waiting if (vllm := self._vllm) else 0
 
     @property
     def openai(self) -> "ASGIApp":
@@ -195,7 +162,7 @@ class Engine:
             return
         self._others = set(multiprocessing.active_children())
         loop = asyncio.get_running_loop()
-        # A daemon: an import of vLLM cannot be interrupted, and the process must be able to leave in the middle of it.
+        # A daemon, so that the process can leave during an import of vLLM, which cannot be interrupted.
         self._thread = threading.Thread(target=self._run, args=(loop,), name="engine", daemon=True)
         self._thread.start()
 
@@ -206,53 +173,43 @@ class Engine:
 
     async def stop(self) -> None:
         """Abort what runs and stop the engine's processes; also while it loads, and when it never started."""
-        self._status, is_built = Status("failed", "The app is shutting down."), self._llm is not None
-        for event in (self._stopping, self._look, self._again):
+        self._status, is_built = Status("failed", "The app is shutting down."), self._vllm is not None
+        for event in (self._stopping, self._wake, self._again):
             event.set()
         thread, self._thread = self._thread, None  # a second call has nothing to wait for
         if thread is not None:
             await asyncio.to_thread(self._join, thread, is_built)
 
-    @property
-    def thinks(self) -> bool | None:
-        """Whether the model's chat template asks for thoughts by itself; None if it has no switch for them."""
-        return self._thinks
-
     async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
-        """Put a conversation through the model's chat template; raises as `LLM.render_chat` and EngineNotReady."""
+        """Put a conversation through the model's chat template, as `VllmEngine.render_chat`; raises EngineNotReady."""
         return await self._ready().render_chat(messages, enable_thinking)
 
     async def render_text(self, text: str) -> Prompt:
-        """Turn raw text into tokens; raises as `LLM.render_text` and EngineNotReady."""
+        """Turn raw text into tokens, as `VllmEngine.render_text`; raises EngineNotReady."""
         return await self._ready().render_text(text)
 
-    async def generate(
+    def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:
-        """Yield the answer's text as it comes; closing it aborts. Raises as `LLM.generate` and EngineNotReady.
-
-        `ended`, if given, is set when the last delta can be had.
-        """
-        try:
-            async with aclosing(self._ready().generate(prompt, settings, ended)) as deltas:
-                async for delta in deltas:
-                    yield delta
-        except EngineStopped:
-            self._look.set()
-            raise
+        """The answer's text as it comes, as `VllmEngine.generate`; raises EngineNotReady at once."""
+        return self._ready().generate(prompt, settings, ended)
 
     def is_queued(self, ended: asyncio.Event) -> bool:
         """Whether the request that `generate` was given this event for waits in the engine's queue."""
-        llm = self._llm
-        return llm is not None and llm.is_queued(ended)
+        vllm = self._vllm
+        return vllm is not None and vllm.is_queued(ended)
 
-    def _ready(self) -> "LLM":
-        status, llm = self.status, self._llm
+    def check_ready(self) -> None:
+        """Raises EngineNotReady unless an answer can begin now."""
+        self._ready()
+
+    def _ready(self) -> "VllmEngine":
+        status, vllm = self.status, self._vllm
         if status.stage == "restarting":
             raise EngineRestarting
-        if status.stage != "ready" or llm is None:
+        if status.stage != "ready" or vllm is None:
             raise EngineNotReady(status.detail)
-        return llm
+        return vllm
 
     def _tell(self, status: Status) -> None:
         if not self._stopping.is_set():
@@ -262,7 +219,7 @@ class Engine:
 
     def _tell_step(self, number: int, words: str) -> None:
         """A step on the way to ready, in other words where it is not the first way."""
-        if self._max_model_len is None:
+        if self.max_model_len is None:
             self._tell(Status("loading", words, number, NUM_STEPS))
         else:
             self._tell(
@@ -296,7 +253,7 @@ class Engine:
     def _live(self, loop: asyncio.AbstractEventLoop) -> "_Life":
         """Load an engine and watch it to its end."""
         try:
-            llm = self._load(loop)
+            vllm = self._load(loop)
         except StreamSpaceError as error:
             return _Life(str(error), may_heal=isinstance(error, EngineStopped))
         except Exception as error:
@@ -304,11 +261,11 @@ class Engine:
                 log.exception("The engine did not start")
             # What vLLM refuses it will refuse again; a process that broke may not break again.
             return _Life(_reason(error, self.config), may_heal=isinstance(error, RuntimeError | OSError))
-        ready_s = time.monotonic()
-        cause = self._watch(llm, workers_of(self._pids))
-        return _Life(cause, may_heal=True, lived_s=time.monotonic() - ready_s, num_answers=llm.finished - NUM_WARM_UPS)
+        ready_s, num_warm_ups = time.monotonic(), vllm.finished
+        cause = self._watch(vllm, workers_of(self._pids))
+        return _Life(cause, may_heal=True, lived_s=time.monotonic() - ready_s, num_answers=vllm.finished - num_warm_ups)
 
-    def _load(self, loop: asyncio.AbstractEventLoop) -> "LLM":
+    def _load(self, loop: asyncio.AbstractEventLoop) -> "VllmEngine":
         """Files → vLLM → weights → warm-up → ready; raises whatever stands in the way."""
         if problem := hardware.problem(os.environ, None, None):
             raise EngineError(problem)
@@ -321,7 +278,7 @@ class Engine:
             raise EngineError(problem)
         args = flags.engine_args(self.config, files.model, files.adapters.values())
         self._tell_step(2, "Loading the weights")
-        built = self._llm = llm.LLM.build(args, self.stats, files.adapters)
+        built = self._vllm = llm.VllmEngine.build(args, self.stats, files.adapters, self._wake.set)
         self._pids = {child.pid for child in self._children() if child.pid}
         if self._stopping.is_set():  # the loop may be gone, so nothing can be warmed up on it
             raise EngineStopped
@@ -336,43 +293,42 @@ class Engine:
             asyncio.run_coroutine_threadsafe(openai_vllm.start(app, built, self.config), loop).result(WARM_UP_S)
             self._openai = app
         warming.result(WARM_UP_S)
-        self._max_model_len, self._capacity, self._defaults = built.max_model_len, built.capacity, built.defaults
-        self._thinks = built.thinks
-        self._facts = built.facts
+        self.max_model_len, self.capacity, self.defaults = built.max_model_len, built.capacity, built.defaults
+        self.thinks, self.facts = built.thinks, built.facts
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
         self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
         return built
 
-    def _watch(self, llm: "LLM", workers: Sequence[psutil.Process]) -> str:
-        """Returns once the engine or one of its workers has died, or it hangs, or is to stop; says why.
+    def _watch(self, vllm: "VllmEngine", workers: Sequence[psutil.Process]) -> str:
+        """Return once the engine or one of its workers has died, or it hangs, or is to stop; says why.
 
-        Of a worker vLLM would tell, too, after it has waited 4 s for the others.
+        vLLM, too, reports a dead worker, after it has waited 4 s for the others.
         """
         watchdog = Watchdog(self.config.hang_timeout, time.monotonic())
         while not self._stopping.is_set():
-            if llm.is_dead:
+            if vllm.is_dead:
                 return f"The engine's process has died{_after(forkserver.last_words(), self.config)}."
             if any(has_ended(worker) for worker in workers):
                 return "One of the engine's workers has died (the log may say why)."
-            if watchdog.is_hung(time.monotonic(), llm.unfinished, llm.last_step_s):
+            if watchdog.is_hung(time.monotonic(), vllm.unfinished, vllm.last_step_s):
                 return f"The engine hung: it had work and made no step for {watchdog.deadline_s:g} s."
-            self._look.wait(WATCH_S)
-            self._look.clear()
+            self._wake.wait(WATCH_S)
+            self._wake.clear()
         return ""
 
     def _drop(self, loop: asyncio.AbstractEventLoop) -> None:
         """End what is left of the engine: its streams, its processes, and its memory."""
-        llm, self._llm, self._openai = self._llm, None, None
-        if llm is None:
+        vllm, self._vllm, self._openai = self._vllm, None, None
+        if vllm is None:
             return
         try:  # first, for `shutdown` alone can leave the streams of a hung engine waiting for ever
             loop.call_soon_threadsafe(self.stats.end)
-            asyncio.run_coroutine_threadsafe(llm.abort_all(), loop).result(RELEASE_S)
+            asyncio.run_coroutine_threadsafe(vllm.abort_all(), loop).result(RELEASE_S)
         except Exception as error:  # whatever a dead engine's client raises, or the loop of an app that could not wait
             log.debug("Nothing left to abort: %r", error)
-        llm.shutdown(at_once=not self._stopping.is_set())
-        del llm
+        vllm.shutdown(at_once=not self._stopping.is_set())
+        del vllm
         collect_all()
         _sweep(self._pids)
 
@@ -423,8 +379,8 @@ def set_environment(config: Config) -> None:
     atexit.register(shutil.rmtree, sockets, ignore_errors=True)
     wanted = {
         "VLLM_RPC_BASE_PATH": sockets,
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, which a fork would tear
-        "VLLM_HOST_IP": "127.0.0.1",  # else it asks the network for its own address
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, so a fork of it is unsafe
+        "VLLM_HOST_IP": "127.0.0.1",  # else vLLM asks the network for its own address
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ENFORCE_STRICT_TOOL_CALLING": "0",  # by tags that llguidance, our backend, cannot read; else by a schema
         "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; what goes wrong is at WARNING or above
@@ -437,7 +393,7 @@ def set_environment(config: Config) -> None:
         wanted |= found
         log.info("On the CPU, vLLM %s", sentence)
         if not config.wants_compilation:
-            # One function of vLLM's sampler: 4 s, and a C++ compiler, for nothing.
+            # vLLM's sampler would compile one function: 4 s, and a C++ compiler, for nothing.
             wanted["TORCH_COMPILE_DISABLE"] = "1"
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
@@ -455,17 +411,14 @@ def _reason(error: Exception, config: Config) -> str:
     """One sentence for the page about a start that failed."""
     if isinstance(error, TimeoutError):
         return f"vLLM could not start {config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
-    said = (isinstance(error, OSError) and error.strerror) or str(error)  # an OSError's own words name the file
-    first = next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
+    words = (isinstance(error, OSError) and error.strerror) or str(error)  # an OSError's own words name the file
+    first = next((line.strip() for line in words.splitlines() if line.strip()), type(error).__name__)
     if "Engine core initialization failed" in first:
         return f"vLLM could not start {config.model_name}: its process failed{_after(forkserver.last_words(), config)}."
     return f"vLLM could not start {config.model_name}{_after(first, config)}."
 
 
 def _after(words: str, config: Config) -> str:
-    """What to say after a failure: its words, without the server's folders, and where to look for more."""
-    words = " ".join(words.replace(config.model, config.model_name).split())
-    words = re.sub(r"(?<![\w:/])/(?:[^\s/:'\"]+/)+", "", words).rstrip(".")
-    if len(words) > MOST_WORDS:
-        words = words[:MOST_WORDS] + "…"
+    """The end of a sentence on a failure: vLLM's words for it, and where to look for more."""
+    words = without_folders(words.replace(config.model, config.model_name))
     return f": {words} (the log has more)" if words else " (the log may say why)"

@@ -9,26 +9,16 @@ from typing import NoReturn, get_args
 
 from vllm import AsyncEngineArgs
 from vllm.config import StructuredOutputsConfig
-from vllm.config.lora import MaxLoRARanks
 from vllm.platforms import current_platform
 from vllm.utils.argparse_utils import FlexibleArgumentParser
-
-try:
-    from vllm.entrypoints.launchers.cli_args import FrontendArgs, validate_parsed_serve_args
-
-    MOST_RENDERERS = 4  # threads that put chats through template and tokenizer; each has a tokenizer of some 30 MB
-except ImportError:  # vLLM 0.26
-    MOST_RENDERERS = 1  # more are refused for a model that reads images
-    from vllm.entrypoints.openai.cli_args import (  # type: ignore[import-not-found, no-redef]
-        FrontendArgs,
-        validate_parsed_serve_args,
-    )
 
 from streamspace import hardware
 from streamspace.config import FALSE, TRUE, Config
 from streamspace.errors import ConfigError
 from streamspace.model_files import ADAPTER_CONFIG
+from streamspace.patching import require
 from streamspace.reasoning import check_parser
+from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, ONE_PROCESS, SERVER_FLAGS, find, is_0_26
 
 # On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), one process instead of two (a third
 # more tokens/s on two cores, 6 s less to start), and 1 GiB of KV cache instead of half the memory. No chunked prefill:
@@ -36,13 +26,15 @@ from streamspace.reasoning import check_parser
 # offset"). And AMX, where there is any, is asked for.
 CPU_DEFAULTS = {
     "enforce_eager": True,
-    "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
+    "distributed_executor_backend": ONE_PROCESS.path.replace(":", "."),
     "kv_cache_memory_bytes": 1 << 30,
     "enable_chunked_prefill": False,
     "worker_extension_cls": "streamspace.amx.Extension",
 }
 NO_DOMAINS = ["none.invalid"]  # else an image's address in a message makes this server fetch from anywhere
-LORA_RANKS: tuple[int, ...] = get_args(MaxLoRARanks)
+# Threads that put chats through template and tokenizer; each has a tokenizer of some 30 MB. vLLM 0.26 refuses more than
+# one for a model that reads images.
+MOST_RENDERERS = 1 if is_0_26() else 4
 MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
 CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads want the others
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
@@ -56,7 +48,7 @@ class _FlagParser(FlexibleArgumentParser):
 
 def _flag_parser() -> argparse.ArgumentParser:
     # With those of vLLM's server, which has the same parser: its YAML files may be used, and a few flags pass through.
-    parser = FrontendArgs.add_cli_args(_FlagParser(allow_abbrev=False))  # type: ignore[no-untyped-call]
+    parser = find(SERVER_FLAGS).add_cli_args(_FlagParser(allow_abbrev=False))  # type: ignore[no-untyped-call]
     parser = AsyncEngineArgs.add_cli_args(parser)
     # vLLM's own choice, xgrammar, takes for ever to compile some schemas and regexes; llguidance gives up. No
     # whitespace in JSON, where a small model would stay until max_tokens.
@@ -75,7 +67,8 @@ def _as_arguments(parser: argparse.ArgumentParser, flag: str, value: str) -> lis
     """An environment variable's flag and value as a command line has it."""
     if flag == "--config":
         return [flag, value]
-    action = parser._option_string_actions[flag]
+    actions = require(parser, "_option_string_actions", "to know which of vLLM's flags are switches")
+    action = actions[flag]
     if action.nargs == 0:  # a switch
         if value.lower() in TRUE:
             return [flag]
@@ -98,11 +91,12 @@ def engine_args(config: Config, folder: Path, adapters: Collection[Path] = ()) -
 
 def _rank(adapter: Path) -> int:
     """The rank that vLLM has to make room for, of the adapter in this folder."""
+    ranks: tuple[int, ...] = get_args(find(LORA_RANKS))
     try:
         rank: int = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))["r"]
-        return next(room for room in LORA_RANKS if room >= rank > 0)
+        return next(room for room in ranks if room >= rank > 0)
     except (OSError, ValueError, TypeError, KeyError, StopIteration):
-        sentence = f"The LoRA adapter in {adapter.name!r} has no rank from 1 to {LORA_RANKS[-1]} in {ADAPTER_CONFIG}."
+        sentence = f"The LoRA adapter in {adapter.name!r} has no rank from 1 to {ranks[-1]} in {ADAPTER_CONFIG}."
         raise ConfigError(sentence) from None
 
 
@@ -110,8 +104,8 @@ def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) ->
     """All of vLLM's flags, its server's among them, by the operator's word or by default; raises as `engine_args`."""
     parser = _flag_parser()
     if adapters:
-        # All stay in memory: no file is read again, for one that is gone by then would kill the engine. On a CPU, vLLM
-        # 0.26 to 0.32 answer requests without an adapter by the last slot (they index it by -1), so that stays empty.
+        # All adapters stay in memory: vLLM dies if it has to load one again whose file is gone. On a CPU, vLLM 0.26 to
+        # 0.32 answer a request without an adapter through the last slot (they index it by -1), so that stays empty.
         num = len(adapters)
         num_at_once = num + 1 if current_platform.is_cpu() else min(num, MOST_LORAS_AT_ONCE)
         room = {"max_loras": num_at_once, "max_cpu_loras": max(num, num_at_once)}
@@ -119,7 +113,7 @@ def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) ->
     arguments = [a for flag, value in config.engine_environ for a in _as_arguments(parser, flag, value)]
     try:
         flags = parser.parse_args([*arguments, *config.engine_arguments])
-        validate_parsed_serve_args(flags)
+        find(CHECK_FLAGS)(flags)
     except (ValueError, TypeError, OSError) as error:  # a YAML file that cannot be read, JSON that cannot be parsed
         words = str(error).removeprefix("Error: ")
         raise ConfigError(f"vLLM's engine flags: {words}.") from None

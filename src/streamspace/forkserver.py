@@ -1,7 +1,7 @@
 """A process that has vLLM imported, and from which the engine's process is forked instead of importing it once more.
 
-That import takes 6 to 8 seconds; here it runs beside the app's own, and a second engine does not pay for it again.
-Forking this process is safe where forking the app would not be: it has one thread and does nothing else.
+That import takes 6 to 8 seconds. Here it runs beside the app's own, and a second engine does not pay for it again.
+Forking this process is safe, because it has one thread and does nothing else; forking the app would not be.
 """
 
 import atexit
@@ -16,15 +16,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-_words: Connection | None = None  # where the latest process leaves its last ones
-# The module-level instance that multiprocessing itself works with; only what is missing from its public face is used.
-_server: Any = multiprocessing.forkserver._forkserver
+from streamspace.patching import require
+
+_words: Connection | None = None  # on which the newest engine process reports the exception that ends it
 
 
 class _Process(multiprocessing.context.ForkServerProcess):
-    """A forked process that gets the environment of now, and leaves word of what ends it.
+    """A forked process with today's environment, which reports the exception that ends it.
 
-    By itself it would have the environment of the server's start, and tell the terminal alone.
+    multiprocessing's own has the environment of the server's start, and prints its exception to the terminal alone.
     """
 
     def start(self) -> None:
@@ -38,7 +38,7 @@ class _Process(multiprocessing.context.ForkServerProcess):
 
     def run(self) -> None:
         os.environ.update(self._environ)
-        tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed process leaves there
+        tqdm.set_lock(threading.RLock())  # tqdm's own is a system semaphore, which a killed process would leave behind
         try:
             super().run()
         except Exception as error:
@@ -51,16 +51,17 @@ class _Context(multiprocessing.context.ForkServerContext):
 
 
 context = _Context()
+_TO_END = "to end the process that the engine's is forked from"
 
 
 def start() -> None:
     """Start the server unless it runs; returns at once, while it imports. It ends with this process."""
     context.set_forkserver_preload(["vllm.v1.engine.core"])
     multiprocessing.resource_tracker.ensure_running()  # here, because it would unblock SIGINT below
-    # Ctrl-C reaches every process of a terminal, but what happens then is this one's to decide. The mask is inherited.
+    # Ctrl-C reaches every process of a terminal, and only this one may act on it: the fork server inherits the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        _server.ensure_running()
+        multiprocessing.forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     atexit.register(_stop)
@@ -75,6 +76,7 @@ def last_words() -> str:
 
 
 def _stop() -> None:
-    """End it now: left alone it would notice only after its import that nobody needs it."""
-    if (pid := _server._forkserver_pid) is not None:
+    """Kill the server: by itself it notices only after its import that this process is gone."""
+    server: Any = require(multiprocessing.forkserver, "_forkserver", _TO_END)
+    if (pid := require(server, "_forkserver_pid", _TO_END)) is not None:
         os.kill(pid, signal.SIGKILL)

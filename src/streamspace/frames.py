@@ -18,10 +18,10 @@ CHAR_S = 15e-6  # more for each character before it: a browser draws the whole t
 MOST_FRAME_S = 0.5
 FRAME_COST_S = 0.0001  # of the event loop, for a frame among others; 0.4 ms for one that wakes an idle loop (page_cost)
 PAGE_SHARE = 0.1  # of one core for the frames of all streams together; the rest is the engine's
-BESIDE_ENGINE_SHARE = 0.015  # the same where the engine computes on these cores, and waits for each other's threads
-LATE_S = 0.005  # a loop that wakes its sleepers later than this has more to do than it can
+BESIDE_ENGINE_SHARE = 0.015  # the same on a machine without a GPU, where page and engine share the cores
+LATE_S = 0.005  # a loop that wakes its sleepers later than this is overloaded
 MOST_STRETCH = 10.0
-BEAT_S = 0.5  # the longest silence: a reader who has gone is noticed when something is yielded
+BEAT_S = 0.5  # the longest silence: only a yield shows whether the reader has gone
 
 
 class Pacer:
@@ -48,7 +48,7 @@ class Pacer:
         return min(MOST_FRAME_S, self._stretch * least)
 
     def woke(self, late_s: float) -> None:
-        """Take note that a sleeper woke so late. While the loop lags, all intervals grow by 1% a sleep."""
+        """Note that a sleeper woke so many seconds late. While the loop lags, all intervals grow by 1% a sleep."""
         self._late_s += (late_s - self._late_s) / 100
         step = 1.01 if self._late_s > LATE_S else 0.99
         self._stretch = min(MOST_STRETCH, max(1.0, self._stretch * step))
@@ -72,7 +72,7 @@ class PacerOfSeveral(Pacer):
         return self._pacer.interval_s(self._num_texts * num_chars)
 
     def woke(self, late_s: float) -> None:
-        """Take note of it for all streams."""
+        """Note it for all streams."""
         self._pacer.woke(late_s)
 
 
@@ -84,16 +84,16 @@ async def frames(
 ) -> AsyncGenerator[T | None, None]:
     """Yield the first item of `source` at once and then one an interval; None after BEAT_S without one.
 
-    `ended` is set by whoever feeds `source` when its last item can be had, which then does not wait for its time.
-    `woke` is told after each interval how late its end was noticed. Closing this closes `source`, also while it waits.
-    An error of `source` is raised after all that came before it.
+    The producer sets `ended` when the last item is there, which then does not wait for its time. `woke` is called after
+    each interval with the seconds by which it ended late. Closing this closes `source`, also while it waits. An error
+    of `source` is raised after all that came before it.
     """
     loop = asyncio.get_running_loop()
     pulling: asyncio.Task[T] | None = None
     try:
         while True:
             pulling = pulling or asyncio.create_task(_next(source))
-            await asyncio.sleep(0)  # mostly the item is there by then, and a wait with its timer is dear
+            await asyncio.sleep(0)  # mostly the item is there by then, and a wait with a timer costs more
             if not pulling.done():
                 await asyncio.wait({pulling}, timeout=BEAT_S)
             if not pulling.done():

@@ -1,9 +1,9 @@
-"""When a silent engine counts as hung, and when a broken one is built again. Pure: times are given, in seconds."""
+"""When a silent engine counts as hung, and when a broken one is built again. Pure: times are arguments, in seconds."""
 
 from dataclasses import dataclass
 
-MOST_FAILURES = 4  # in a row; then a person has to look
-STABLE_S = 60.0  # an engine that lived so long, or answered anybody, does not belong to a row of failures
+MOST_FAILURES = 4  # in a row; then the operator has to act
+STABLE_S = 60.0  # an engine that lived so long, or answered a visitor, begins a new row of failures
 FIRST_PAUSE_S = 2.0  # before the third attempt in a row; the second comes at once, and every later pause is doubled
 
 
@@ -14,7 +14,7 @@ class Failures:
     num: int = 0
 
     def after(self, lived_s: float, num_answers: int) -> "Failures":
-        """The row, once another engine broke that lived so long and came to the end of so many answers."""
+        """The row after another engine broke, `lived_s` and `num_answers` after it was ready."""
         was_of_use = num_answers > 0 or lived_s >= STABLE_S
         return Failures(1 if was_of_use else self.num + 1)
 
@@ -37,7 +37,7 @@ class Watchdog:
         self._idle_s = now_s  # when it last had nothing to do
 
     def is_hung(self, now_s: float, num_unfinished: int, last_step_s: float) -> bool:
-        """To be asked again and again, with what the engine has to do now and when it made its last step."""
+        """Whether the engine hangs, by its unfinished requests and last step of now; call it again and again."""
         if num_unfinished == 0:
             self._idle_s = now_s
         return now_s - max(self._idle_s, last_step_s) > self.deadline_s

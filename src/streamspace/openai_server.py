@@ -4,15 +4,13 @@ Of vLLM's server there are chat completions, completions and the list of models,
 outputs and log-probabilities. What would let a visitor change the engine, keep something in it, or stop it for the
 others is not there. Whatever is refused is one sentence in OpenAI's form of an error.
 
-The page's limits hold here too, by the same Admission. A client that goes away, or takes nothing any more, ends its
-answer.
+The page's limits hold here too, by the same Admission. A client that disconnects, or stops reading, ends its answer.
 While the engine is being restarted a request waits for it, unless a part of its answer was sent before.
 """
 
 import asyncio
 import json
 import logging
-import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -22,14 +20,16 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from streamspace.asgi import is_deep, read, replay, whole
-from streamspace.chat import patiently
+from streamspace.chat import MOST_RESTARTS
 from streamspace.checks import Range, check_number
+from streamspace.config import without_folders
 from streamspace.constraint import KINDS, check_constraint
 from streamspace.engine import Engine
 from streamspace.errors import (
     BadRequest,
     ChatError,
     EngineNotReady,
+    EngineRestarting,
     NoSuchRoute,
     QueueFull,
     RequestFailed,
@@ -37,6 +37,7 @@ from streamspace.errors import (
     TooManyRequests,
     WrongKey,
 )
+from streamspace.frames import BEAT_S
 from streamspace.limits import Admission
 from streamspace.metrics import count
 from streamspace.sampling import MOST_STOPS
@@ -47,14 +48,14 @@ log = logging.getLogger(__name__)
 ANSWERS = ("/v1/chat/completions", "/v1/completions")
 ROUTES = (*ANSWERS, "/v1/models")
 
-# What an answer must not be asked for: in the place of its prompt, of its template or before all others; by another
-# machine's memory; and what keeps the event loop busy with numbers of a whole prompt, or the engine with all its beams.
+# Parameters that replace the prompt or its template, jump the queue, use another machine's KV cache, keep the engine
+# busy with many beams, or make the event loop serialise numbers for every token of the prompt.
 REFUSED = (
     *("prompt_embeds", "chat_template", "priority", "use_beam_search", "prompt_logprobs"),
     *("kv_transfer_params", "ec_transfer_params", "vllm_xargs", "mm_processor_kwargs", "media_io_kwargs"),
 )
-BIG = 2**31 - 1  # beyond, some of the engine's integers end
-WHOLE = {
+BIG = 2**31 - 1  # the largest that some of the engine's integers hold
+INTEGERS = {
     "n": Range(1, 1024),
     "top_k": Range(-1, BIG),
     "seed": Range(-(2**63), 2**63 - 1),
@@ -67,12 +68,11 @@ WHOLE = {
 UNCHECKED = ("grammar", "structural_tag", "whitespace_pattern")
 FORMS = ("text", "json_object", "json_schema")
 MOST_LEVELS = 64  # of lists and objects in each other; a schema has two for each of its own
-MOST_BYTES = 256 << 10  # of all parameters but the conversation: grammars and word lists cost the engine their square
+MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
 TEXT = ("messages", "prompt")
 
-MOST_WORDS = 300  # characters of vLLM's own words
-READER_S = 10.0  # how long an answer goes on for a client that takes nothing of it
-AGAIN_S = 10  # after which a client may try again; the official ones then do so by themselves
+READER_S = 10.0  # how long an answer goes on for a client that does not read it
+AGAIN_S = 10  # after which a client may try again; OpenAI's own clients do so by themselves
 STATUS: dict[type[ChatError], int] = {
     WrongKey: 401,
     NoSuchRoute: 404,
@@ -107,23 +107,19 @@ class OpenAIServer:
             if scope["path"] not in ANSWERS:
                 await self._pass_on(scope, receive, send)
                 return
-            asked = parsed(await read(receive))
-            num_answers = self._check(asked)
-            for kind, value in _constraints(asked):
+            parameters = parsed(await read(receive))
+            num_answers = self._check(parameters)
+            for kind, value in _constraints(parameters):
                 await asyncio.to_thread(check_constraint, kind, value)
-            # No header but that one: vLLM's others choose an engine, a place in its queue and another request's id.
+            # Content-Type alone is passed on: vLLM's other headers choose a replica, a priority or a request id.
             plain = {**scope, "headers": [(b"content-type", headers.get("content-type", "").encode())]}
-            await self._answer(client_of(scope), num_answers, orjson.dumps(asked), plain, receive, send)
+            await self._answer(client_of(scope), num_answers, orjson.dumps(parameters), plain, receive, send)
         except ChatError as error:
             count(error)
             await refuse(send, error)
 
     def _admit(self, headers: Headers, method: str, path: str) -> None:
-        """Whoever has a key may ask for what there is.
-
-        Raises:
-            NoSuchRoute, WrongKey
-        """
+        """Raises NoSuchRoute and WrongKey where there is nothing for this client."""
         if not self._config.serves_openai:
             raise NoSuchRoute("The OpenAI API is off here: the operator can turn it on with --api-key or API_KEY.")
         if self._keys and not self._keys.fit(headers):
@@ -133,7 +129,7 @@ class OpenAIServer:
         if method != (wanted := "POST" if path in ANSWERS else "GET"):
             raise NoSuchRoute(f"{path} is asked with {wanted}, not {method[:10]}.")
 
-    def _check(self, asked: dict[str, Any]) -> int:
+    def _check(self, parameters: dict[str, Any]) -> int:
         """Refuse what the operator does not allow, and what would harm the engine; whole numbers become int.
 
         Returns:
@@ -142,20 +138,20 @@ class OpenAIServer:
         Raises:
             BadRequest
         """
-        asked.pop("request_id", None)  # vLLM gives it a name that nobody else has
-        asked.pop("session_id", None)
-        if given := [name for name in REFUSED if asked.get(name)]:
-            raise BadRequest(f"{given[0]} is not served here; leave it out.")
-        if asked.get("echo") and asked.get("logprobs"):
+        parameters.pop("request_id", None)  # vLLM gives it a name that nobody else has
+        parameters.pop("session_id", None)
+        if refused := [name for name in REFUSED if parameters.get(name)]:
+            raise BadRequest(f"{refused[0]} is not served here; leave it out.")
+        if parameters.get("echo") and parameters.get("logprobs"):
             raise BadRequest("logprobs of the prompt are not served here; leave out echo or logprobs.")
-        if asked.get("messages") == []:  # vLLM refuses it too, with 50 lines in the log
+        if parameters.get("messages") == []:  # vLLM refuses it too, with 50 lines in the log
             raise BadRequest("messages is empty; at least one message is needed.")
         most = Range(1, self._config.max_tokens)
-        for name, allowed in {**WHOLE, "max_tokens": most, "max_completion_tokens": most}.items():
-            if asked.get(name) is not None:
-                asked[name] = check_number(name, asked[name], allowed, whole=True)
-        _check_size(asked)
-        num_answers = (asked.get("n") or 1) * _num_prompts(asked.get("prompt"))
+        for name, allowed in {**INTEGERS, "max_tokens": most, "max_completion_tokens": most}.items():
+            if parameters.get(name) is not None:
+                parameters[name] = check_number(name, parameters[name], allowed, whole=True)
+        _check_size(parameters)
+        num_answers = (parameters.get("n") or 1) * _num_prompts(parameters.get("prompt"))
         most_answers = self._config.answers_per_visitor or self._engine.capacity or num_answers
         if num_answers > most_answers:
             raise BadRequest(
@@ -173,16 +169,24 @@ class OpenAIServer:
         """
         gone = asyncio.ensure_future(receive())  # the body was read: nothing else can come
 
-        async def attempt() -> AsyncGenerator[None, None]:
-            yield
-            await self._pass_on(scope, replay(body, lambda: asyncio.shield(gone)), send)
+        async def work() -> AsyncGenerator[None, None]:
+            """Yield before each step, so that a client that is gone is noticed."""
+            for num_left in reversed(range(MOST_RESTARTS + 1)):
+                while self._engine.status.stage == "restarting":
+                    yield
+                    await asyncio.sleep(BEAT_S)
+                yield
+                try:
+                    await self._pass_on(scope, replay(body, lambda: asyncio.shield(gone)), send)
+                    return
+                except EngineRestarting:  # raised only before anything was sent, so trying again is safe
+                    if not num_left:
+                        raise
 
-        # One that is told of a restart has sent nothing.
-        work = patiently(self._engine, attempt, has_begun=lambda _: False, held_up=None)
         try:
-            turns = self._admission.answer(work, lambda place: None, num_answers, visitor)
-            async with aclosing(turns):
-                async for _ in turns:
+            steps = self._admission.answer(work(), lambda place: None, num_answers, visitor)
+            async with aclosing(steps):
+                async for _ in steps:
                     if gone.done():
                         return
         finally:
@@ -201,14 +205,14 @@ class OpenAIServer:
                 sender.watch(limit)
                 await app(dict(scope), receive, sender)
         except TimeoutError:
-            log.info("A client took nothing of its answer for %g s; the answer was ended.", READER_S)
-        except Exception as error:  # what vLLM does not foresee it raises again, after it has answered
+            log.info("A client read nothing of its answer for %g s; the answer was ended.", READER_S)
+        except Exception as error:  # vLLM answers such an error, then raises it again
             log.info("vLLM could not answer %s: %.200r", scope["path"], error)
             sender.status = sender.status or 500
         finally:
             sender.stop()
         if sender.status >= 500:
-            self._engine.openai  # noqa: B018  # raises EngineNotReady if that is why
+            self._engine.check_ready()
             raise RequestFailed
         if sender.status >= 400:
             raise VLLMRefused(sender.status, sender.words)
@@ -223,11 +227,11 @@ class VLLMRefused(BadRequest):
 
 
 class _Sender:
-    """Passes an answer on; one that is an error is kept instead. Ends its limit when the client takes nothing."""
+    """Passes an answer on; one that is an error is kept instead. Ends its limit when the client stops reading."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._since_s: float | None = None  # when it began to send what has not been taken yet
+        self._since_s: float | None = None  # since when the client has not read what it was sent
         self._timer: asyncio.TimerHandle | None = None
         self._kept = b""
         self.status = 0  # of the answer, once it has one
@@ -239,12 +243,11 @@ class _Sender:
             words = str(json.loads(self._kept)["error"]["message"])
         except (ValueError, KeyError, TypeError):
             words = "This request makes no sense here"
-        words = " ".join(words.partition(" (parameter=")[0].split()).rstrip(".")
-        words = re.sub(r"(?<![\w:/])/(?:[^\s/:'\"]+/)+", "", words)
-        return f"{words[:MOST_WORDS]}…" if len(words) > MOST_WORDS else f"{words}."
+        words = without_folders(words.partition(" (parameter=")[0])
+        return words if words.endswith("…") else f"{words}."
 
     def watch(self, limit: asyncio.Timeout) -> None:
-        """Look now and then whether the client takes what it is sent: a timer for each token would cost more."""
+        """Check now and then whether the client reads: a timer for each token would cost more."""
         loop = asyncio.get_running_loop()
         if self._since_s is not None and loop.time() > self._since_s + READER_S:
             limit.reschedule(loop.time())
@@ -252,7 +255,7 @@ class _Sender:
             self._timer = loop.call_later(READER_S / 4, self.watch, limit)
 
     def stop(self) -> None:
-        """Look no more."""
+        """End the checks."""
         if self._timer:
             self._timer.cancel()
 
@@ -274,14 +277,14 @@ def parsed(body: bytes) -> dict[str, Any]:
         BadRequest: they are no JSON object, or one that nests too deep.
     """
     try:
-        asked = orjson.loads(whole(body))
+        parameters = orjson.loads(whole(body))
     except ValueError:
         raise BadRequest("The body of the request is not JSON.") from None
-    if not isinstance(asked, dict):
+    if not isinstance(parameters, dict):
         raise BadRequest("The body of the request must be a JSON object.")
-    if is_deep(asked, MOST_LEVELS):
+    if is_deep(parameters, MOST_LEVELS):
         raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels.")
-    return asked
+    return parameters
 
 
 async def refuse(send: Send, error: ChatError) -> None:
@@ -293,31 +296,31 @@ async def refuse(send: Send, error: ChatError) -> None:
     if status in (429, 503):
         wait_s = error.wait_s if isinstance(error, TooManyRequests) else AGAIN_S
         headers.append((b"retry-after", str(max(1, round(wait_s))).encode()))
-    told = {"message": str(error), "type": ERRORS.get(status, "BadRequestError"), "param": None, "code": status}
+    details = {"message": str(error), "type": ERRORS.get(status, "BadRequestError"), "param": None, "code": status}
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": orjson.dumps({"error": told})})
+    await send({"type": "http.response.body", "body": orjson.dumps({"error": details})})
 
 
 def _status(error: ChatError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 400)
 
 
-def _check_size(asked: Mapping[str, Any]) -> None:
-    stop = asked.get("stop")
+def _check_size(parameters: Mapping[str, Any]) -> None:
+    stop = parameters.get("stop")
     if isinstance(stop, list) and len(stop) > MOST_STOPS:
         raise BadRequest(f"stop has {len(stop)} strings; allowed are {MOST_STOPS}.")
-    num_bytes = len(orjson.dumps({name: value for name, value in asked.items() if name not in TEXT}))
+    num_bytes = len(orjson.dumps({name: value for name, value in parameters.items() if name not in TEXT}))
     if num_bytes > MOST_BYTES:
         raise BadRequest(f"The parameters beside the conversation have {num_bytes} bytes; allowed are {MOST_BYTES}.")
 
 
-def _constraints(asked: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _constraints(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What the answer has to fit, as `check_constraint` takes it, which knows how to keep the engine from harm.
 
     Raises:
         BadRequest: it is of a kind that nobody has checked.
     """
-    wanted, form, tools = (asked.get(name) for name in ("structured_outputs", "response_format", "tools"))
+    wanted, form, tools = (parameters.get(name) for name in ("structured_outputs", "response_format", "tools"))
     if isinstance(wanted, dict):
         if others := [name for name in UNCHECKED if wanted.get(name)]:
             raise BadRequest(f"structured_outputs.{others[0]} is not served here; there are {', '.join(KINDS)}.")
@@ -327,7 +330,7 @@ def _constraints(asked: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             raise BadRequest(f"response_format has a type that is not served here; there are {', '.join(FORMS)}.")
         if isinstance(form.get("json_schema"), dict):
             yield "json", form["json_schema"].get("schema", {})
-    is_forced = asked.get("tool_choice") not in (None, "none", "auto")
+    is_forced = parameters.get("tool_choice") not in (None, "none", "auto")
     for tool in tools if isinstance(tools, list) else ():
         function = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(function, dict) and (is_forced or function.get("strict")):

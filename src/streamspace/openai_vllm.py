@@ -1,7 +1,7 @@
 """vLLM's own OpenAI server on our engine, less all routes but those that answer.
 
-Like `llm` it imports vLLM, and so is itself imported by the engine's loading thread alone. It knows nothing of keys,
-queues and who asks: that is `openai_api`'s, through which every request comes.
+Like `llm` it imports vLLM, so only the engine's loading thread imports it. It knows nothing of keys, queues and
+visitors: those are `openai_server`'s, through which every request comes.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,22 +18,13 @@ from pydantic import ValidationError
 from vllm.exceptions import VLLMValidationError
 from vllm.v1.engine.async_llm import AsyncLLM
 
+from streamspace import vllm_internals
 from streamspace.config import Config
 from streamspace.errors import TooManyPromptTokens
 from streamspace.flags import vllm_flags
-from streamspace.llm import LLM
-
-try:
-    from vllm.entrypoints.launchers.api_server.app_state import init_app_state
-    from vllm.entrypoints.launchers.app import build_app
-except ImportError:  # vLLM 0.26
-    from vllm.entrypoints.openai.api_server import (
-        build_app,
-        init_app_state,
-    )
+from streamspace.llm import VllmEngine
 
 SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/models")
-TASKS: Any = ("generate",)
 
 
 class LimitedClient:
@@ -52,7 +42,7 @@ class LimitedClient:
 
     def generate(self, prompt: Any, params: Any, request_id: str, **options: Any) -> AsyncGenerator[Any, None]:
         """As AsyncLLM's; refuses before an answer has begun, so that the client gets a status and not half a stream."""
-        # vLLM 0.26 does not look, and its engine dies.
+        # vLLM 0.26 does not check them, and its engine dies.
         if wrong := [number for number in params.stop_token_ids or () if not 0 <= number < self._num_tokens]:
             sentence = f"stop_token_ids has {wrong[0]}; a token's id is from 0 to {self._num_tokens - 1}"
             raise VLLMValidationError(sentence, parameter="stop_token_ids")
@@ -78,44 +68,27 @@ class LimitedClient:
         ending.add_done_callback(self._ending.discard)
 
 
-async def start(app: FastAPI, llm: LLM, config: Config) -> None:
+async def start(app: FastAPI, engine: VllmEngine, config: Config) -> None:
     """Give the application of `build` what its routes work with; on the event loop that will serve it."""
-    client: Any = LimitedClient(llm.async_llm, config.max_prompt_tokens, config.max_seconds)
-    await init_app_state(client, app.state, app.state.args, TASKS)
-    _serve_adapters(app.state.openai_serving_models, llm)
-    app.state.server = SimpleNamespace(should_exit=False)  # vLLM stops its server when the engine dies; ours heals
-    for handler in (app.state.openai_serving_chat, app.state.openai_serving_completion):
-        defaults = handler.default_sampling_params  # of a request that does not say how long its answer may be
-        defaults["max_tokens"] = min(config.max_tokens, defaults.get("max_tokens") or config.max_tokens)
+    client = LimitedClient(engine.async_llm, config.max_prompt_tokens, config.max_seconds)
+    await vllm_internals.start_server(app, client, engine.adapters, config.max_tokens)
 
 
-def build(config: Config, folder: Path, llm: LLM) -> FastAPI:
+def build(config: Config, folder: Path, engine: VllmEngine) -> FastAPI:
     """vLLM's application for this engine, yet without its state. Takes half a second, so call it in a thread."""
     flags = vllm_flags(config, folder)
-    flags.model = config.model_name  # which it tells everybody
+    flags.model = config.model_name  # /v1/models shows it
     flags.enable_log_requests = False
-    app: FastAPI = build_app(flags, TASKS, llm.async_llm.model_config)
-    # Those would ask for keys of their own, and let the pages of all other servers in.
+    app: FastAPI = vllm_internals.find(vllm_internals.BUILD_APP)(
+        flags, vllm_internals.TASKS, engine.async_llm.model_config
+    )
+    # vLLM's middlewares check keys of their own, and allow requests from the pages of all other servers.
     app.user_middleware.clear()
     app.middleware_stack = None  # it was put together already
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in SERVED]
     for kind in (RequestValidationError, ValidationError):
         app.add_exception_handler(kind, _refuse)
     return app
-
-
-def _serve_adapters(models: Any, llm: LLM) -> None:
-    """Have each adapter answer by its name, and keep to ourselves where on the disk it is."""
-    models.lora_requests = dict(llm.adapters)
-    show = models.show_available_models
-
-    async def show_without_folders() -> Any:
-        shown = await show()
-        for card in shown.data:
-            card.root = card.id
-        return shown
-
-    models.show_available_models = show_without_folders
 
 
 async def _refuse(request: Request, error: Any) -> JSONResponse:

@@ -17,7 +17,9 @@ from types import FrameType
 import psutil
 
 from streamspace.errors import StreamSpaceError
+from streamspace.patching import require
 
+WORKER_TITLE = "::Worker"  # is in the title that vLLM gives a worker, such as "VLLM::Worker_TP0"
 EXIT_S = 3.0  # for what is to be done at the exit, once all of ours is cleaned up
 
 
@@ -49,7 +51,7 @@ def _leave(code: int) -> None:
     limit = threading.Timer(EXIT_S, os._exit, [code])
     limit.daemon = True
     limit.start()
-    atexit._run_exitfuncs()
+    require(atexit, "_run_exitfuncs", "to do what is to be done at the exit before it leaves")()
     with suppress(OSError):  # of a pipe that nobody reads
         sys.stdout.flush()
         sys.stderr.flush()
@@ -122,14 +124,11 @@ def exit_with_parent() -> None:
 
 
 def workers_of(pids: Iterable[int]) -> list[psutil.Process]:
-    """The processes that vLLM's engine, itself these processes, has for its GPUs; none where each does its own work.
-
-    They are known by the titles that vLLM gives them, such as "VLLM::Worker_TP0".
-    """
+    """The worker processes, one for each GPU, that engine processes with these ids have started, if any."""
     found = []
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
-            found += [child for child in psutil.Process(pid).children() if "::Worker" in " ".join(child.cmdline())]
+            found += [child for child in psutil.Process(pid).children() if WORKER_TITLE in " ".join(child.cmdline())]
     return found
 
 

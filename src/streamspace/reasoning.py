@@ -12,12 +12,12 @@ from vllm.reasoning import ReasoningParserManager
 
 from streamspace.errors import ConfigError
 from streamspace.thoughts import Splitter, split_harmony
+from streamspace.tokenizer import template_of
 from streamspace.types import Split
 
 TAIL = 8  # tokens at the end of a prompt in which a template opens or closes the thought
 
-
-# What the sources of parsers look for that do not tell it, or not all of it.
+# The marks of those parsers that do not have all of them as attributes, read from vLLM's source.
 _HERE = ("Here is", "Here's")
 _COHERE = ("<|START_THINKING|>",), ("<|END_THINKING|>",)
 FORMATS: dict[str, Split] = {
@@ -49,8 +49,8 @@ FORMATS: dict[str, Split] = {
     "minimax_m2_append_think": Splitter(("<think>",), ("</think>",), is_assumed=True),
     "openai_gptoss": split_harmony,
 }
-# Some parsers do nothing for a template that was not asked for thoughts. Here the end of the prompt tells that.
-_ASKED = {"thinking": True, "enable_thinking": True}
+# Some parsers do nothing unless the template was asked for thoughts. We find that out from the prompt's end instead.
+_WITH_THOUGHTS = {"thinking": True, "enable_thinking": True}
 
 
 def check_parser(name: str, has_plugin: bool) -> None:
@@ -73,7 +73,7 @@ def thoughts_of(model_config: Any, parser_name: str, tokenizer: Any) -> Split | 
             return of_parser(parser_name, tokenizer)
         except (ImportError, KeyError, RuntimeError, ValueError) as error:
             raise ConfigError(f"--reasoning-parser {parser_name} does not suit this model: {error}") from None
-    template, vocabulary = str(getattr(tokenizer, "chat_template", None) or ""), tokenizer.get_vocab()
+    template, vocabulary = template_of(tokenizer), tokenizer.get_vocab()
     has_marks = all(mark in template and mark in vocabulary for mark in ("<think>", "</think>"))
     return Splitter(("<think>",), ("</think>",)) if has_marks else None
 
@@ -84,7 +84,7 @@ def of_parser(name: str, tokenizer: Any) -> Split:
     Raises:
         ImportError, KeyError, RuntimeError, ValueError: it does not suit the tokenizer.
     """
-    parser = ReasoningParserManager.get_reasoning_parser(name)(tokenizer, chat_template_kwargs=_ASKED)
+    parser = ReasoningParserManager.get_reasoning_parser(name)(tokenizer, chat_template_kwargs=_WITH_THOUGHTS)
     if name in FORMATS:
         return FORMATS[name]
     start, end = parser.reasoning_start_str, parser.reasoning_end_str

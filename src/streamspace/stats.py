@@ -1,7 +1,7 @@
 """What the engine does, second by second for five minutes, from the counts that it gives after each step. Pure.
 
-A step costs it a few additions; a second is written down when the first step after it comes, or when somebody looks.
-So the five minutes are there for whoever begins to look, and while nobody does no clock runs for them.
+A step costs a few additions. A second is stored when the first step after it comes, or when a reader asks for the
+window. So the five minutes are there for the first reader, and no timer runs while there is none.
 """
 
 import time

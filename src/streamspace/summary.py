@@ -23,7 +23,7 @@ class Summary:
         self._due_s = 0.0
 
     def html(self, reply: Reply) -> str:
-        """All that is to be said now. Numbers change twice a second at most, until the last ones.
+        """The summary of the answer so far. Numbers change twice a second at most, until the last ones.
 
         Class "cut" marks an answer that can be continued, "numbers" what was measured.
         """
@@ -31,8 +31,8 @@ class Summary:
         words = " ".join(self._say(sentence) for sentence in sentences if sentence)
         if reply.metrics and (reply.finish_reason or reply.elapsed_s >= self._due_s):
             self._due_s = reply.elapsed_s + NUMBERS_S
-            told = " · ".join(map(self._say, numbers(reply)))
-            self._numbers = f'<span class="numbers">{told}{self._meter(reply.metrics)}</span>'
+            words_of_numbers = " · ".join(map(self._say, numbers(reply)))
+            self._numbers = f'<span class="numbers">{words_of_numbers}{self._meter(reply.metrics)}</span>'
         cut = ' class="cut"' if reply.finish_reason in CUT else ""
         return (f"<span{cut}>{html.escape(words)}</span> " if words else "") + self._numbers
 
@@ -82,7 +82,7 @@ def numbers(reply: Reply) -> list[str]:
 
 
 def notice(reply: Reply) -> str:
-    """What the answer does not show of itself: that the context had no room for all of the conversation."""
+    """A sentence if the context had no room for all of the conversation, else nothing."""
     if not reply.num_left_out:
         return ""
     return f"The oldest {reply.num_left_out} messages were left out, because the context is full."

@@ -28,7 +28,7 @@ class Splitter:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """All that is never shown."""
+        """All marks, none of which a visitor sees."""
         return (*self.starts, *self.ends, *self.answer_starts, *self.answer_ends)
 
     def after(self, tail: str) -> "Splitter":

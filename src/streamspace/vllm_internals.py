@@ -1,0 +1,170 @@
+"""What StreamSpace needs of vLLM beyond what vLLM documents: every such name is in NAMES, with what it is for.
+
+A newer vLLM may rename any of them. `check_names`, `find` and what patches then raise a sentence that says which, and
+what for; tests/test_vllm_internals.py looks all of them up. Two more are used where vLLM may not be imported: the text
+that `config.engine_flags` reads, and the titles that `process.workers_of` looks for.
+Importing this imports vLLM, which only the engine's loading thread may pay for.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from multiprocessing.context import BaseContext
+from types import SimpleNamespace
+from typing import Any
+
+from vllm.lora.request import LoRARequest
+from vllm.renderers import ChatParams
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.metrics.loggers import StatLoggerBase as StatLoggerBase  # an import, for a class is derived from it
+
+from streamspace.patching import patch, require
+
+
+@dataclass(frozen=True)
+class Name:
+    """Where a name of vLLM is, and what it is for; `purpose` completes "StreamSpace needs it ..."."""
+
+    path: str  # module:attribute, or module:class.attribute
+    purpose: str
+    older: str = ""  # the module that has it in vLLM 0.26
+    is_of_instances: bool = False  # the class itself does not have it
+
+
+_ENTRY, _OLD_SERVER = "vllm.entrypoints", "vllm.entrypoints.openai.api_server"
+_MODELS = f"{_ENTRY}.openai.models.serving:OpenAIServingModels"
+_OUTPUTS = "vllm.v1.engine.output_processor:OutputProcessor"
+_RENDERER = "vllm.renderers.base:BaseRenderer"
+_RENDER = "to put a conversation through the model's chat template"
+_SERVE = "to serve vLLM's own routes at /v1"
+_PARSE = "to have vLLM read and check its own flags"
+_LIMIT = "to end an answer of /v1 at the operator's --max-tokens"
+
+CONTEXT = Name("vllm.v1.engine.utils:get_mp_context", "to have the engine's process forked instead of started anew")
+REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is_of_instances=True)
+UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", "to notice an engine that hangs")
+RENDER_ONE_PROCESS = Name(
+    "vllm.v1.executor.uniproc_executor:UniProcExecutor", "to run the engine on a CPU in one process"
+)
+PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", "to tell thoughts from answers")
+PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", "to tell thoughts from answers")
+CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
+RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
+RENDER_TEXT = Name(f"{_RENDERER}.render_cmpl_async", "to turn a raw text into tokens")
+LOGGER = Name("vllm.v1.metrics.loggers:StatLoggerBase.record", "to know how the engine gets on")
+SKIPPED = Name("vllm.v1.metrics.stats:SchedulerStats.num_skipped_waiting_reqs", "to count all requests that wait")
+FORGET_METRICS = Name("vllm.v1.metrics.prometheus:unregister_vllm_metrics", "to remove a dead engine's metrics")
+TOKENIZERS = Name("vllm.tokenizers.registry:cached_get_tokenizer", "to free a dead engine's tokenizer")
+IS_MISTRAL = Name("vllm.utils.mistral:is_mistral_tokenizer", "to know a tokenizer that reads every text as words")
+LORA_RANKS = Name("vllm.config.lora:MaxLoRARanks", "to know which ranks an adapter may have")
+SERVER_FLAGS = Name(f"{_ENTRY}.launchers.cli_args:FrontendArgs", _PARSE, f"{_ENTRY}.openai.cli_args")
+CHECK_FLAGS = Name(f"{_ENTRY}.launchers.cli_args:validate_parsed_serve_args", _PARSE, f"{_ENTRY}.openai.cli_args")
+BUILD_APP = Name(f"{_ENTRY}.launchers.app:build_app", _SERVE, _OLD_SERVER)
+INIT_STATE = Name(f"{_ENTRY}.launchers.api_server.app_state:init_app_state", _SERVE, _OLD_SERVER)
+ADAPTERS = Name(f"{_MODELS}.lora_requests", "to serve the adapters at /v1", is_of_instances=True)
+SHOW_MODELS = Name(f"{_MODELS}.show_available_models", "to keep the adapters' folders out of /v1/models")
+ONE_PROCESS = Name("vllm.v1.executor.uniproc_executor:UniProcExecutor", "to run the engine on a CPU in one process")
+PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", "to tell thoughts from answers")
+PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", "to tell thoughts from answers")
+CHAT = Name(f"{_ENTRY}.openai.chat_completion.serving:OpenAIServingChat.default_sampling_params", _LIMIT, "", True)
+TEXT = Name(f"{_ENTRY}.openai.completion.serving:OpenAIServingCompletion.default_sampling_params", _LIMIT, "", True)
+NAMES = [value for value in globals().values() if isinstance(value, Name)]
+TASKS = ("generate",)  # what a server of vLLM's is built for
+
+
+def find(name: Name) -> Any:
+    """The name itself.
+
+    Raises:
+        MissingName: vLLM does not have it any more.
+    """
+    module, _, attributes = name.path.partition(":")
+    owner: Any = import_module(name.older if name.older and is_0_26() else module)
+    for attribute in attributes.split("."):
+        owner = require(owner, attribute, name.purpose)
+    return owner
+
+
+def is_0_26() -> bool:
+    """Whether this vLLM is as old as 0.26."""
+    return find_spec(f"{_ENTRY}.launchers") is None
+
+
+def check_names() -> None:
+    """Raise MissingName for what an engine needs, before it is built; what the server needs is found when it starts."""
+    for name in NAMES:
+        if not name.is_of_instances and not name.path.startswith(_ENTRY):
+            find(name)
+
+
+def use_context(context: BaseContext) -> None:
+    """Have vLLM start the engine's process by a multiprocessing context of ours."""
+    module, _, name = CONTEXT.path.partition(":")
+    patch(import_module(module), name, lambda: context, CONTEXT.purpose)
+
+
+def num_unfinished(llm: AsyncLLM) -> int:
+    """Requests that the engine has yet to finish, as vLLM counts them in this process."""
+    return int(llm.output_processor.get_num_unfinished_requests())
+
+
+async def abort_all(llm: AsyncLLM) -> None:
+    """End every request under way, /v1's too, with the finish reason "abort"."""
+    await llm.abort(list(require(llm.output_processor, "request_states", REQUESTS.purpose)), internal=True)
+
+
+async def chat_tokens(llm: AsyncLLM, turns: Any, params: ChatParams) -> tuple[int, ...]:
+    """The token ids of a conversation; raises what vLLM does."""
+    _, (prompt,) = await llm.renderer.render_chat_async([turns], params)
+    return tuple(prompt["prompt_token_ids"])
+
+
+def chat_tokens_now(llm: AsyncLLM, turns: Any, params: ChatParams) -> tuple[int, ...]:
+    """As `chat_tokens`, in this thread."""
+    _, (prompt,) = llm.renderer.render_chat([turns], params)
+    return tuple(prompt["prompt_token_ids"])
+
+
+async def text_tokens(llm: AsyncLLM, text: str) -> tuple[int, ...]:
+    """The token ids of a raw text; raises what vLLM does."""
+    (prompt,) = await llm.renderer.render_cmpl_async([{"prompt": text}])
+    return tuple(prompt["prompt_token_ids"])
+
+
+def num_waiting(scheduler_stats: Any) -> int:
+    """Requests that wait in a replica's queue; those that the scheduler skips wait for a grammar, say."""
+    return int(scheduler_stats.num_waiting_reqs + scheduler_stats.num_skipped_waiting_reqs)
+
+
+def forget_tokenizers() -> None:
+    """Empty the caches in which vLLM would keep the tokenizers of every engine that was."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("vllm.renderers", "vllm.tokenizers", "vllm.transformers_utils", "vllm.utils.func_utils")):
+            for function in vars(module).values():
+                if hasattr(type(function), "cache_clear"):  # not the object's own, which a placeholder refuses
+                    function.cache_clear()
+
+
+async def start_server(app: Any, client: Any, adapters: Mapping[str, LoRARequest], max_tokens: int) -> None:
+    """Give the application of BUILD_APP what its routes work with, on the event loop that will serve it.
+
+    Each adapter answers by its name, and no folder is shown. An answer that asks for no length gets `max_tokens`.
+    """
+    await find(INIT_STATE)(client, app.state, app.state.args, TASKS)
+    app.state.server = SimpleNamespace(should_exit=False)  # vLLM stops its server when the engine dies; ours heals
+    models = app.state.openai_serving_models
+    patch(models, "lora_requests", dict(adapters), ADAPTERS.purpose)
+    show = require(models, "show_available_models", SHOW_MODELS.purpose)
+
+    async def show_without_folders() -> Any:
+        models = await show()
+        for card in models.data:
+            card.root = card.id
+        return models
+
+    patch(models, "show_available_models", show_without_folders, SHOW_MODELS.purpose)
+    for handler in (app.state.openai_serving_chat, app.state.openai_serving_completion):
+        defaults = require(handler, "default_sampling_params", CHAT.purpose)
+        defaults["max_tokens"] = min(max_tokens, defaults.get("max_tokens") or max_tokens)
