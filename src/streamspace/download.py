@@ -24,16 +24,7 @@ from huggingface_hub import HfApi, get_cached_repo_tree, snapshot_download
 from huggingface_hub.errors import CachedRepoTreeNotFoundError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from streamspace import hub_failures, hub_internals
-from streamspace.errors import (
-    AccessDenied,
-    BadModel,
-    DiskFull,
-    DownloadCancelled,
-    DownloadFailed,
-    HubUnreachable,
-    ModelError,
-)
+from streamspace import errors, hub_failures, hub_internals
 from streamspace.model_files import Kind
 
 logger = logging.getLogger(__name__)
@@ -86,10 +77,10 @@ def fetch(
     try:
         validate_repo_id(model)
     except HFValidationError as error:
-        raise BadModel(hub_failures.BAD_ID, model=model) from error
+        raise errors.BadModel(hub_failures.BAD_ID, model=model) from error
     token = (token or "").strip()
     if not re.fullmatch(r"[!-~]*", token):  # the HTTP client cannot send it, and would quote it in the log
-        raise AccessDenied(hub_failures.REFUSED, model=model)
+        raise errors.AccessDenied(hub_failures.REFUSED, model=model)
     return _Fetch(model, kind, revision or None, token or None, on_progress, cancelled or threading.Event()).run()
 
 
@@ -98,7 +89,7 @@ def _checked_folder(model: str, kind: Kind) -> Path:
     with suppress(OSError, ValueError):
         if kind.choose(os.listdir(folder)):
             return Path(folder).resolve()
-    raise BadModel(kind.missing, model=model)
+    raise errors.BadModel(kind.missing, model=model)
 
 
 @dataclass(frozen=True)
@@ -121,7 +112,7 @@ class _Plan:
         needed_bytes, free_bytes = int(self.missing_bytes() * DISK_MARGIN), shutil.disk_usage(existing).free
         if needed_bytes > free_bytes:
             sizes = {"needed": _size(needed_bytes), "free": _size(free_bytes)}
-            raise DiskFull(hub_failures.NO_ROOM, model=model, **sizes)
+            raise errors.DiskFull(hub_failures.NO_ROOM, model=model, **sizes)
 
     def sweep(self) -> None:
         """Remove what killed processes have left: huggingface_hub never resumes nor removes it."""
@@ -158,7 +149,7 @@ class _Fetch:
                 return result.result()
         hub_internals.abort_xet()
         wait([result], timeout=CANCEL_GRACE_S)
-        raise DownloadCancelled(hub_failures.CANCELLED, model=self.model)
+        raise errors.DownloadCancelled(hub_failures.CANCELLED, model=self.model)
 
     def _fetch(self) -> Path:
         copy, is_proved = self._cached_copy()
@@ -167,9 +158,9 @@ class _Fetch:
         hub_internals.set_up()
         try:
             # With a copy at hand, one failure is reason enough to take it: nobody waits for a hub that is down.
-            plan = self._retrying(self._plan, (HubUnreachable, DownloadFailed), () if copy else BACKOFF_S)
+            plan = self._retrying(self._plan, (errors.HubUnreachable, errors.DownloadFailed), () if copy else BACKOFF_S)
             return self._download(plan)
-        except (HubUnreachable, DownloadFailed) as error:
+        except (errors.HubUnreachable, errors.DownloadFailed) as error:
             if copy is None:
                 raise
             logger.warning("%s Until then its cached copy, commit %s, is used.", error, copy.name)
@@ -202,7 +193,7 @@ class _Fetch:
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
         chosen = [siblings[name] for name in self.kind.choose(siblings)]
         if not chosen or not info.sha:
-            raise BadModel(self.kind.missing, model=self.model)
+            raise errors.BadModel(self.kind.missing, model=self.model)
         blobs = [(file.lfs.sha256 if file.lfs else file.blob_id) or file.rfilename for file in chosen]
         files = {file.rfilename: (file.size or 0, blob) for file, blob in zip(chosen, blobs, strict=True)}
         return _Plan(hub_internals.repository_folder(self.model), info.sha, files)
@@ -222,7 +213,7 @@ class _Fetch:
 
         plan.sweep()
         plan.check_disk(self.model)
-        folder = Path(self._retrying(attempt, DownloadFailed, BACKOFF_S))
+        folder = Path(self._retrying(attempt, errors.DownloadFailed, BACKOFF_S))
         with suppress(OSError):  # a cache that is mounted read-only may hold all files
             hub_internals.remember_commit(self.model, self.revision, plan.commit)
         meter.add(0, since=meter.total_bytes)
@@ -230,10 +221,13 @@ class _Fetch:
 
     def _check(self) -> None:
         if self.cancelled.is_set():
-            raise DownloadCancelled(hub_failures.CANCELLED, model=self.model)
+            raise errors.DownloadCancelled(hub_failures.CANCELLED, model=self.model)
 
     def _retrying(
-        self, call: Callable[[], T], passes: type[ModelError] | tuple[type[ModelError], ...], pauses_s: Iterable[float]
+        self,
+        call: Callable[[], T],
+        passes: type[errors.ModelError] | tuple[type[errors.ModelError], ...],
+        pauses_s: Iterable[float],
     ) -> T:
         """What the call returns; after a failure that `passes` it is made again, until the pauses are used up."""
         for pause_s in pauses_s:
