@@ -162,7 +162,7 @@ def test_a_folder_without_a_model_is_named_as_it_was_given(
 ) -> None:
     write_model(tmp_path / "model", files)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(errors.BadModel, match=r"^'./model' holds no model that vLLM can load, which is config.json"):
+    with pytest.raises(errors.BadModel, match=r"^There is no model that vLLM can load in './model': it must hold"):
         fetch_model("./model")
 
 
@@ -569,7 +569,7 @@ FAILURES: list[tuple[Callable[[Hub], None], type[errors.ModelError], str]] = [
     (
         lambda hub: hub.models.update({"org/tiny": {"config.json": b"{}", "tiny.gguf": b""}}),
         errors.BadModel,
-        "'org/tiny' holds no model that vLLM can load, which is config.json (or params.json) with weights beside it",
+        "no model that vLLM can load in 'org/tiny': it must hold config.json (or params.json) and weights",
     ),
 ]
 

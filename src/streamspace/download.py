@@ -239,6 +239,7 @@ class _Fetch:
                 pause_s = max(pause_s, hub_failures.asked_pause_s(error.__cause__))
                 logger.warning("The hub failed (%s): next attempt in %g s.", type(error.__cause__).__name__, pause_s)
             self.cancelled.wait(pause_s)
+            self._check()
         return self._explained(call)
 
     def _explained(self, call: Callable[[], T]) -> T:

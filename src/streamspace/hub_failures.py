@@ -70,8 +70,11 @@ def explain(error: BaseException, model: str, revision: str | None) -> ModelErro
 
 
 def is_final(error: BaseException | None) -> bool:
-    """Whether another attempt makes no sense: requests are forbidden, or huggingface_hub has made several itself."""
-    return isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError)
+    """Whether another attempt makes no sense: the answer would be the same, or huggingface_hub has made several."""
+    if isinstance(error, errors.HfHubHTTPError):
+        return bool(error.response.status_code < 500 and error.response.status_code not in (408, 429))
+    wrong_hub = httpx.TooManyRedirects | httpx.InvalidURL | json.JSONDecodeError
+    return isinstance(error, wrong_hub | errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError)
 
 
 def asked_pause_s(error: BaseException | None) -> float:

@@ -59,8 +59,8 @@ class Kind:
 
 MODEL = Kind(
     needed_files,
-    "'{model}' holds no model that vLLM can load, which is config.json (or params.json) with weights beside it "
-    "(*.safetensors, *.bin or *.pt): choose the original model and not, say, its GGUF or adapter repository.",
+    "There is no model that vLLM can load in '{model}': it must hold config.json (or params.json) and weights "
+    "(*.safetensors, *.bin or *.pt); choose the original model and not, say, its GGUF or adapter repository.",
 )
 MODEL_WITH_CODE = Kind(partial(needed_files, trust_remote_code=True), MODEL.missing)
 ADAPTER = Kind(
