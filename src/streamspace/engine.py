@@ -27,7 +27,7 @@ import psutil
 
 from streamspace import forkserver, hardware
 from streamspace.config import Config, without_folders
-from streamspace.download import Progress, fetch_adapter, fetch_model
+from streamspace.download import Progress, fetch
 from streamspace.errors import (
     ConfigError,
     EngineError,
@@ -38,6 +38,7 @@ from streamspace.errors import (
 )
 from streamspace.healing import Failures, Watchdog
 from streamspace.metrics import RESTARTS
+from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE
 from streamspace.process import collect_all, collect_rarely, has_ended, unchanged_log_levels, workers_of
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
@@ -341,13 +342,9 @@ class Engine:
 
             return {"token": config.hf_token, "on_progress": on_progress, "cancelled": self._stopping}
 
-        model = fetch_model(
-            config.model,
-            revision=config.revision,
-            trust_remote_code=config.trusts_remote_code,
-            **options(config.model_name),
-        )
-        return _Files(model, {a.name: fetch_adapter(a.source, **options(a.name)) for a in config.adapters})
+        kind = MODEL_WITH_CODE if config.trusts_remote_code else MODEL
+        model = fetch(config.model, kind, revision=config.revision, **options(config.model_name))
+        return _Files(model, {a.name: fetch(a.source, ADAPTER, **options(a.name)) for a in config.adapters})
 
     def _join(self, thread: threading.Thread, is_built: bool) -> None:
         """End a build under way (without its process, vLLM's constructor raises), then wait for the thread."""

@@ -6,21 +6,12 @@ no secret, so that it may be shown to anybody.
     StreamSpaceError
     ├── ConfigError        a setting is unknown or its value is not allowed
     ├── ModelError         the model's files cannot be had
-    │   ├── BadModelId         neither a hub id nor a folder
-    │   ├── NotAModelFolder    a path, but no model in it
-    │   ├── ModelNotFound      no such repository, or a private one
-    │   ├── RevisionNotFound   no such branch, tag or commit
-    │   ├── ModelGated         terms to accept first
-    │   ├── BadToken           the hub refuses the token, or wants one
-    │   ├── NoWeights          nothing in the repository that vLLM can load
-    │   ├── NoAdapter          no LoRA adapter in the folder or repository
-    │   ├── HubUnreachable     no network
-    │   ├── HubOffline         HF_HUB_OFFLINE, and the model is not in the cache
-    │   ├── HubTimeout         the hub does not answer in time
-    │   ├── HubFailed          the hub answers with an error
-    │   ├── DownloadFailed     the files cannot be brought over whole
-    │   ├── DiskFull           no room for the files
-    │   ├── CacheNotWritable   no permission for the cache folder
+    │   ├── BadModel           neither a hub id nor a folder, or nothing in it that vLLM can load
+    │   ├── ModelNotFound      no such repository (or a private one), or no such revision
+    │   ├── AccessDenied       terms to accept first, or a token that the hub refuses
+    │   ├── HubUnreachable     no network, no answer in time, or HF_HUB_OFFLINE
+    │   ├── DownloadFailed     the hub answers with an error, or the files do not come over whole
+    │   ├── DiskFull           no room for the files, or no permission to write them
     │   └── DownloadCancelled  whoever asked for the model has called it off
     ├── EngineError        the engine cannot be built
     └── ChatError          one answer cannot be given
@@ -40,7 +31,14 @@ no secret, so that it may be shown to anybody.
 
 
 class StreamSpaceError(Exception):
-    """The root: catch this to show a failure, and nothing wider."""
+    """The root: catch this to show a failure, and nothing wider.
+
+    The message is a template in English and the values of its names, so that it can be translated by its template.
+    """
+
+    def __init__(self, template: str = "", **values: object) -> None:
+        self.template, self.values = template, values
+        super().__init__(template.format(**values) if values else template)
 
 
 class ConfigError(StreamSpaceError):
@@ -51,159 +49,32 @@ class ModelError(StreamSpaceError):
     """The model's files cannot be had."""
 
 
-class BadModelId(ModelError):
-    """The model's name is neither a hub id nor a folder."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"'{model}' is not a model: give a Hugging Face id such as Qwen/Qwen2.5-1.5B-Instruct, or a folder."
-        )
-
-
-class NotAModelFolder(ModelError):
-    """The model's name is a path, but there is no model."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"'{model}' is not a folder with a model: it must hold config.json (or params.json) and weights "
-            "(*.safetensors, *.bin or *.pt)."
-        )
+class BadModel(ModelError):
+    """The model's name is neither a hub id nor a folder, or there is nothing in it that vLLM can load."""
 
 
 class ModelNotFound(ModelError):
-    """The hub has no such repository, or hides a private one."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"There is no model '{model}' on the Hugging Face hub: check the spelling, and if it is private set "
-            "HF_TOKEN to a token that may read it."
-        )
+    """The hub has no such repository, hides a private one, or has no such branch, tag or commit of it."""
 
 
-class RevisionNotFound(ModelError):
-    """The repository has no such branch, tag or commit."""
-
-    def __init__(self, model: str, revision: str) -> None:
-        super().__init__(
-            f"The model '{model}' has no revision '{revision}': set MODEL_REVISION to one of its branches, tags or "
-            "commits, or leave it out."
-        )
-
-
-class ModelGated(ModelError):
-    """The repository's terms have to be accepted first."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The model '{model}' is gated: accept its terms at https://huggingface.co/{model} and set HF_TOKEN to a "
-            "token of the account that accepted them."
-        )
-
-
-class BadToken(ModelError):
-    """The hub refuses the token, or wants one."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The Hugging Face hub refuses access to '{model}': set HF_TOKEN to a valid token with read access "
-            "(https://huggingface.co/settings/tokens), or leave it out for a public model."
-        )
-
-
-class NoWeights(ModelError):
-    """The repository holds nothing that vLLM can load."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The repository '{model}' has no config.json (or params.json) with weights beside it that vLLM can load "
-            "(*.safetensors, *.bin or *.pt): choose the original model and not, say, its GGUF or adapter repository."
-        )
-
-
-class NoAdapter(ModelError):
-    """The folder or repository holds no LoRA adapter."""
-
-    def __init__(self, adapter: str) -> None:
-        super().__init__(
-            f"There is no LoRA adapter in '{adapter}': it must hold adapter_config.json and "
-            "adapter_model.safetensors (or .bin or .pt)."
-        )
+class AccessDenied(ModelError):
+    """The repository's terms have to be accepted first, or the hub refuses the token, or wants one."""
 
 
 class HubUnreachable(ModelError):
-    """There is no connection to the hub."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The Hugging Face hub cannot be reached to fetch '{model}': check the network (and HF_ENDPOINT and "
-            "HTTPS_PROXY, if they are set) and start again."
-        )
-
-
-class HubOffline(ModelError):
-    """The operator forbids requests, and the model is not in the cache."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The model '{model}' is not complete in the local cache and HF_HUB_OFFLINE forbids fetching it: unset "
-            "HF_HUB_OFFLINE, or fetch the model first."
-        )
-
-
-class HubTimeout(ModelError):
-    """The hub accepts connections but does not answer in time."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The Hugging Face hub did not answer in time while '{model}' was fetched: start again later; finished "
-            "files are kept."
-        )
-
-
-class HubFailed(ModelError):
-    """The hub answers with an error, again and again."""
-
-    def __init__(self, model: str, status: int) -> None:
-        super().__init__(
-            f"The Hugging Face hub answered with error {status} while '{model}' was fetched: start again later "
-            "(https://status.huggingface.co); finished files are kept."
-        )
+    """There is no connection to the hub, it does not answer in time, or HF_HUB_OFFLINE forbids to ask."""
 
 
 class DownloadFailed(ModelError):
-    """The files could not be brought over whole."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The download of '{model}' broke off again and again: check the network and start again; finished files "
-            "are kept."
-        )
+    """The hub answers with an error, again and again, or the files could not be brought over whole."""
 
 
 class DiskFull(ModelError):
-    """The disk has no room for the files."""
-
-    def __init__(self, model: str, needed_bytes: int, free_bytes: int) -> None:
-        super().__init__(
-            f"The disk is too full for '{model}': {_size(needed_bytes)} are needed and {_size(free_bytes)} are free; "
-            "make room, or set HF_HOME to a folder on a larger disk."
-        )
-
-
-class CacheNotWritable(ModelError):
-    """The cache folder may not be written."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The model '{model}' cannot be stored, the cache folder is not writable: set HF_HOME to a folder that is."
-        )
+    """The disk has no room for the files, or the cache folder may not be written."""
 
 
 class DownloadCancelled(ModelError):
     """Whoever asked for the model has called it off."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(f"The download of '{model}' was cancelled; finished files are kept.")
 
 
 class EngineError(StreamSpaceError):
@@ -299,7 +170,3 @@ class RequestFailed(ChatError):
 
     def __init__(self) -> None:
         super().__init__("The engine could not finish this answer; try again.")
-
-
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"

@@ -2,8 +2,8 @@
 
 import fnmatch
 from collections.abc import Callable, Iterable
-
-Choose = Callable[[Iterable[str]], list[str]]  # the names of a repository's files → those that are needed
+from dataclasses import dataclass
+from functools import partial
 
 TEXT_PATTERNS = ("*.json", "*.jinja", "*.txt", "*.model", "tokenizer.model*", "*.tiktoken")
 OTHER_RUNTIMES = ("original/*", "metal/*", "onnx/*", "openvino/*", "coreml/*", "gguf/*", ".*")
@@ -47,3 +47,24 @@ def _weights(names: Iterable[str]) -> list[str]:
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is fetched: which of a repository's files, and the sentence for a repository or folder without them."""
+
+    choose: Callable[[Iterable[str]], list[str]]
+    missing: str
+
+
+MODEL = Kind(
+    needed_files,
+    "There is no model that vLLM can load in '{model}': it must hold config.json (or params.json) and weights "
+    "(*.safetensors, *.bin or *.pt); choose the original model and not, say, its GGUF or adapter repository.",
+)
+MODEL_WITH_CODE = Kind(partial(needed_files, trust_remote_code=True), MODEL.missing)
+ADAPTER = Kind(
+    adapter_files,
+    "There is no LoRA adapter in '{model}': it must hold adapter_config.json and adapter_model.safetensors "
+    "(or .bin or .pt).",
+)
