@@ -40,7 +40,14 @@ no secret, so that it may be shown to anybody.
 
 
 class StreamSpaceError(Exception):
-    """The root: catch this to show a failure, and nothing wider."""
+    """The root: catch this to show a failure, and nothing wider.
+
+    The message is a template in English and the values of its names, so that it can be translated by its template.
+    """
+
+    def __init__(self, template: str = "", **values: object) -> None:
+        self.template, self.values = template, values
+        super().__init__(template.format(**values) if values else template)
 
 
 class ConfigError(StreamSpaceError):
