@@ -3,15 +3,15 @@
 import re
 from dataclasses import replace
 
-import gradio as gr
 import pytest
 from playwright.sync_api import expect
 
 from streamspace.config import Adapter
 from streamspace.sampling import Settings
+from streamspace.translation import Sentence
 from streamspace.types import Delta, Metrics, Status
 from streamspace.ui import build_demo
-from streamspace.ui.language import SPOKEN
+from streamspace.ui.language import spoken
 from tests.fake import FakePageEngine, deltas
 from tests.support import admission_of, served
 from tests.test_page import NewPage, send, wait_for_end
@@ -25,7 +25,7 @@ def test_every_label_of_the_page_is_said_in_chinese() -> None:
     engine.config = replace(engine.config, adapters=(Adapter("pirate", "org/pirate"),))
     blocks = build_demo(engine, admission_of(engine)).blocks.values()  # type: ignore[arg-type]
     for block in (block for block in blocks if block.get_block_name() != "api"):
-        for name in (*SPOKEN, "value") if isinstance(block, gr.Button | gr.Markdown) else SPOKEN:
+        for name in spoken(block):
             text = getattr(block, name, None)
             if isinstance(text, str) and re.search(r"[A-Za-z]", text) and "__i18n__" not in text and text not in SAME:
                 left.add(text)
@@ -34,7 +34,9 @@ def test_every_label_of_the_page_is_said_in_chinese() -> None:
 
 @pytest.mark.browser
 def test_a_chinese_browser_gets_a_chinese_page(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), 100.0], Status("ready", "Ready: the context holds 1000 tokens"))
+    engine = FakePageEngine(
+        [Delta("so far"), 100.0], Status("ready", Sentence("Ready: the context holds {number} tokens", number=1000))
+    )
     with served(engine) as url:
         page = new_page(url, locale="zh-CN")
         expect(page.get_by_role("tab", name="对话")).to_be_visible()

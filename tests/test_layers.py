@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
-    "errors translation process forkserver amx hardware config types checks prompt asgi constraint sampling markdown "
+    "translation errors process forkserver amx hardware config types checks prompt asgi constraint sampling markdown "
     "thoughts summary frames metrics visitors limits healing stats model_files hub_client download reasoning flags llm "
     "openai_vllm engine chat openai_server ui server __main__"
 ).split()

@@ -332,7 +332,9 @@ class LLM:
         adapter = self.adapters.get(settings.adapter or "")
         if settings.adapter and not adapter:
             names = ", ".join(self.adapters) or "none"
-            raise BadRequest(f"There is no LoRA adapter {settings.adapter[:60]!r}; there are: {names}.")
+            raise BadRequest(
+                "There is no LoRA adapter {name!r}; there are: {names}.", name=settings.adapter[:60], names=names
+            )
         request_id = f"streamspace-{uuid.uuid4().hex}"
         tokens: Any = {"type": "token", "prompt_token_ids": list(prompt.token_ids)}
         self._in_flight[request_id] = ended or asyncio.Event()
