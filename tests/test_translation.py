@@ -111,19 +111,10 @@ def test_a_new_language_is_one_file(tmp_path: Path) -> None:
     made_up = {LOCALES: ["xx", "xx-YY"], "Send": "Zend", "Prompt {number}": "{number}. Pronto"}
     (tmp_path / "streamspace" / "languages" / "xx.json").write_text(json.dumps(made_up))
     code = """
-import gradio as gr
-from streamspace.translation import Sentence, language_of, say_in
-from streamspace.ui.language import SAY, translated
-assert language_of("xx-YY,en;q=0.5") == "xx"
-assert say_in("xx")(Sentence("Prompt {number}", number=2)) == "2. Pronto"
-assert '"Zend"' in SAY
-with gr.Blocks() as demo:
-    gr.Button("Send")
-    gr.Button("Stop")
-    gr.Textbox(label=Sentence("Prompt {number}", number=2))
-words = translated(demo).translations
-assert words["xx-YY"] == words["xx"] == {"Send": "Zend", "Stop": "Stop", "Prompt 2": "2. Pronto"}
-assert words["zh-CN"] == {"Send": "发送", "Stop": "停止", "Prompt 2": "提示词 2"}
+from streamspace.translation import LANGUAGES, Sentence, catalog, language_of, locales, say_in
+assert LANGUAGES == ("xx", "zh") and language_of("xx-YY,en;q=0.5") == "xx"
+assert say_in("xx")(Sentence("Prompt {number}", number=2)) == "2. Pronto" and say_in("xx")("Stop") == "Stop"
+assert locales("xx") == ["xx", "xx-YY"] and "$locales" not in catalog("xx")
 """
     subprocess.run(
         [sys.executable, "-c", code], check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}

@@ -30,19 +30,19 @@ class Sentence(str):
 
 
 @cache
-def _file(language: str) -> Mapping[str, Any]:
-    return dict(json.loads((FOLDER / f"{language}.json").read_text(encoding="utf-8")))
-
-
-@cache
 def catalog(language: str) -> Mapping[str, str]:
-    """English template → template in one of LANGUAGES, as its file has it; empty for English."""
-    return {key: text for key, text in _file(language).items() if key != LOCALES} if language in LANGUAGES else {}
+    """English template → template in one of LANGUAGES."""
+    return {key: text for key, text in _file(language).items() if key != LOCALES}
 
 
 def locales(language: str) -> list[str]:
     """How browsers call one of LANGUAGES: "zh", "zh-CN" and so on."""
     return list(_file(language)[LOCALES])
+
+
+@cache
+def _file(language: str) -> Mapping[str, Any]:
+    return dict(json.loads((FOLDER / f"{language}.json").read_text(encoding="utf-8")))
 
 
 def language_of(accept_language: str) -> str:
@@ -57,9 +57,11 @@ def language_of(accept_language: str) -> str:
 @cache
 def say_in(language: str) -> Say:
     """How to say a Sentence, or a text without values, in a language."""
-    templates = catalog(language)
-    if not templates:
-        return str
+    return say_with(catalog(language)) if language in LANGUAGES else str
+
+
+def say_with(templates: Mapping[str, str]) -> Say:
+    """How to say a Sentence, or a text without values, by these templates; what is not in them stays English."""
 
     def say(text: str) -> str:
         if not isinstance(text, Sentence):
