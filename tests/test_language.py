@@ -9,9 +9,10 @@ from playwright.sync_api import expect
 
 from streamspace.config import Adapter
 from streamspace.sampling import Settings
+from streamspace.translation import Sentence, say_with
 from streamspace.types import Delta, Metrics, Status
-from streamspace.ui import build_demo
-from streamspace.ui.language import SPOKEN
+from streamspace.ui import build_demo, language
+from streamspace.ui.language import spoken, translated
 from tests.fake import FakePageEngine, deltas
 from tests.support import admission_of, served
 from tests.test_page import NewPage, send, wait_for_end
@@ -25,7 +26,7 @@ def test_every_label_of_the_page_is_said_in_chinese() -> None:
     engine.config = replace(engine.config, adapters=(Adapter("pirate", "org/pirate"),))
     blocks = build_demo(engine, admission_of(engine)).blocks.values()  # type: ignore[arg-type]
     for block in (block for block in blocks if block.get_block_name() != "api"):
-        for name in (*SPOKEN, "value") if isinstance(block, gr.Button | gr.Markdown) else SPOKEN:
+        for name in spoken(block):
             text = getattr(block, name, None)
             if isinstance(text, str) and re.search(r"[A-Za-z]", text) and "__i18n__" not in text and text not in SAME:
                 left.add(text)
@@ -34,7 +35,9 @@ def test_every_label_of_the_page_is_said_in_chinese() -> None:
 
 @pytest.mark.browser
 def test_a_chinese_browser_gets_a_chinese_page(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), 100.0], Status("ready", "Ready: the context holds 1000 tokens"))
+    engine = FakePageEngine(
+        [Delta("so far"), 100.0], Status("ready", Sentence("Ready: the context holds {number} tokens", number=1000))
+    )
     with served(engine) as url:
         page = new_page(url, locale="zh-CN")
         expect(page.get_by_role("tab", name="对话")).to_be_visible()
@@ -79,6 +82,26 @@ def test_no_choice_is_a_word_of_the_page_which_the_browser_would_translate() -> 
     choices = [choice for block in demo.blocks.values() for choice in getattr(block, "choices", None) or ()]
     assert "on" in words and ("on", "true") in choices
     assert not [value for _, value in choices if value in words]
+
+
+def test_labels_have_every_language_under_all_of_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogs = {
+        "xx": {"Send": "Zend", "Prompt {number}": "{number}. Pronto"},
+        "zh": {"Send": "发送", "Stop": "停止", "Prompt {number}": "提示词 {number}"},
+    }
+    monkeypatch.setattr(language, "LANGUAGES", tuple(catalogs))
+    monkeypatch.setattr(language, "catalog", catalogs.__getitem__)
+    monkeypatch.setattr(language, "say_in", lambda name: say_with(catalogs[name]))
+    monkeypatch.setattr(language, "locales", {"xx": ["xx", "xx-YY"], "zh": ["zh", "zh-TW"]}.__getitem__)
+    with gr.Blocks() as demo:
+        send, prompt = gr.Button("Send"), gr.Textbox(label=Sentence("Prompt {number}", number=2))
+        gr.Button("Stop")
+        box = gr.Textbox("Send", label="none of ours")
+    words = translated(demo).translations
+    assert words["xx-YY"] == words["xx"] == {"Send": "Zend", "Stop": "Stop", "Prompt 2": "2. Pronto"}
+    assert words["zh-TW"] == {"Send": "发送", "Stop": "停止", "Prompt 2": "提示词 2"}
+    assert words["en"] == {text: text for text in words["xx"]}
+    assert "__i18n__" in str(send.value) and "Prompt 2" in str(prompt.label) and box.value == "Send"
 
 
 @pytest.mark.browser

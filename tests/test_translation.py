@@ -1,17 +1,30 @@
 """What is said to visitors, in their language."""
 
+import copy
+import json
+import os
+import pickle
 import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from streamspace import errors
 from streamspace.sampling import Settings, check_settings
 from streamspace.summary import NUMBERS_S, Summary
-from streamspace.translation import catalog, language_of, say_in
-from streamspace.types import Metrics, Reply
+from streamspace.translation import FOLDER, LANGUAGES, LOCALES, Sentence, catalog, language_of, say_in
+from streamspace.types import Metrics, Reply, Status
+from tests.templates import SOURCE, script_texts, scripts, strings, templates
 
 say = say_in("zh")
+STEPS = ("waiting for the next attempt", "beginning again", "starting vLLM", "loading the weights", "warming up")
+every_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
 @pytest.mark.parametrize(
@@ -31,23 +44,81 @@ def test_the_language_is_the_first_of_the_browsers_that_is_spoken(header: str, l
 
 
 def test_values_are_kept_and_sentences_within_sentences_are_said_too() -> None:
+    limit = Sentence("max_tokens is {number}", number=9)
+    cut = Sentence("Cut off by a limit: {limit}.", limit=limit)
+    assert cut == "Cut off by a limit: max_tokens is 9."
+    assert say(cut) == "因限制而截断：max_tokens 为 9。"
     assert say("Send") == "发送"
-    assert say("Waiting in the queue: place 3 …") == "排队中：第 3 位……"
-    assert say("Cut off by a limit: max_tokens is 9.") == "因限制而截断：max_tokens 为 9。"
     assert say("nobody's sentence") == "nobody's sentence"
-    assert say_in("en")("Send") == "Send"
-    long = "Ended before the stop string " + "x" * 10_000 + "."
-    assert say(long) == long
+    assert say(Sentence("nobody's, with {value}", value=limit)) == "nobody's, with max_tokens 为 9"
+    assert say_in("en")(cut) == cut and say_in("en")("Send") == "Send"
 
 
-def test_a_text_between_braces_is_no_template() -> None:
-    assert say("Ended before the stop string '{limit} \\1'.") == "在停止字符串 '{limit} \\1' 之前结束。"
+@pytest.mark.parametrize("text", ["Send", "{stop} \\1 {", "Ended before the stop string 'x'.", "x" * 1_000_000])
+def test_a_visitors_text_stays_as_it_is_whatever_it_says(text: str) -> None:
+    began_s = time.monotonic()
+    assert say(Sentence("Ended before the stop string {stop!r}.", stop=text)) == f"在停止字符串 {text!r} 之前结束。"
+    assert time.monotonic() - began_s < 0.1
 
 
-def test_every_translation_uses_the_names_of_its_sentence() -> None:
-    names = re.compile(r"\{\w+\}")
-    for english, chinese in catalog("zh").items():
-        assert sorted(set(names.findall(english))) == sorted(set(names.findall(chinese))), english
+def test_a_sentence_stays_one_when_it_is_copied_or_sent() -> None:
+    sentence = Sentence("Prompt {number}", number=2)
+    for same in (copy.deepcopy(sentence), pickle.loads(pickle.dumps(sentence))):
+        assert same == sentence and say(same) == "提示词 2"
+
+
+def test_an_error_is_said_by_its_template() -> None:
+    error = errors.BadRequest("{name} is {value}; allowed is a number from {least:g} to {most}.",
+                              name="top_p", value="'{most}'", least=0.01, most=1)  # fmt: skip
+    assert str(error) == error.sentence == "top_p is '{most}'; allowed is a number from 0.01 to 1."
+    assert say(error.sentence) == "top_p 为 '{most}'；应为 0.01 到 1 之间的数。"
+    plain = errors.BadRequest("vLLM's own {words}.")
+    assert str(plain) == plain.sentence == say(plain.sentence) == "vLLM's own {words}."
+
+
+@every_language
+def test_everything_that_a_visitor_may_read_is_translated(language: str) -> None:
+    """Labels of the page: test_language."""
+    assert not {*templates(), *script_texts(), *STEPS} - set(catalog(language))
+
+
+@every_language
+def test_no_translation_is_left_over_or_of_a_sentence_that_was_reworded(language: str) -> None:
+    used, text = {*strings(), *STEPS}, scripts()
+    left = [key for key in catalog(language) if key not in used]
+    assert not [key for key in left if not any(f"{a}{key}{b}" in text for a, b in ("''", '""', "><"))]
+
+
+@every_language
+def test_no_sentence_has_two_translations(language: str) -> None:
+    def pairs(pairs: list[tuple[str, object]]) -> list[str]:
+        return [key for key, _ in pairs]
+
+    keys = json.loads((FOLDER / f"{language}.json").read_text("utf-8"), object_pairs_hook=pairs)
+    assert [key for key, number in Counter(keys).items() if number > 1] == []
+    assert set(keys) == {LOCALES, *catalog(language)}
+
+
+@every_language
+def test_every_translation_uses_the_names_of_its_sentence(language: str) -> None:
+    names = re.compile(r"\{\w+(?:![rs])?(?::[^{}]*)?\}")
+    for english, other in catalog(language).items():
+        assert sorted(names.findall(english)) == sorted(names.findall(other)), english
+
+
+def test_a_new_language_is_one_file(tmp_path: Path) -> None:
+    shutil.copytree(SOURCE, tmp_path / "streamspace")
+    made_up = {LOCALES: ["xx", "xx-YY"], "Send": "Zend", "Prompt {number}": "{number}. Pronto"}
+    (tmp_path / "streamspace" / "languages" / "xx.json").write_text(json.dumps(made_up))
+    code = """
+from streamspace.translation import LANGUAGES, Sentence, catalog, language_of, locales, say_in
+assert LANGUAGES == ("xx", "zh") and language_of("xx-YY,en;q=0.5") == "xx"
+assert say_in("xx")(Sentence("Prompt {number}", number=2)) == "2. Pronto" and say_in("xx")("Stop") == "Stop"
+assert locales("xx") == ["xx", "xx-YY"] and "$locales" not in catalog("xx")
+"""
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
 
 
 CHAT_ERRORS = [
@@ -57,23 +128,37 @@ CHAT_ERRORS = [
     errors.QueueFull(256),
     errors.PromptTooLong(2048),
     errors.PromptTooLong(2048, 3000),
-    errors.EngineNotReady("Warming up"),
+    errors.TooManyPromptTokens(300, 200),
+    errors.EngineNotReady(Sentence("Warming up")),
     errors.EngineRestarting(),
     errors.EngineStopped(),
     errors.RequestFailed(),
 ]
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (Status("downloading", Sentence("Downloading {name}", name="org/m"), 5, 10),
+         "正在下载 org/m：0.0 MB / 0.0 MB（50%）"),
+        (Status("downloading", Sentence("Downloading {name}", name="org/m")), "正在下载 org/m……"),
+        (Status("loading", Sentence("Warming up"), 3, 4), "正在预热（第 4 步，共 4 步）……"),
+    ],
+)  # fmt: skip
+def test_the_engines_state_is_said(status: Status, words: str) -> None:
+    assert say(status.sentence) == words
+
+
 @pytest.mark.parametrize("error", CHAT_ERRORS, ids=lambda error: type(error).__name__)
 def test_what_a_visitor_is_refused_with_is_chinese_to_a_chinese_reader(error: errors.ChatError) -> None:
-    said = say(str(error))
+    said = say(error.sentence)
     assert not re.search(r"[A-Za-z]{3,}", said.replace("token", "")), said
 
 
 def test_a_bad_setting_is_refused_in_the_same_language() -> None:
     with pytest.raises(errors.BadRequest) as refused:
         check_settings({"top_k": 2.5}, Settings(), 100)
-    assert say(str(refused.value)) == "top_k 为 2.5；应为 0 到 1000 之间的整数。"
+    assert say(refused.value.sentence) == "top_k 为 2.5；应为 0 到 1000 之间的整数。"
 
 
 def test_the_whole_line_is_said() -> None:

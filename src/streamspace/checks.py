@@ -24,7 +24,7 @@ def check_text(name: str, value: Any) -> str:
         BadRequest: it is none.
     """
     if not isinstance(value, str):
-        raise BadRequest(f"{name} is a {type(value).__name__}; it must be a string.")
+        raise BadRequest("{name} is a {kind}; it must be a string.", name=name, kind=type(value).__name__)
     return value
 
 
@@ -35,7 +35,9 @@ def parse_history(history: Any) -> tuple[Message, ...]:
         BadRequest: it has another form; the sentence names the first item that is wrong.
     """
     if not isinstance(history, list | tuple):
-        raise BadRequest(f"history is a {type(history).__name__}; it must be a list of {{role, content}} messages.")
+        raise BadRequest(
+            "history is a {kind}; it must be a list of {{role, content}} messages.", kind=type(history).__name__
+        )
     return tuple(_parse_message(number, item) for number, item in enumerate(history, 1))
 
 
@@ -46,7 +48,8 @@ def _parse_message(number: int, item: Any) -> Message:
         or not isinstance(item.get("content"), str)
     ):
         raise BadRequest(
-            f"Message {number} of the history must have a role (system, user or assistant) and a content (a string)."
+            "Message {number} of the history must have a role (system, user or assistant) and a content (a string).",
+            number=number,
         )
     return Message(item["role"], item["content"])
 
@@ -57,12 +60,17 @@ def check_number(name: str, value: Any, allowed: Range, whole: bool) -> float:
     Raises:
         BadRequest: it is none, or out of range.
     """
-    kind = "a whole number" if whole else "a number"
     is_whole = isinstance(value, int) and not isinstance(value, bool)  # of any size, which isfinite does not take
     is_number = is_whole or (isinstance(value, float) and math.isfinite(value))
     if not is_number or (whole and value != int(value)) or not allowed.least <= value <= allowed.most:
         raise BadRequest(
-            f"{name} is {short(value)}; allowed is {kind} from {allowed.least:g} to {_plain(allowed.most)}."
+            "{name} is {value}; allowed is a whole number from {least:g} to {most}."
+            if whole
+            else "{name} is {value}; allowed is a number from {least:g} to {most}.",
+            name=name,
+            value=short(value),
+            least=allowed.least,
+            most=_plain(allowed.most),
         )
     return int(value) if whole else float(value)
 

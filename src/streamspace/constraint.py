@@ -14,6 +14,7 @@ import jsonschema
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, grammar_from
 
 from streamspace.errors import BadRequest
+from streamspace.translation import Sentence
 from streamspace.types import Constraint, ConstraintKind, Reply
 
 KINDS: tuple[ConstraintKind, ...] = get_args(ConstraintKind)
@@ -29,9 +30,17 @@ COUNTS = ("minItems", "maxItems", "minProperties", "maxProperties")
 CHECK_S = 1.0  # for an answer; one of 2000 tokens takes 10 ms
 BYTES = LLTokenizer("byte")  # a token is a byte
 
-NAMES = {"json": "schema", "regex": "regex", "choice": "list of choices"}
-VALID = {"json": "Valid against the schema.", "regex": "Matches the regex.", "choice": "One of the choices."}
-NOT_VALID = {"json": "Not valid against the schema", "regex": "No match of the regex", "choice": "None of the choices"}
+NAMES = {"json": Sentence("schema"), "regex": Sentence("regex"), "choice": Sentence("list of choices")}
+VALID = {
+    "json": Sentence("Valid against the schema."),
+    "regex": Sentence("Matches the regex."),
+    "choice": Sentence("One of the choices."),
+}
+NOT_VALID = {
+    "json": Sentence("Not valid against the schema"),
+    "regex": Sentence("No match of the regex"),
+    "choice": Sentence("None of the choices"),
+}
 
 
 def check_constraint(kind: Any, value: Any) -> Constraint:
@@ -43,7 +52,7 @@ def check_constraint(kind: Any, value: Any) -> Constraint:
         BadRequest: there is no such kind, or the value cannot be used; the sentence says where it is wrong.
     """
     if kind not in KINDS:
-        raise BadRequest(f"There is no such constraint; there are {', '.join(KINDS)}.")
+        raise BadRequest("There is no such constraint; there are {kinds}.", kinds=", ".join(KINDS))
     texts = {"json": _schema, "regex": _regex, "choice": _choices}
     constraint = Constraint(kind, texts[kind](value))
     try:
@@ -53,25 +62,32 @@ def check_constraint(kind: Any, value: Any) -> Constraint:
     except ValueError as broken:
         error = str(broken)
     if error:
-        raise BadRequest(_reason(kind, error))
+        raise _refusal(kind, error)
     return constraint
 
 
-def verdict(constraint: Constraint, reply: Reply) -> str:
+def verdict(constraint: Constraint, reply: Reply) -> Sentence:
     """Whether an answer that has ended is what it had to be, in a sentence. Takes CHECK_S at most."""
     text = reply.text.strip() if constraint.kind == "json" else reply.text
+    name, not_valid = NAMES[constraint.kind], NOT_VALID[constraint.kind]
     matcher, data, end_s = _matcher(constraint), text.encode(errors="replace"), time.monotonic() + CHECK_S
     for number, byte in enumerate(data):
         is_right = matcher.consume_token(byte)
         if time.monotonic() > end_s or (not is_right and "too many" in matcher.get_error()):
-            return f"The {NAMES[constraint.kind]} is too complex to check the answer against it."
+            return Sentence("The {constraint} is too complex to check the answer against it.", constraint=name)
         if not is_right:
             where = len(data[:number].decode(errors="ignore"))
-            return f"{NOT_VALID[constraint.kind]} from character {where + 1} on: {text[where : where + 20]!r}."
+            return Sentence(
+                "{fault} from character {number} on: {text!r}.",
+                fault=not_valid,
+                number=where + 1,
+                text=text[where : where + 20],
+            )
     if matcher.is_accepting():
         return VALID[constraint.kind]
-    cut = "was cut off" if reply.finish_reason != "stop" or reply.stop is not None else "ended"
-    return f"{NOT_VALID[constraint.kind]}: it {cut} before it was complete."
+    if reply.finish_reason != "stop" or reply.stop is not None:
+        return Sentence("{fault}: it was cut off before it was complete.", fault=not_valid)
+    return Sentence("{fault}: it ended before it was complete.", fault=not_valid)
 
 
 def _matcher(constraint: Constraint) -> LLMatcher:
@@ -90,24 +106,33 @@ def _schema(value: Any) -> str:
         text = _text("json", json.dumps(schema))
         for place, key, item in _entries(schema):
             if key == "$ref" and isinstance(item, str) and not item.startswith("#"):
-                raise BadRequest(f"The schema is wrong at {place}: a $ref must begin with #, nothing else is fetched.")
+                raise _wrong(place, Sentence("a $ref must begin with #, nothing else is fetched"))
             if key in COUNTS and isinstance(item, int) and item > MOST_ITEMS:
-                raise BadRequest(f"The schema is wrong at {place}: {key} may be {MOST_ITEMS} at most.")
+                raise _wrong(place, Sentence("{key} may be {most} at most", key=key, most=MOST_ITEMS))
             if key == "x-guidance":
-                raise BadRequest(f"The schema is wrong at {place}: x-guidance does not work here.")
+                raise _wrong(place, Sentence("x-guidance does not work here"))
         draft = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         # Without formats: to check one is to compile a pattern by `re`, which can take long.
         draft.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
     except json.JSONDecodeError as error:
-        raise BadRequest(f"The schema is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
+        raise BadRequest(
+            "The schema is not JSON: {reason} in line {line}, column {column}.",
+            reason=error.msg,
+            line=error.lineno,
+            column=error.colno,
+        ) from None
     except jsonschema.SchemaError as error:
         cause = error.context[0] if error.context else error  # of several ways to be right, the first
-        raise BadRequest(f"The schema is wrong at {cause.json_path:.100}: {cause.message:.200}.") from None
+        raise _wrong(cause.json_path, cause.message[:200]) from None
     except RecursionError:
         raise BadRequest("The schema is nested too deeply.") from None
     except ValueError:  # a whole number of more digits than Python reads
         raise BadRequest("The schema holds a number that is too long.") from None
     return text
+
+
+def _wrong(place: str, reason: str) -> BadRequest:
+    return BadRequest("The schema is wrong at {place:.100}: {reason}.", place=place, reason=reason)
 
 
 def _entries(value: Any, place: str = "$") -> Iterator[tuple[str, str, Any]]:
@@ -131,27 +156,42 @@ def _choices(value: Any) -> str:
         raise BadRequest("The list of choices must be a list of strings.")
     choices = [choice for choice in choices if choice]
     if len(choices) > MOST_CHOICES:
-        raise BadRequest(f"The list of choices has {len(choices)}; at most {MOST_CHOICES} are allowed.")
+        raise BadRequest(
+            "The list of choices has {number}; at most {most} are allowed.", number=len(choices), most=MOST_CHOICES
+        )
     return _text("choice", json.dumps(choices) if choices else "")
 
 
 def _text(kind: str, value: Any) -> str:
+    name, most = NAMES[kind], MOST_CHARS[kind]
     if not isinstance(value, str):
-        raise BadRequest(f"The {NAMES[kind]} is a {type(value).__name__}; it must be a string.")
+        raise BadRequest("The {name} is a {kind}; it must be a string.", name=name, kind=type(value).__name__)
     if not value.strip():
-        raise BadRequest(f"The {NAMES[kind]} is empty.")
-    if len(value) > MOST_CHARS[kind]:
-        raise BadRequest(f"The {NAMES[kind]} has {len(value)} characters; at most {MOST_CHARS[kind]} are allowed.")
+        raise BadRequest("The {constraint} is empty.", constraint=name)
+    if len(value) > most:
+        raise BadRequest(
+            "The {constraint} has {number} characters; at most {most} are allowed.",
+            constraint=name,
+            number=len(value),
+            most=most,
+        )
     return value
 
 
-def _reason(kind: str, error: str) -> str:
+def _refusal(kind: str, error: str) -> BadRequest:
     """llguidance's reason in one sentence; of a regex, with the place that it points at."""
-    lines = error.split("\n")
+    lines, name = error.split("\n"), NAMES[kind]
     if error.startswith("NoExtension"):
-        return f"The {NAMES[kind]} cannot be used: no text can ever fit it."
+        return BadRequest("The {constraint} cannot be used: no text can ever fit it.", constraint=name)
     pointers = (line.index("^") - 3 for line in lines if "^" in line and not line.strip(" ^"))
     pointed = next(pointers, None) if kind == "regex" else None
     why = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[0])
-    where = f" at character {pointed}" if pointed else ""
-    return f"The {NAMES[kind]} cannot be used{where}: {why.partition('. ')[0].rstrip('.')[:200]}."
+    reason = why.partition(". ")[0].rstrip(".")[:200]
+    if not pointed:
+        return BadRequest("The {constraint} cannot be used: {reason}.", constraint=name, reason=reason)
+    return BadRequest(
+        "The {constraint} cannot be used at character {number}: {reason}.",
+        constraint=name,
+        number=pointed,
+        reason=reason,
+    )

@@ -42,6 +42,7 @@ from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE
 from streamspace.process import collect_all, collect_rarely, has_ended, unchanged_log_levels, workers_of
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
+from streamspace.translation import Sentence
 from streamspace.types import Delta, Message, Prompt, Status
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
@@ -87,7 +88,7 @@ class Engine:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._status = Status("loading", "Starting", 0, NUM_STEPS)
+        self._status = Status("loading", Sentence("Starting"), 0, NUM_STEPS)
         self._vllm: VllmEngine | None = None
         self._openai: ASGIApp | None = None
         self.max_prompt_tokens = config.max_prompt_tokens  # that the operator allows; 0 is as many as the context holds
@@ -174,7 +175,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Abort what runs and stop the engine's processes; also while it loads, and when it never started."""
-        self._status, is_built = Status("failed", "The app is shutting down."), self._vllm is not None
+        self._status, is_built = Status("failed", Sentence("The app is shutting down.")), self._vllm is not None
         for event in (self._stopping, self._wake, self._again):
             event.set()
         thread, self._thread = self._thread, None  # a second call has nothing to wait for
@@ -218,14 +219,14 @@ class Engine:
                 log.info("%s", status.detail)
             self._status = status
 
-    def _tell_step(self, number: int, words: str) -> None:
+    def _tell_step(self, number: int, words: Sentence) -> None:
         """A step on the way to ready, in other words where it is not the first way."""
         if self.max_model_len is None:
             self._tell(Status("loading", words, number, NUM_STEPS))
         else:
-            self._tell(
-                replace(_RESTARTING, detail=f"{_RESTARTING.detail}: {words[0].lower() + words[1:]}", done=number)
-            )
+            step = Sentence(words[0].lower() + words[1:])
+            detail = Sentence("The engine has broken down and is being restarted: {step}", step=step)
+            self._tell(replace(_RESTARTING, detail=detail, done=number))
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         """The engine's thread, from start to stop: one engine after another, until there were too many failures."""
@@ -242,7 +243,8 @@ class Engine:
                 self._again.clear()
                 failures = Failures()
             elif not self._stopping.is_set():
-                self._tell_step(0, "Waiting for the next attempt" if failures.pause_s else "Beginning again")
+                waiting, again = Sentence("Waiting for the next attempt"), Sentence("Beginning again")
+                self._tell_step(0, waiting if failures.pause_s else again)
                 log.warning("%s It is built again in %g s.", life.cause, failures.pause_s)
                 self._drop(loop)
                 self._stopping.wait(failures.pause_s)
@@ -272,19 +274,19 @@ class Engine:
             raise EngineError(problem)
         forkserver.start()
         self._files = files = self._files or self._fetch()  # once is enough, whatever becomes of the network
-        self._tell_step(1, "Starting vLLM")
+        self._tell_step(1, Sentence("Starting vLLM"))
         from streamspace import flags, llm
 
         if problem := hardware.problem(os.environ, llm.CUDA_VERSION, hardware.driver_cuda_version()):
             raise EngineError(problem)
         args = flags.engine_args(self.config, files.model, files.adapters.values())
-        self._tell_step(2, "Loading the weights")
+        self._tell_step(2, Sentence("Loading the weights"))
         built = self._vllm = llm.VllmEngine.build(args, self.stats, files.adapters, self._wake.set)
         self._pids = {child.pid for child in self._children() if child.pid}
         if self._stopping.is_set():  # the loop may be gone, so nothing can be warmed up on it
             raise EngineStopped
         asyncio.run_coroutine_threadsafe(built.load_adapters(), loop).result(WARM_UP_S)
-        self._tell_step(3, "Warming up")
+        self._tell_step(3, Sentence("Warming up"))
         warming = asyncio.run_coroutine_threadsafe(built.warm_up(), loop)
         if self.config.serves_openai:  # its import and its making take as long as the warm-up does
             with unchanged_log_levels():
@@ -298,7 +300,8 @@ class Engine:
         self.thinks, self.facts = built.thinks, built.facts
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
-        self._tell(Status("ready", f"Ready: the context holds {built.max_model_len} tokens", NUM_STEPS, NUM_STEPS))
+        detail = Sentence("Ready: the context holds {number} tokens", number=built.max_model_len)
+        self._tell(Status("ready", detail, NUM_STEPS, NUM_STEPS))
         return built
 
     def _watch(self, vllm: "VllmEngine", workers: Sequence[psutil.Process]) -> str:
@@ -338,7 +341,8 @@ class Engine:
 
         def options(name: str) -> dict[str, Any]:
             def on_progress(progress: Progress) -> None:
-                self._tell(Status("downloading", f"Downloading {name}", progress.done_bytes, progress.total_bytes))
+                detail = Sentence("Downloading {name}", name=name)
+                self._tell(Status("downloading", detail, progress.done_bytes, progress.total_bytes))
 
             return {"token": config.hf_token, "on_progress": on_progress, "cancelled": self._stopping}
 
@@ -357,7 +361,7 @@ class Engine:
         return set(multiprocessing.active_children()) - self._others
 
 
-_RESTARTING = Status("restarting", "The engine has broken down and is being restarted", 0, NUM_STEPS)
+_RESTARTING = Status("restarting", Sentence("The engine has broken down and is being restarted"), 0, NUM_STEPS)
 
 
 @cache

@@ -29,6 +29,8 @@ no secret, so that it may be shown to anybody.
         └── RequestFailed    the engine gave up on this request
 """
 
+from streamspace.translation import Sentence
+
 
 class StreamSpaceError(Exception):
     """The root: catch this to show a failure, and nothing wider.
@@ -39,6 +41,11 @@ class StreamSpaceError(Exception):
     def __init__(self, template: str = "", **values: object) -> None:
         self.template, self.values = template, values
         super().__init__(template.format(**values) if values else template)
+
+    @property
+    def sentence(self) -> Sentence:
+        """The message, to be translated."""
+        return Sentence(self.template, **self.values)
 
 
 class ConfigError(StreamSpaceError):
@@ -94,8 +101,10 @@ class TooManyPromptTokens(BadRequest):
 
     def __init__(self, num_tokens: int, most: int) -> None:
         super().__init__(
-            f"This is too long: it comes to {num_tokens} tokens, and at most {most} are allowed here; shorten the "
-            "message or the system prompt."
+            "This is too long: it comes to {num_tokens} tokens, and at most {most} are allowed here; shorten the "
+            "message or the system prompt.",
+            num_tokens=num_tokens,
+            most=most,
         )
 
 
@@ -104,22 +113,29 @@ class TooManyRequests(ChatError):
 
     def __init__(self, most: int, wait_s: float) -> None:
         self.wait_s = wait_s
-        super().__init__(f"At most {most} requests a minute are answered here: try again in {max(1, round(wait_s))} s.")
+        super().__init__(
+            "At most {most} requests a minute are answered here: try again in {seconds} s.",
+            most=most,
+            seconds=max(1, round(wait_s)),
+        )
 
 
 class TooManyAnswers(ChatError):
     """A visitor has as many answers under way as are allowed at once."""
 
     def __init__(self, most: int) -> None:
-        answers = "one answer" if most == 1 else f"{most} answers"
-        super().__init__(f"At most {answers} at once for each visitor: wait until one has ended, or stop it.")
+        if most == 1:
+            super().__init__("At most one answer at once for each visitor: wait until one has ended, or stop it.")
+        else:
+            template = "At most {most} answers at once for each visitor: wait until one has ended, or stop it."
+            super().__init__(template, most=most)
 
 
 class QueueFull(ChatError):
     """As many requests wait as are allowed to."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"The queue is full, {most} requests wait already: try again in a minute.")
+        super().__init__("The queue is full, {most} requests wait already: try again in a minute.", most=most)
 
 
 class WrongKey(ChatError):
@@ -137,10 +153,12 @@ class PromptTooLong(ChatError):
     """The prompt does not fit into the model's context."""
 
     def __init__(self, max_model_len: int, num_tokens: int | None = None) -> None:
-        count = f"{num_tokens} tokens" if num_tokens is not None else f"more than {max_model_len} tokens"
+        more = Sentence("more than {number} tokens", number=max_model_len)
         super().__init__(
-            f"This is too long: it comes to {count}, and the model's context holds {max_model_len}, answer included; "
-            "shorten the message or the system prompt."
+            "This is too long: it comes to {count}, and the model's context holds {most}, answer included; "
+            "shorten the message or the system prompt.",
+            count=more if num_tokens is None else Sentence("{number} tokens", number=num_tokens),
+            most=max_model_len,
         )
 
 
@@ -148,14 +166,14 @@ class EngineNotReady(ChatError):
     """The engine is loading, has failed or is stopping."""
 
     def __init__(self, detail: str) -> None:
-        super().__init__(f"The model is not ready: {detail}")
+        super().__init__("The model is not ready: {detail}", detail=detail)
 
 
 class EngineRestarting(EngineNotReady):
     """The engine broke and is being built again; whoever asks can wait."""
 
     def __init__(self) -> None:
-        super().__init__("it is being restarted; try again in a minute.")
+        super().__init__(Sentence("it is being restarted; try again in a minute."))
 
 
 class EngineStopped(ChatError):

@@ -344,7 +344,9 @@ class VllmEngine:
         adapter = self.adapters.get(settings.adapter or "")
         if settings.adapter and not adapter:
             names = ", ".join(self.adapters) or "none"
-            raise BadRequest(f"There is no LoRA adapter {settings.adapter[:60]!r}; there are: {names}.")
+            raise BadRequest(
+                "There is no LoRA adapter {name!r}; there are: {names}.", name=settings.adapter[:60], names=names
+            )
         return adapter
 
     @contextmanager

@@ -58,7 +58,11 @@ def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int
     """
     known = {f.name for f in fields(Settings)} - {"constraint", "logprobs"}  # which are not given by these names
     if unknown := [name for name in given if name not in known]:
-        raise BadRequest(f"There is no sampling parameter {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+        raise BadRequest(
+            "There is no sampling parameter {name!r}; there are {known}.",
+            name=unknown[0],
+            known=", ".join(sorted(known)),
+        )
     ranges = {**RANGES, "max_tokens": Range(1, max_tokens)}
     fallback = replace(fallback, max_tokens=min(fallback.max_tokens, max_tokens))
     checked: dict[str, Any] = {
@@ -72,22 +76,22 @@ def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int
 def _stops(value: Any) -> tuple[str, ...]:
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) for stop in stops):
-        raise BadRequest(f"stop is {short(value)}; allowed is a list of strings.")
+        raise BadRequest("stop is {value}; allowed is a list of strings.", value=short(value))
     stops = tuple(stop for stop in stops if stop)
     if len(stops) > MOST_STOPS:
-        raise BadRequest(f"stop has {len(stops)} strings; allowed are {MOST_STOPS}.")
+        raise BadRequest("stop has {number} strings; allowed are {most}.", number=len(stops), most=MOST_STOPS)
     return stops
 
 
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise BadRequest(f"enable_thinking is {short(value)}; allowed is true or false.")
+        raise BadRequest("enable_thinking is {value}; allowed is true or false.", value=short(value))
     return value
 
 
 def _adapter(value: Any) -> str | None:
     if not isinstance(value, str):
-        raise BadRequest(f"adapter is {short(value)}; allowed is the name of one, or nothing.")
+        raise BadRequest("adapter is {value}; allowed is the name of one, or nothing.", value=short(value))
     return value or None
 
 

@@ -3,7 +3,7 @@
 import html
 
 from streamspace.sampling import Settings
-from streamspace.translation import Say
+from streamspace.translation import Say, Sentence
 from streamspace.types import Metrics, Reply
 
 NUMBERS_S = 0.5  # how long numbers stand at least, while text comes
@@ -41,10 +41,10 @@ class Summary:
         if not self._max_model_len:
             return ""
         used, most = metrics.num_prompt_tokens + metrics.num_tokens, self._max_model_len
-        words = f"context {used:,} of {most:,} tokens"
+        meter = Sentence("context {used:,} of {most:,} tokens", used=used, most=most)
         if used + min(self._settings.max_tokens, most // 2) > most:
-            words += ": the next answer will leave out the oldest messages"
-        words = self._say(words)
+            meter = Sentence("{meter}: the next answer will leave out the oldest messages", meter=meter)
+        words = self._say(meter)
         levels = f'max="{most}" high="{NEARLY_FULL * most:g}" optimum="0" value="{used}"'
         return f' · {words} <meter {levels} aria-label="{words}"></meter>'
 
@@ -55,29 +55,39 @@ def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
         case None:
             return _on_its_way(reply)
         case "length":
-            return f"Cut off{_where(reply)} by a limit: {_limit(reply, settings)}."
+            return _cut_off(reply, _limit(reply, settings))
         case "time":
-            return f"Cut off{_where(reply)} by a limit: an answer may take {max_seconds:g} s here."
+            return _cut_off(reply, Sentence("an answer may take {seconds:g} s here", seconds=max_seconds))
         case "interrupted":
-            return "Interrupted: the engine stopped before the answer was complete; Continue takes it up again."
+            return Sentence(
+                "Interrupted: the engine stopped before the answer was complete; Continue takes it up again."
+            )
         case _ if reply.stop is not None:
-            return f"Ended before the stop string {reply.stop!r}."
-    return "Ended after the thought, without an answer." if reply.thought and not reply.text else "Ended."
+            return Sentence("Ended before the stop string {stop!r}.", stop=reply.stop)
+        case _ if reply.thought and not reply.text:
+            return Sentence("Ended after the thought, without an answer.")
+    return Sentence("Ended.")
 
 
-def numbers(reply: Reply) -> list[str]:
+def numbers(reply: Reply) -> list[Sentence]:
     """What was measured of an answer with metrics: tokens, seconds, tokens/s, TTFT, waiting and prompt."""
-    metrics, parts = reply.metrics, []
+    metrics = reply.metrics
+    parts: list[Sentence] = []
     assert metrics is not None
-    parts.append(f"{metrics.num_tokens:,} tokens in {_seconds(reply.elapsed_s)}")
+    time = _seconds(reply.elapsed_s)
+    parts.append(Sentence("{number:,} tokens in {time}", number=metrics.num_tokens, time=time))
     if metrics.tokens_per_s:
-        parts.append(f"{metrics.tokens_per_s:,.0f} tokens/s")
+        parts.append(Sentence("{rate:,.0f} tokens/s", rate=metrics.tokens_per_s))
     if reply.ttft_s is not None:
-        parts.append(f"TTFT {_seconds(reply.ttft_s)}")
+        parts.append(Sentence("TTFT {time}", time=_seconds(reply.ttft_s)))
     if (queued_s := reply.queued_s + metrics.queued_s) >= 0.1:
-        parts.append(f"queued {_seconds(queued_s)}")
-    cached = f", {metrics.num_cached_tokens:,} of them cached" if metrics.num_cached_tokens else ""
-    parts.append(f"prompt {metrics.num_prompt_tokens:,} tokens{cached}")
+        parts.append(Sentence("queued {time}", time=_seconds(queued_s)))
+    number, cached = metrics.num_prompt_tokens, metrics.num_cached_tokens
+    parts.append(
+        Sentence("prompt {number:,} tokens, {cached:,} of them cached", number=number, cached=cached)
+        if cached
+        else Sentence("prompt {number:,} tokens", number=number)
+    )
     return parts
 
 
@@ -85,37 +95,39 @@ def notice(reply: Reply) -> str:
     """A sentence if the context had no room for all of the conversation, else nothing."""
     if not reply.num_left_out:
         return ""
-    return f"The oldest {reply.num_left_out} messages were left out, because the context is full."
+    return Sentence(
+        "The oldest {number} messages were left out, because the context is full.", number=reply.num_left_out
+    )
 
 
 def _on_its_way(reply: Reply) -> str:
     if reply.place:
-        return f"Waiting in the queue: place {reply.place} …"
+        return Sentence("Waiting in the queue: place {place} …", place=reply.place)
     if reply.is_held_up:
-        return "The engine is being restarted; this waits until it is back …"
+        return Sentence("The engine is being restarted; this waits until it is back …")
     if reply.is_queued:
-        return "Waiting in the engine's queue …"
+        return Sentence("Waiting in the engine's queue …")
     if reply.text:
         return ""
     if reply.thought:
-        return "Thinking …"
+        return Sentence("Thinking …")
     if reply.num_prompt_tokens:
-        return f"Reading the prompt (prefill of {reply.num_prompt_tokens:,} tokens) …"
-    return "" if reply.metrics else "Waiting …"
+        return Sentence("Reading the prompt (prefill of {number:,} tokens) …", number=reply.num_prompt_tokens)
+    return "" if reply.metrics else Sentence("Waiting …")
 
 
-def _where(reply: Reply) -> str:
-    return " inside the thought" if reply.thought and not reply.text else ""
+def _cut_off(reply: Reply, limit: Sentence) -> Sentence:
+    if reply.thought and not reply.text:
+        return Sentence("Cut off inside the thought by a limit: {limit}.", limit=limit)
+    return Sentence("Cut off by a limit: {limit}.", limit=limit)
 
 
-def _limit(reply: Reply, settings: Settings) -> str:
+def _limit(reply: Reply, settings: Settings) -> Sentence:
     if reply.metrics is None:
-        return f"max_tokens is {settings.max_tokens}, or the context is full"
-    return (
-        f"max_tokens is {settings.max_tokens}"
-        if reply.metrics.num_tokens >= settings.max_tokens
-        else "the context is full"
-    )
+        return Sentence("max_tokens is {number}, or the context is full", number=settings.max_tokens)
+    if reply.metrics.num_tokens >= settings.max_tokens:
+        return Sentence("max_tokens is {number}", number=settings.max_tokens)
+    return Sentence("the context is full")
 
 
 def _seconds(seconds: float) -> str:

@@ -1,61 +1,73 @@
-"""What is said to a visitor, in the visitor's language. Pure.
+"""Sentences in the visitor's language. Pure.
 
-Everything is written in English, where it arises. languages/zh.json says it again: a name in braces stands for
-whatever the English sentence has there, and is said in turn. What is not in it stays English.
+Every sentence is written in English, where it arises, as a template and the values of its names. A language is one
+file, languages/<language>.json, which has each template again; what is not in it stays English.
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 Say = Callable[[str], str]
 
-MOST_CHARS = 2000  # of one sentence: a longer one holds a text that is nobody's to translate
-_NAME = re.compile(r"\{(\w+)\}")
+FOLDER = Path(__file__).parent / "languages"
+LANGUAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))  # besides English
+LOCALES = "$locales"  # the key in a language's file under which stands how browsers call it
+
+
+class Sentence(str):
+    """An English sentence that remembers its template and values. A value that is a Sentence is translated, too."""
+
+    template: str
+    values: Mapping[str, object]
+
+    def __new__(cls, template: str, **values: object) -> "Sentence":
+        self = super().__new__(cls, template.format(**values) if values else template)
+        self.template, self.values = template, values
+        return self
 
 
 @cache
 def catalog(language: str) -> Mapping[str, str]:
-    """English → another language, as its file has it; empty for English."""
-    path = Path(__file__).parent / "languages" / f"{language}.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if language != "en" else {}
+    """English template → template in one of LANGUAGES."""
+    return {key: text for key, text in _file(language).items() if key != LOCALES}
+
+
+def locales(language: str) -> list[str]:
+    """How browsers call one of LANGUAGES: "zh", "zh-CN" and so on."""
+    return list(_file(language)[LOCALES])
+
+
+@cache
+def _file(language: str) -> Mapping[str, Any]:
+    return dict(json.loads((FOLDER / f"{language}.json").read_text(encoding="utf-8")))
 
 
 def language_of(accept_language: str) -> str:
-    """The first language of a request's Accept-Language that we speak: "zh" or "en"."""
+    """The first language of a request's Accept-Language that the page has; English if there is none."""
     for choice in accept_language.lower().split(","):
         language = choice.partition(";")[0].strip().partition("-")[0]
-        if language in ("zh", "en"):
+        if language in ("en", *LANGUAGES):
             return language
     return "en"
 
 
 @cache
 def say_in(language: str) -> Say:
-    """How to say an English sentence in a language."""
-    sentences = catalog(language)
-    if not sentences:
-        return str
-    patterns = [(_pattern(english), other) for english, other in sentences.items() if _NAME.search(english)]
+    """How to say a Sentence, or a text without values, in a language."""
+    return say_with(catalog(language)) if language in LANGUAGES else str
+
+
+def say_with(templates: Mapping[str, str]) -> Say:
+    """How to say a Sentence, or a text without values, by these templates; what is not in them stays English."""
 
     def say(text: str) -> str:
-        if len(text) > MOST_CHARS:
-            return text
-        if text in sentences:
-            return sentences[text]
-        for pattern, other in patterns:
-            if found := pattern.fullmatch(text):
-                said = {name: say(value) for name, value in found.groupdict().items()}
-                return _NAME.sub(lambda name, said=said: said[name[1]], other)  # type: ignore[misc]
-        return text
+        if not isinstance(text, Sentence):
+            return templates.get(text, text)
+        values = {name: say(value) if isinstance(value, Sentence) else value for name, value in text.values.items()}
+        template = templates.get(text.template, text.template)
+        return template.format(**values) if values else template
 
     return say
-
-
-def _pattern(english: str) -> re.Pattern[str]:
-    parts = _NAME.split(english)  # words and names by turns
-    return re.compile(
-        "".join(f"(?P<{part}>.+?)" if number % 2 else re.escape(part) for number, part in enumerate(parts)), re.DOTALL
-    )

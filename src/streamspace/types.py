@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from streamspace.translation import Sentence
+
 Role = Literal["system", "user", "assistant"]
 Stage = Literal["downloading", "loading", "ready", "restarting", "failed"]
 ConstraintKind = Literal["json", "regex", "choice"]
@@ -100,7 +102,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Status:
-    """What the engine is doing, in the words that a visitor sees.
+    """What the engine is doing, in the words that a visitor sees: `detail` is a Sentence where it has a translation.
 
     `done` and `total` are bytes while downloading, else steps of the way to ready.
     """
@@ -120,10 +122,20 @@ class Status:
         """The state in words and numbers."""
         if self.stage == "downloading" and self.total:
             percent = 100 * self.done // self.total
-            return f"{self.detail}: {_size(self.done)} of {_size(self.total)} ({percent}%)"
-        if self.stage in ("downloading", "loading", "restarting"):
-            return f"{self.detail} (step {self.done + 1} of {self.total}) …" if self.total else f"{self.detail} …"
-        return self.detail
+            return Sentence(
+                "{detail}: {done} of {total} ({percent}%)",
+                detail=self.detail,
+                done=_size(self.done),
+                total=_size(self.total),
+                percent=percent,
+            )
+        if self.stage not in ("downloading", "loading", "restarting"):
+            return self.detail
+        if not self.total:
+            return Sentence("{detail} …", detail=self.detail)
+        return Sentence(
+            "{detail} (step {number} of {total}) …", detail=self.detail, number=self.done + 1, total=self.total
+        )
 
 
 def _size(num_bytes: int) -> str:

@@ -18,4 +18,4 @@ def shown_to_the_visitor() -> Iterator[None]:
         yield
     except ChatError as error:
         count(error)
-        raise gr.Error(html.escape(say(str(error)), quote=False), duration=None, print_exception=False) from error
+        raise gr.Error(html.escape(say(error.sentence), quote=False), duration=None, print_exception=False) from error

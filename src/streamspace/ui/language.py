@@ -1,21 +1,28 @@
-"""The page in the visitor's language: labels by Gradio's own i18n, which follows the browser; the rest by `words`."""
+"""The page in the visitor's language: labels by Gradio's own i18n, which follows the browser; the rest by `say`."""
 
 import json
 from contextvars import ContextVar
+from typing import Any
 
 import gradio as gr
 
-from streamspace.translation import catalog, say_in
+from streamspace.translation import LANGUAGES, Sentence, catalog, locales, say_in
 from streamspace.ui.gradio_.internals import components_of
 
 LANGUAGE: ContextVar[str] = ContextVar("language", default="en")  # of whoever asks; set by Streams for its events
-CHINESE = ("zh", "zh-CN", "zh-TW")  # as browsers name it
 SPOKEN = ("label", "info", "placeholder")  # what of a component is read by people
 
+CATALOGS = json.dumps({each: dict(catalog(each)) for each in LANGUAGES}, ensure_ascii=False).replace("</", "<\\/")
 # What the page's own scripts say: `say(text)`, in the browser's language.
-SAY = """<script>
-window.say = ((sentences) => (text) => (navigator.language.startsWith('zh') && sentences[text]) || text)(%s);
-</script>""" % json.dumps(dict(catalog("zh")), ensure_ascii=False).replace("</", "<\\/")  # noqa: UP031  # braces are JavaScript's
+SAY = (
+    """<script>
+window.say = ((catalogs) => {
+  const sentences = catalogs[navigator.language.split('-')[0]] ?? {};
+  return (text) => sentences[text] || text;
+})("""
+    + CATALOGS
+    + ");\n</script>"
+)
 
 
 def say(text: str) -> str:
@@ -25,15 +32,25 @@ def say(text: str) -> str:
 
 def translated(demo: gr.Blocks) -> gr.I18n:
     """Mark what people read of every component, so that the browser shows it in its language; returns how."""
-    chinese: dict[str, str] = {}
+    texts: set[str] = set()
     for block in components_of(demo):
-        says_its_value = isinstance(block, gr.Button | gr.Markdown)  # of others it is the visitor's
-        for name in (*SPOKEN, "value") if says_its_value else SPOKEN:
-            text = getattr(block, name, None)
-            if isinstance(text, str) and (other := say_in("zh")(text)) != text:
-                chinese[text] = other
+        for name in spoken(block):
+            text = block.constructor_args.get(name)  # as it was given, for Gradio makes a str of a Sentence
+            if isinstance(text, str) and _has_translation(text):
+                texts.add(text)
                 setattr(block, name, str(gr.I18n()(text)))
-        for text, _ in getattr(block, "choices", None) or ():  # which the browser looks up by themselves
-            if (other := say_in("zh")(text)) != text:
-                chinese[text] = other
-    return gr.I18n(en={text: text for text in chinese}, **dict.fromkeys(CHINESE, chinese))
+        choices = getattr(block, "choices", None) or ()  # which the browser looks up by themselves
+        texts.update(text for text, _ in choices if _has_translation(text))
+    others = {each: {str(text): say_in(each)(text) for text in texts} for each in LANGUAGES}
+    named = {locale: others[each] for each in LANGUAGES for locale in locales(each)}
+    return gr.I18n(en={str(text): str(text) for text in texts}, **named)
+
+
+def spoken(block: Any) -> tuple[str, ...]:
+    """The attributes of a component that people read: the value of some, which of others is the visitor's."""
+    return (*SPOKEN, "value") if isinstance(block, gr.Button | gr.Markdown) else SPOKEN
+
+
+def _has_translation(text: str) -> bool:
+    template = text.template if isinstance(text, Sentence) else text
+    return any(template in catalog(each) for each in LANGUAGES)

@@ -14,6 +14,7 @@ from streamspace.engine import Engine
 from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Admission
+from streamspace.translation import Sentence
 from streamspace.ui.gradio_.endpoints import add_endpoints
 from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
 from streamspace.ui.gradio_.mcp import add_tools, guard_tools
@@ -142,7 +143,10 @@ def open_share_link(host: str, port: int) -> str | None:
     return url.replace("http://", "https://", 1)
 
 
-def _heading(config: Config) -> str:
+def _heading(config: Config) -> Sentence:
     name = f"[{config.model_name}]({config.model_card})" if config.model_card else f"**{config.model_name}**"
-    about = ", a tiny model that comes with this demo; set `MODEL_ID` for a real one" if config.is_bundled else ""
-    return f"# StreamSpace\nChat with {name}{about}. Streamed by [vLLM](https://github.com/vllm-project/vllm)."
+    if config.is_bundled:
+        about = "{name}, a tiny model that comes with this demo; set `MODEL_ID` for a real one"
+        name = Sentence(about, name=name)
+    template = "# StreamSpace\nChat with {model}. Streamed by [vLLM](https://github.com/vllm-project/vllm)."
+    return Sentence(template, model=name)

@@ -66,8 +66,8 @@ def chatbot_messages(message: Message, is_thinking: bool = False) -> History:
     both = []
     if message.thought:
         is_open = is_thinking and not message.text
-        title, status = ("Thinking", "pending") if is_open else ("Thought", "done")
-        metadata = {"title": say(title), "status": status, "duration": round(message.thought_s, 1)}
+        title, status = (say("Thinking"), "pending") if is_open else (say("Thought"), "done")
+        metadata = {"title": title, "status": status, "duration": round(message.thought_s, 1)}
         both.append(chatbot_message(message.role, message.thought, metadata))
     if message.text or not message.thought:
         both.append(chatbot_message(message.role, message.text))

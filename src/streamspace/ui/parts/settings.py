@@ -111,5 +111,7 @@ def _control(name: str, value: Any, allowed: Range | None, adapters: Sequence[st
 def enable_thinking(choice: Any) -> bool | None:
     """The visitor's choice as the chat template takes it; raises BadRequest for any other."""
     if not isinstance(choice, str) or choice not in THINKING:
-        raise BadRequest(f"enable_thinking is {choice!r:.60}; allowed is {', '.join(THINKING)}.")
+        raise BadRequest(
+            "enable_thinking is {value!r:.60}; allowed is {choices}.", value=choice, choices=", ".join(THINKING)
+        )
     return THINKING[choice]

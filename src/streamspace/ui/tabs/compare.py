@@ -24,6 +24,7 @@ from streamspace.markdown import to_markdown
 from streamspace.prompt import conversation
 from streamspace.sampling import Settings, check_settings
 from streamspace.summary import NUMBERS_S, Summary
+from streamspace.translation import Sentence
 from streamspace.types import Message, Reply
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
@@ -109,7 +110,8 @@ class CompareTab:
             )  # fmt: skip
             self._measures = gr.Checkbox(
                 True, label="Measure one alone", elem_id="compare-measures",
-                info=f"Afterwards, column 1 again by itself, for {MAX_TOKENS_ALONE} tokens", min_width=240,
+                info=Sentence("Afterwards, column 1 again by itself, for {number} tokens", number=MAX_TOKENS_ALONE),
+                min_width=240,
             )  # fmt: skip
         with gr.Row(elem_id="compare-sampled"):
             self._sampled = SettingsPanel(self._engine, self._start(), SAMPLED, is_narrow=True)
@@ -132,7 +134,7 @@ class CompareTab:
         self._asked = gr.Textbox(label="The message that was answered", visible="hidden")  # as Markdown
 
     def _lay_out_column(self, number: int) -> None:
-        gr.Markdown(f"## Column {number}")
+        gr.Markdown(Sentence("## Column {number}", number=number))
         with gr.Group(elem_classes="own"), gr.Row():
             self._panels.append(SettingsPanel(self._engine, self._start(number), OWN, is_narrow=True))
         self._lines.append(gr.HTML("", elem_classes=["note", "line"]))
@@ -215,28 +217,28 @@ class CompareTab:
     def _check(self, number: Any, kind: Any, values: Sequence[Any]) -> tuple[Settings, ...]:
         """The settings of each column; raises BadRequest, which names the column, for one that is not allowed."""
         if number not in NUMBERS:
-            raise BadRequest(f"The number of columns is {number!r:.60}; allowed is 2, 3 or 4.")
+            raise BadRequest("The number of columns is {value!r:.60}; allowed is 2, 3 or 4.", value=number)
         if kind not in (SETTINGS, SAMPLES):
-            raise BadRequest(f"The columns differ in {kind!r:.60}; allowed is {SETTINGS} or {SAMPLES}.")
+            raise BadRequest("The columns differ in {value!r:.60}; allowed is settings or samples.", value=kind)
         left = iter(values)
         shared, sampled, *own = (
             panel.given([*islice(left, len(panel.components))])
             for panel in (self._shared, self._sampled, *self._panels)
         )
-        self._checked("All columns", shared)
+        self._checked(Sentence("All columns"), shared)
         if kind == SETTINGS:
             return tuple(
-                self._checked(f"Column {place}", {**shared, **given})
+                self._checked(Sentence("Column {number}", number=place), {**shared, **given})
                 for place, given in enumerate(own[: int(number)], 1)
             )
         seeds = random.sample(range(2**31), int(number))
-        return tuple(self._checked("The samples", {**shared, **sampled, "seed": seed}) for seed in seeds)
+        return tuple(self._checked(Sentence("The samples"), {**shared, **sampled, "seed": seed}) for seed in seeds)
 
-    def _checked(self, whose: str, given: dict[str, Any]) -> Settings:
+    def _checked(self, whose: Sentence, given: dict[str, Any]) -> Settings:
         try:
             return check_settings(given, Settings(seed=None), self._engine.config.max_tokens)
         except BadRequest as error:
-            raise BadRequest(f"{whose}: {error}") from None
+            raise BadRequest("{whose}: {reason}", whose=whose, reason=error.sentence) from None
 
     async def _stream(
         self, messages: Sequence[Message], settings: Sequence[Settings], measures: bool
@@ -294,7 +296,7 @@ def _line(summary: Summary, column: Column, seed: int | None) -> str:
     """The line of one column as HTML, `live` while it is under way, with its seed if that was drawn."""
     words = summary.html(column.reply)
     if column.error:
-        words = f'<span class="cut">{html.escape(say(str(column.error)))}</span>'
+        words = f'<span class="cut">{html.escape(say(column.error.sentence))}</span>'
     drawn = "" if seed is None else f' <span class="numbers">· seed {seed}</span>'
     return words + drawn if column.is_over else f'<span class="live">{words}{drawn}</span>'
 
@@ -304,14 +306,21 @@ def _summary(comparison: Comparison) -> str:
     if comparison.together is None:
         return ""
     together, alone = comparison.together, comparison.alone
-    parts = [say(f"{len(comparison.columns)} columns at once: <b>{together:,.0f} tokens/s</b> together.")]
+    sentence = Sentence(
+        "{number} columns at once: <b>{rate:,.0f} tokens/s</b> together.",
+        number=len(comparison.columns),
+        rate=together,
+    )
+    parts = [say(sentence)]
     if alone and not alone.is_over:
         parts.append(f'<span class="live">{say("Measuring column 1 alone …")}</span>')
     elif alone and alone.tokens_per_s and alone.reply.metrics:
-        sentence = (
-            f"Column 1 alone, measured right after over {alone.reply.metrics.num_tokens} tokens: "
-            f"<b>{alone.tokens_per_s:,.0f} tokens/s</b>. Together that is {together / alone.tokens_per_s:.1f} times "
-            "as much."
+        sentence = Sentence(
+            "Column 1 alone, measured right after over {number} tokens: <b>{rate:,.0f} tokens/s</b>. "
+            "Together that is {times:.1f} times as much.",
+            number=alone.reply.metrics.num_tokens,
+            rate=alone.tokens_per_s,
+            times=together / alone.tokens_per_s,
         )
         parts.append(say(sentence))
     return " ".join(parts)

@@ -14,6 +14,7 @@ from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.sampling import EXAMPLE_PROMPTS, Settings
 from streamspace.summary import Summary
+from streamspace.translation import Sentence
 from streamspace.types import Reply
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
@@ -44,12 +45,14 @@ class CompletionTab:
         for number, prompt in enumerate(EXAMPLE_PROMPTS, 1):
             with gr.Row(elem_classes="completion"):
                 with gr.Column(scale=2, min_width=240):
-                    self._prompts.append(gr.Textbox(prompt, label=f"Prompt {number}", lines=2, max_lines=12))
-                    self._runs.append(self._button(f"Run {number}", size="sm"))
+                    self._prompts.append(
+                        gr.Textbox(prompt, label=Sentence("Prompt {number}", number=number), lines=2, max_lines=12)
+                    )
+                    self._runs.append(self._button(Sentence("Run {number}", number=number), size="sm"))
                 with gr.Column(scale=3, min_width=280):
                     self._outputs.append(
                         gr.Textbox(
-                            label=f"Continuation {number}",
+                            label=Sentence("Continuation {number}", number=number),
                             lines=4,
                             max_lines=16,
                             buttons=["copy"],
