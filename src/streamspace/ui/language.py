@@ -1,20 +1,14 @@
 """The page in the visitor's language: labels by Gradio's own i18n, which follows the browser; the rest by `words`."""
 
-import json
 from contextvars import ContextVar
 
 import gradio as gr
 
-from streamspace.translation import catalog, say_in
+from streamspace.translation import say_in
 
 LANGUAGE: ContextVar[str] = ContextVar("language", default="en")  # of whoever asks; set by Streams for its events
 CHINESE = ("zh", "zh-CN", "zh-TW")  # as browsers name it
 SPOKEN = ("label", "info", "placeholder")  # what of a component is read by people
-
-# What the page's own scripts say: `say(text)`, in the browser's language.
-SAY = """<script>
-window.say = ((sentences) => (text) => (navigator.language.startsWith('zh') && sentences[text]) || text)(%s);
-</script>""" % json.dumps(dict(catalog("zh")), ensure_ascii=False).replace("</", "<\\/")  # noqa: UP031  # braces are JavaScript's
 
 
 def say(text: str) -> str:
