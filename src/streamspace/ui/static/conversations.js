@@ -291,17 +291,17 @@ async function importFiles(files) {
   for (const file of files) {
     const { name } = file;
     if (file.size > MOST_MEBIBYTES * 2 ** 20) {
-      const sentence = "“{name}” is not imported: it is larger than {number} MiB.";
-      return list.announce(say(sentence, { name, number: MOST_MEBIBYTES }));
+      const values = { name, number: MOST_MEBIBYTES };
+      return list.announce(say("“{name}” is not imported: it is larger than {number} MiB.", values));
     }
     try {
       records.push(...parseFile(await file.text()));
     } catch (error) {
-      const sentence =
+      return list.announce(
         error instanceof NewerFile
-          ? "“{name}” is not imported: it was exported by a newer version of this page."
-          : "“{name}” is not imported: it is neither JSON nor Markdown that was exported here.";
-      return list.announce(say(sentence, { name }));
+          ? say("“{name}” is not imported: it was exported by a newer version of this page.", { name })
+          : say("“{name}” is not imported: it is neither JSON nor Markdown that was exported here.", { name }),
+      );
     }
   }
   for (const record of records) await opened().update(record.id, () => record);

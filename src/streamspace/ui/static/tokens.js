@@ -38,7 +38,7 @@ function table(json) {
       element("td", {}, say(taken)),
     ),
   );
-  const head = ["Token", "Probability", "Taken"].map((title) => element("th", {}, say(title)));
+  const head = [say("Token"), say("Probability"), say("Taken")].map((title) => element("th", {}, title));
   return element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
 }
 
