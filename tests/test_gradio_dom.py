@@ -89,6 +89,6 @@ def test_only_two_files_know_the_names() -> None:
     names = r"container|translucent|top-panel|bubble|\.placeholder|\.message\b|-buttons|data-testid|tabpanel|tab-button"
     for pattern, own, paths in (
         (names + r"|\.(column|block|form|md)\b|:checked", "gradio.css", STATIC.glob("*.css")),
-        (f'["`][^"`]*({names})', "gradio_dom.js", STATIC.glob("*.js")),
+        (rf'["`][^"`\n]*({names})', "gradio_dom.js", STATIC.glob("*.js")),
     ):
         assert [path.name for path in paths if re.search(pattern, path.read_text("utf-8"))] == [own]
