@@ -1,6 +1,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fix resolve newest audit image setup
 python := .venv/bin/python
+node := tests/node/node_modules/.bin
+scripts := src/streamspace/ui/static tests/js
+styles := src/streamspace/ui/static/*.css
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -13,18 +16,24 @@ test: ## install what is missing and run every test: make test ARGS="-k frames"
 	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
 	$(python) -m pytest $(if $(SKIP_BROWSER),-m "not browser") $(ARGS)
 
-check: ## format, lint, types, import order and Dockerfiles
-	@scripts/setup tools
+check: ## format, lint, types and import order of Python and JavaScript, CSS, and Dockerfiles
+	@scripts/setup tools node
 	$(python) -m ruff format --check .
 	$(python) -m ruff check .
 	$(python) -m mypy
 	$(python) -m pytest --quiet --noconftest tests/test_layers.py
+	$(node)/biome check --error-on-warnings --config-path=tests/node $(scripts)
+	$(node)/dprint check --config tests/node/dprint.json $(styles)
+	$(node)/tsc --project tests/node
+	node --test tests/js
 	.venv/bin/hadolint docker/*.Dockerfile
 
 fix: ## format, and mend what the linter can mend
-	@scripts/setup tools
+	@scripts/setup tools node
 	$(python) -m ruff format .
 	$(python) -m ruff check --fix .
+	$(node)/biome check --write --config-path=tests/node $(scripts)
+	$(node)/dprint fmt --config tests/node/dprint.json $(styles)
 
 resolve: ## would a Space's builder find versions that fit together?
 	scripts/resolve

@@ -1,7 +1,6 @@
 """Conversations that the browser keeps: over a reload, in the list, in files, in two tabs, and if its storage fails."""
 
 import json
-import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from streamspace.markdown import from_markdown, to_markdown
 from streamspace.thoughts import Splitter
-from streamspace.translation import catalog
 from streamspace.types import Delta
-from streamspace.ui.parts import conversations
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, free_port, served, wait_until
 from tests.test_compare import open_compare, use, wait_for_all
@@ -494,8 +490,6 @@ def test_a_chinese_browser_gets_it_in_chinese(engine: FakePageEngine, url: str, 
     page.locator("#conversations").get_by_role("button", name="删除").click()
     expect(told(page)).to_have_text("已删除“one $& {title}”。")
     assert not re.search(r"[A-Za-z]{3,}", page.locator("#conversations").inner_text().replace("one $& {title}", ""))
-    for sentence in re.findall(r'^  \w+: "(.*)",$', conversations.BEGIN, re.MULTILINE):
-        assert sentence in catalog("zh"), sentence
 
 
 # ---- Two tabs
@@ -673,19 +667,6 @@ def test_what_an_imported_file_holds_runs_nothing(url_of_all: str, open_watched:
     expect(questions(page)).to_have_count(len(PAYLOADS))
     watch.check()
     assert page.locator("#chat button.example, #chat .options button").count() == 0
-
-
-def test_texts_are_turned_to_markdown_and_back_as_the_server_does(new_page: NewPage) -> None:
-    page = new_page("about:blank")
-    script = Path(conversations.__file__).with_name("markdown.js").read_text("utf-8")
-    entities = "& &lt; &amp; &amp;lt; &#60; &é; &你; &x lt; amp; ;".split()
-    code = ["`", "``", "```", "~~~", "~~~~", "\n```\n", "\n   ~~~"]
-    pieces = [*entities, *code, *"< <b> </b> <!-- > é 你 👩 a".split(), *" \n\t\r\u2028", "\n\n", "    "]
-    rng = random.Random(0)
-    texts = ["".join(rng.choices(pieces, k=rng.randint(0, 24))) for _ in range(20_000)]
-    texts += [*PAYLOADS.values(), NASTY]
-    turned = page.evaluate(f"texts => {{ {script} return texts.map((t) => [toMarkdown(t), fromMarkdown(t)]); }}", texts)
-    assert turned == [[to_markdown(text), from_markdown(text)] for text in texts]
 
 
 # ---- Storage that fails

@@ -1,6 +1,5 @@
 """The page in the visitor's language: labels by Gradio's own i18n, which follows the browser; the rest by `say`."""
 
-import json
 from contextvars import ContextVar
 from typing import Any
 
@@ -11,18 +10,6 @@ from streamspace.ui.gradio_.internals import components_of
 
 LANGUAGE: ContextVar[str] = ContextVar("language", default="en")  # of whoever asks; set by Streams for its events
 SPOKEN = ("label", "info", "placeholder")  # what of a component is read by people
-
-CATALOGS = json.dumps({each: dict(catalog(each)) for each in LANGUAGES}, ensure_ascii=False).replace("</", "<\\/")
-# What the page's own scripts say: `say(text)`, in the browser's language.
-SAY = (
-    """<script>
-window.say = ((catalogs) => {
-  const sentences = catalogs[navigator.language.split('-')[0]] ?? {};
-  return (text) => sentences[text] || text;
-})("""
-    + CATALOGS
-    + ");\n</script>"
-)
 
 
 def say(text: str) -> str:

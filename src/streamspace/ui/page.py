@@ -14,23 +14,22 @@ from streamspace.engine import Engine
 from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Admission
-from streamspace.translation import Sentence
+from streamspace.translation import LANGUAGES, Sentence, catalog
+from streamspace.ui.assets import STYLES, call, head
 from streamspace.ui.gradio_.endpoints import add_endpoints
 from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
 from streamspace.ui.gradio_.mcp import add_tools, guard_tools
 from streamspace.ui.gradio_.routes import BodyLimit, keep_routes
 from streamspace.ui.gradio_.sign_in import account, add_sign_in
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
-from streamspace.ui.language import SAY, translated
-from streamspace.ui.parts.conversations import LIST_CSS
+from streamspace.ui.language import translated
 from streamspace.ui.parts.engine_feed import EngineFeed
-from streamspace.ui.parts.status import FOLLOW, StatusFeed, status_html
-from streamspace.ui.style import CSS, STOPPING, THEME
+from streamspace.ui.parts.status import StatusFeed, status_html
 from streamspace.ui.tabs.chat import ChatTab
 from streamspace.ui.tabs.compare import CompareTab
 from streamspace.ui.tabs.completion import CompletionTab
-from streamspace.ui.tabs.engine import CSS as ENGINE_CSS
 from streamspace.ui.tabs.engine import EngineTab
+from streamspace.ui.theme import THEME
 from streamspace.visitors import Keys
 
 log = logging.getLogger(__name__)
@@ -80,7 +79,7 @@ def build_demo(engine: Engine, admission: Admission) -> StreamingBlocks:
         ready = gr.Button("The engine is ready", elem_id="settle")
         ready.click(settle, settled, settled, **RAW, show_progress="hidden", api_visibility="private")
         demo.stream(settle)
-        demo.load(None, None, None, js=FOLLOW)
+        demo.load(None, None, None, js=call("status.follow"))
     demo.labels = translated(demo)
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
     pace_queue(demo, MOST_EVENTS, QUEUE_POLL_S)
@@ -112,10 +111,9 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, 
         auth=auth,
         auth_dependency=account if engine.config.hf_login else None,
         theme=THEME,
-        css=CSS + ENGINE_CSS,
-        head=SAY + STOPPING,
+        css_paths=STYLES,
+        head=head({"catalogs": {language: dict(catalog(language)) for language in LANGUAGES}}),
         i18n=demo.labels,
-        css_paths=[LIST_CSS],
         ssr_mode=False,
         pwa=False,
         show_error=False,

@@ -8,17 +8,8 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamspace.translation import language_of, say_in
+from streamspace.ui.assets import template
 from streamspace.ui.gradio_.internals import add_oauth_routes
-
-# In a tab of its own: a Space's page stands in a frame of huggingface.co, whose sign-in may not.
-PAGE = """<!doctype html>
-<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>
-:root {{ color-scheme: light dark; font: 18px/1.5 system-ui, sans-serif; }}
-body {{ margin: 20vh auto; max-width: 30rem; padding: 0 1rem; text-align: center; }}
-a {{ display: inline-block; padding: .6rem 1.2rem; border-radius: .5rem; background: #4f46e5; color: #fff; }}
-</style></head><body><h1>{title}</h1><p>{words}</p>
-<p><a href="login/huggingface" target="_blank" rel="opener">{button}</a></p></body></html>"""
 
 
 class SignIn:
@@ -34,7 +25,7 @@ class SignIn:
             language = language_of(request.headers.get("accept-language", ""))
             say = say_in(language)
             app = HTMLResponse(
-                PAGE.format(
+                template("sign_in.html").substitute(
                     language=language,
                     title=html.escape(self._title),
                     words=say("Sign in to chat; a new tab opens for it."),

@@ -5,19 +5,13 @@ browser. The id goes with them, so that a conversation is never saved as another
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-STATIC = Path(__file__).parents[1] / "static"
-_SCRIPT = "\n".join((STATIC / name).read_text("utf-8") for name in ("markdown.js", "conversations.js"))
-BEGIN = f"async (...inputs) => {{\n{_SCRIPT}\nreturn begin(...inputs);\n}}"
-SAVE = "(...inputs) => window.conversations?.keep(...inputs)"
-SAVE_LIVE = "(...inputs) => window.conversations?.keepLive(...inputs)"
-OPEN = "(...inputs) => window.conversations.opened(...inputs)"
+from streamspace.ui.assets import call
+
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-LIST_CSS = STATIC / "conversations.css"
 
 
 class Conversations:
@@ -45,10 +39,10 @@ class Conversations:
         shown = self._shown = [self._id, *chat]
         for end in ends:
             self.keep_after(end)
-        self._keep.click(None, shown, None, js=SAVE, **QUICK)
-        self._keep_live.click(None, [self._id, chat[1]], None, js=SAVE_LIVE, **QUICK)
-        self._open.click(None, box, [*shown, box], js=OPEN, cancels=undone, **QUICK)
-        demo.load(None, [chat[-1], box], [*shown, box], js=BEGIN, **QUICK)
+        self._keep.click(None, shown, None, js=call("conversations.save"), **QUICK)
+        self._keep_live.click(None, [self._id, chat[1]], None, js=call("conversations.saveTurn"), **QUICK)
+        self._open.click(None, box, [*shown, box], js=call("conversations.show"), cancels=undone, **QUICK)
+        demo.load(None, [chat[-1], box], [*shown, box], js=call("conversations.begin"), **QUICK)
 
     @property
     def opens(self) -> Any:
@@ -57,4 +51,4 @@ class Conversations:
 
     def keep_after(self, end: Any) -> None:
         """Save the conversation after one more event."""
-        end.then(None, self._shown, None, js=SAVE, **QUICK)
+        end.then(None, self._shown, None, js=call("conversations.save"), **QUICK)

@@ -16,29 +16,6 @@ from streamspace.types import Status
 LOOK_S = 0.2  # how often the state is looked at
 HEARTBEAT_S = 15.0  # the longest silence: proxies cut dead connections
 
-# Run when the page is there. A tab that nobody sees lets its connection go: a browser has six for one server. What
-# waits for the engine is settled by the page's own event, whose button nobody sees either.
-FOLLOW = """() => {
-  const state = document.querySelector('#status .state');
-  let source, stage;
-  const show = (name, words) => { state.className = 'state ' + name; state.innerHTML = words; };
-  const open = () => {
-    source = new EventSource('status');
-    source.onmessage = (event) => {
-      const told = JSON.parse(event.data);
-      show(told.stage, told.html);
-      if (told.stage === 'ready' && stage !== 'ready') document.querySelector('#settle').click();
-      stage = told.stage;
-    };
-    source.onerror = () => {
-      show('failed', `<p>${say('The connection to the server is lost; trying again …')}</p>`);
-      if (source.readyState === EventSource.CLOSED) setTimeout(open, 3000);
-    };
-  };
-  document.addEventListener('visibilitychange', () => { source.close(); if (!document.hidden) open(); });
-  open();
-}"""
-
 
 def status_html(status: Status) -> str:
     """The engine's state as a bar with words and numbers, read out by screen readers when it changes."""

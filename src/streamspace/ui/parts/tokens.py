@@ -18,48 +18,12 @@ from streamspace.types import Reply, Token
 from streamspace.ui.language import say
 
 NUM_RUNNERS_UP = 5
-LEVELS = (90, 50, 20, 0)  # percent: a token's class is p and the highest that it reaches; see CSS
+LEVELS = (90, 50, 20, 0)  # percent: a token's class is p and the highest that it reaches; see page.css
 NAMES = {" ": "space", "\n": "line break", "\t": "tab", "\r": "carriage return"}
 SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 WAITING = "The tokens and their probabilities come when the text has ended."
 USE = "Point at a token, tap it, or go to it with the arrow keys, and see which others might have stood there."
-
-# Runs with the view's element, whose content comes and goes. One token can be reached by Tab, the others from there.
-SCRIPT = """
-const tokenOf = (event) => event.target.closest?.('[role=option]');
-const made = (tag, ...children) => {
-  const node = document.createElement(tag);
-  node.append(...children);  // strings become text
-  return node;
-};
-const show = (token) => {
-  const before = element.querySelector('[tabindex="0"]');
-  if (!token || token.getAttribute('aria-selected') === 'true') return;
-  before.tabIndex = -1;
-  before.setAttribute('aria-selected', 'false');
-  token.tabIndex = 0;
-  token.setAttribute('aria-selected', 'true');
-  const rows = JSON.parse(token.dataset.likely).map(([text, percent, taken]) => {
-    const row = made('tr', made('td', made('code', text)), made('td', percent), made('td', say(taken)));
-    row.className = taken;
-    return row;
-  });
-  const head = made('tr', ...['Token', 'Probability', 'Taken'].map((title) => made('th', say(title))));
-  element.querySelector('.likely').replaceChildren(made('table', made('thead', head), made('tbody', ...rows)));
-};
-element.addEventListener('pointerover', (event) => show(tokenOf(event)));
-element.addEventListener('focusin', (event) => show(tokenOf(event)));
-element.addEventListener('click', (event) => tokenOf(event)?.focus());
-element.addEventListener('keydown', (event) => {
-  const all = [...element.querySelectorAll('[role=option]')], at = all.indexOf(tokenOf(event)), end = all.length - 1;
-  const keys = { ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: end };
-  const to = keys[event.key];
-  if (at < 0 || to === undefined) return;
-  event.preventDefault();
-  all[to]?.focus();
-});
-"""
 
 
 def tokens_switch(elem_id: str) -> gr.Checkbox:
@@ -78,7 +42,7 @@ def logprobs_for(shows_tokens: Any) -> int | None:
 
 def tokens_view(elem_id: str) -> gr.HTML:
     """The view's place, which takes none while it is empty."""
-    return gr.HTML("", js_on_load=SCRIPT, elem_classes="view", elem_id=elem_id)
+    return gr.HTML("", js_on_load="streamspace.tokens.follow(element)", elem_classes="view", elem_id=elem_id)
 
 
 class TokensView:

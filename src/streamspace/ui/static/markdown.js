@@ -1,26 +1,26 @@
-// What reply.to_markdown and reply.from_markdown do, for the texts that never go to the server; a test compares them.
+// The same as streamspace/markdown.py, for the texts that never go to the server; a test compares them.
 
 // Fenced code to its end, or a run of backticks, which may begin code within a line.
-const CODE =
-  /(?<![^\n])[ ]{0,3}(`{3,}|~{3,})[^]*?(?:(?<![^\n])[ ]{0,3}\1[`~]*[ \t]*(?![^\n])|(?![^]))|`+/g;
+const CODE = /(?<![^\n])[ ]{0,3}(`{3,}|~{3,})[\s\S]*?(?:(?<![^\n])[ ]{0,3}\1[`~]*[ \t]*(?![^\n])|(?![\s\S]))|`+/g;
 const RUN_OR_BLANK_LINE = /`+|\n[ \t]*(?=\n)/g;
 const TAG = /<(?=[A-Za-z/!?])/g;
 const ENTITY = /&(?=#?[\p{L}\p{N}_]+;)/gu;
 const LESS = /&lt;(?=[A-Za-z/!?])/g;
 const AMPERSAND = /&amp;(?=#?[\p{L}\p{N}_]+;)/gu;
 
-/** The text as Markdown that shows HTML as it was written. */
-function toMarkdown(text) {
+/** The text as Markdown that shows HTML as it was written. @param {string} text */
+export function toMarkdown(text) {
   if (!/[<&]/.test(text)) return text;
   return outsideCode(text, (part) => part.replace(ENTITY, "&amp;").replace(TAG, "&lt;"));
 }
 
-/** The text that `toMarkdown` was given. */
-function fromMarkdown(markdown) {
+/** The text that `toMarkdown` was given. @param {string} markdown */
+export function fromMarkdown(markdown) {
   if (!markdown.includes("&")) return markdown;
   return outsideCode(markdown, (part) => part.replace(LESS, "<").replace(AMPERSAND, "&"));
 }
 
+/** @param {string} text @param {(part: string) => string} change */
 function outsideCode(text, change) {
   const parts = [];
   let start = 0;
@@ -31,12 +31,13 @@ function outsideCode(text, change) {
   return [...parts, change(text.slice(start))].join("");
 }
 
-/** Where code begins and ends: between fences, or between equal runs of backticks in one paragraph. */
+/** Where code begins and ends: between fences, or equal runs of backticks in one paragraph. @param {string} text */
 function code(text) {
   const ends = endsWithinParagraphs(text);
+  /** @type {[number, number][]} */
   const found = [];
   let position = 0;
-  while (true) {
+  for (;;) {
     CODE.lastIndex = position;
     const match = CODE.exec(text);
     if (!match) return found;
@@ -46,16 +47,19 @@ function code(text) {
   }
 }
 
-/** Where a run of backticks begins → where the next equal one of its paragraph ends. */
+/** Where a run of backticks begins → where the next equal one of its paragraph ends. @param {string} text */
 function endsWithinParagraphs(text) {
+  /** @type {Map<number, number>} */
   const ends = new Map();
+  /** @type {Map<number, number>} */
   const later = new Map(); // length → end of the next run that is so long
   for (const { 0: run, index } of [...text.matchAll(RUN_OR_BLANK_LINE)].reverse()) {
     if (run[0] === "\n") {
       later.clear();
       continue;
     }
-    if (later.has(run.length)) ends.set(index, later.get(run.length));
+    const end = later.get(run.length);
+    if (end) ends.set(index, end);
     later.set(run.length, index + run.length);
   }
   return ends;

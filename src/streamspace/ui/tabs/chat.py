@@ -21,6 +21,7 @@ from streamspace.limits import Admission
 from streamspace.prompt import conversation
 from streamspace.summary import Summary
 from streamspace.types import Message, Reply
+from streamspace.ui.assets import call
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.internals import event_data
 from streamspace.ui.gradio_.streams import RAW, UNCHANGED, StreamingBlocks
@@ -41,7 +42,6 @@ from streamspace.ui.parts.history import (
 )
 from streamspace.ui.parts.settings import THINKING, SettingsPanel, enable_thinking
 from streamspace.ui.parts.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
-from streamspace.ui.style import BUSY, CLEAR, FAILED, SETTLE, STOP
 from streamspace.visitors import ARRIVED_S
 
 EXAMPLES = (
@@ -101,7 +101,7 @@ class ChatTab:
                 min_width=80,
                 interactive=self._engine.status.takes_requests,
             )
-            self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by BUSY
+            self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by chat.begin
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             self._system_prompt = gr.Textbox(
                 self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
@@ -124,22 +124,22 @@ class ChatTab:
         questions = [box.submit, self._send.click, settled.example_select, settled.retry, settled.edit]
         inputs = [box, settled, self._system_prompt, self._thinking, *self._panel.components, self._shows_tokens]
         answers = [
-            gr.on(triggers, handler, inputs, outputs, js=BUSY, **RAW, **quiet)
+            gr.on(triggers, handler, inputs, outputs, js=call("chat.begin"), **RAW, **quiet)
             for triggers, handler in ((questions, self._answer), ([self._more.click], self._continue))
         ]
         demo.stream(self._answer, self._continue, self._give_back, self._undo)
         conversation, ends = [settled, live, self._note], []
         for answer in answers:
-            ends.append(answer.then(None, [settled, live], conversation, js=SETTLE, **quick))  # after Stop, too
+            joined_turn = answer.then(None, [settled, live], conversation, js=call("chat.joinTurn"), **quick)
             failed = answer.failure(
-                self._give_back, [settled, live, box], [settled, live, box], js=FAILED, **RAW, **quiet
+                self._give_back, [settled, live, box], [settled, live, box], js=call("chat.fail"), **RAW, **quiet
             )
-            ends.append(failed)
-        self._stop.click(None, None, self._note, js=STOP, cancels=answers, **quick)
-        cleared = settled.clear(None, None, conversation, js=CLEAR, cancels=answers, **quick)
+            ends += [joined_turn, failed]  # the first after Stop, too
+        self._stop.click(None, None, self._note, js=call("chat.stop"), cancels=answers, **quick)
+        cleared = settled.clear(None, None, conversation, js=call("chat.clear"), cancels=answers, **quick)
         undone = settled.undo(self._undo, [settled, box], [settled, box, self._note], **RAW, **quiet)
         others = [settled.clear, settled.undo, self._conversations.opens]  # after which its tokens are not on the page
-        gr.on(others, None, None, self._view, js="() => ''", **quick)
+        gr.on(others, None, None, self._view, js=call("tokens.clear"), **quick)
         chat = [settled, live, self._note, self._system_prompt]
         self._conversations.wire(demo, chat, box, [*ends, cleared, undone], [undone])
 
@@ -257,7 +257,7 @@ class ChatTab:
     async def _give_back(self, settled: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
         """After a failure: an answer that began is kept; without one, its question goes back into an empty box."""
         with shown_to_the_visitor():
-            if box is None:  # the visitor ended it, see FAILED
+            if box is None:  # the visitor ended it, see chat.fail
                 yield [UNCHANGED, UNCHANGED, UNCHANGED]
                 return
             with from_this_page():

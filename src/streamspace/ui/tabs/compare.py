@@ -26,11 +26,11 @@ from streamspace.sampling import Settings, check_settings
 from streamspace.summary import NUMBERS_S, Summary
 from streamspace.translation import Sentence
 from streamspace.types import Message, Reply
+from streamspace.ui.assets import call
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
 from streamspace.ui.language import say
 from streamspace.ui.parts.settings import SettingsPanel, enable_thinking
-from streamspace.ui.style import COMPARED, COMPARING, SHOW_CHAT, USE
 from streamspace.ui.tabs.chat import ChatTab
 
 NUMBERS = (2, 3, 4)  # of columns
@@ -154,20 +154,21 @@ class CompareTab:
             self._compare,
             [self._box, self._system_prompt, chat.thinking, self._number, self._kind, self._measures, *values],
             [self._asked, self._together, *self._lines, *self._answers],
-            js=COMPARING, show_progress="hidden", api_visibility="private", **RAW,
+            js=call("compare.begin"), show_progress="hidden", api_visibility="private", **RAW,
         )  # fmt: skip
         demo.stream(self._compare)
         for end in (run.then, run.failure):  # the first after Stop, too
-            end(None, [self._together, *self._lines], [self._together, *self._lines], js=COMPARED, **quick)
+            end(None, [self._together, *self._lines], [self._together, *self._lines], js=call("compare.end"), **quick)
         self._stop.click(None, None, None, cancels=run, **quick)
         for use, answer, line in zip(self._uses, self._answers, self._lines, strict=True):
             taking = use.click(
-                None, [*chat.conversation, self._asked, answer, line], chat.conversation, js=USE, **quick
+                None, [*chat.conversation, self._asked, answer, line], chat.conversation, js=call("compare.use"),
+                **quick,
             )  # fmt: skip
-            taking.then(None, None, None, js=SHOW_CHAT, **quick)
+            taking.then(None, None, None, js=call("compare.showChat"), **quick)
             chat.keep_after(taking)
         # One system prompt, that may be changed at two places.
-        copy = "(text) => text"
+        copy = call("compare.copy")
         chat.system_prompt.change(None, chat.system_prompt, self._system_prompt, js=copy, **quick)
         self._system_prompt.blur(None, self._system_prompt, chat.system_prompt, js=copy, **quick)
 

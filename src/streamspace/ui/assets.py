@@ -1,0 +1,53 @@
+"""The page's scripts and styles: files of static/, in the forms that Gradio takes.
+
+Gradio gets scripts as text. So the modules go into the page's head as one script, in which each is a property of the
+global object `streamspace`, and a module's imports are looked up there.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from string import Template
+
+STATIC = Path(__file__).with_name("static")
+STYLES = [STATIC / f"{name}.css" for name in ("page", "engine", "conversations", "gradio")]
+MODULES = (  # each after those that it imports
+    "language dom markdown feed gradio_dom stop conversation_records conversation_store conversation_list chat compare "
+    "conversations engine status tokens"
+).split()
+_COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)  # for readers of the file
+_IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:class|const|function) (\w+))", re.MULTILINE)
+
+
+def head(values: Mapping[str, object]) -> str:
+    """The script of the page's head; the modules find the values, as JSON, in `streamspace`."""
+    data = json.dumps(values, ensure_ascii=False).replace("<", "\\u003c")
+    return "\n".join([f"<script>\nglobalThis.streamspace = {data};", *map(_module, MODULES), "</script>"])
+
+
+def call(function: str) -> str:
+    """The `js` of an event: a function of a module, as "chat.stop", with the event's inputs as its arguments."""
+    module, name = function.split(".")
+    if name not in _EXPORT.findall(_source(module)):
+        raise LookupError(f"static/{module}.js exports no {name}")
+    return f"(...inputs) => streamspace.{function}(...inputs)"
+
+
+def template(name: str) -> Template:
+    """A file of static/ with $names in it."""
+    return Template((STATIC / name).read_text("utf-8"))
+
+
+@cache
+def _source(module: str) -> str:
+    return (STATIC / f"{module}.js").read_text("utf-8")
+
+
+def _module(name: str) -> str:
+    source = _source(name)
+    exports = ", ".join(_EXPORT.findall(source))
+    body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = streamspace.\2;", _COMMENT.sub("", source)))
+    return f'streamspace.{name} = (() => {{\n"use strict";\n{body}return {{ {exports} }};\n}})();'

@@ -1,0 +1,66 @@
+// The chat's events that end in the browser: they cost the server nothing.
+//
+// Classes of #compose say where the answer is: `busy` while one is under way, when Stop stands in Send's place; then
+// `ended` if the visitor ended it, `unbegun` if nothing of it was shown by then, `cleared` if the chat was cleared.
+
+/** @import { Message } from "./conversation_records.js" */
+import { thoughtDone } from "./conversation_records.js";
+import { find } from "./dom.js";
+import { isAnswerShown } from "./gradio_dom.js";
+import { say } from "./language.js";
+
+const states = () => find("#compose").classList;
+
+export const isBusy = () => states().contains("busy");
+export const isCleared = () => states().contains("cleared");
+
+/** The note below an answer that the visitor stopped, with the numbers that it had by then. */
+function stoppedNote() {
+  const numbers = document.querySelector("#note .numbers")?.outerHTML ?? "";
+  return `<span class="cut">${say("Stopped by you.")}</span> ${numbers}`;
+}
+
+/**
+ * A question was sent.
+ * @param {unknown[]} inputs
+ */
+export function begin(...inputs) {
+  states().remove("ended", "unbegun", "cleared");
+  states().add("busy");
+  return inputs;
+}
+
+/** What Stop does before it ends the answer; gives the note. */
+export function stop() {
+  const isBegun = isAnswerShown();
+  states().add("ended", ...(isBegun ? [] : ["unbegun"]));
+  return isBegun ? stoppedNote() : "";
+}
+
+/** What Clear does before it ends the answer; gives the conversation, the turn under way, and the note. */
+export function clear() {
+  states().add("ended", "cleared");
+  return [[], [], ""];
+}
+
+/**
+ * The turn that was under way joins the conversation. Its first words may have come after the click on Stop.
+ * @param {Message[] | null} messages
+ * @param {Message[] | null} live
+ */
+export function joinTurn(messages, live) {
+  states().remove("busy");
+  if (isCleared()) return [[], [], undefined];
+  const turn = (live ?? []).map(thoughtDone);
+  const lacksNote = states().contains("unbegun") && turn.at(-1)?.role === "assistant";
+  return [[...(messages ?? []), ...turn], [], lacksNote ? stoppedNote() : undefined];
+}
+
+/**
+ * The inputs of what follows a failure. Gradio takes an answer that the visitor ended for one, too: then they are null.
+ * @param {unknown[]} inputs
+ */
+export function fail(...inputs) {
+  states().remove("busy");
+  return states().contains("ended") ? inputs.map(() => null) : inputs;
+}

@@ -1,0 +1,246 @@
+// The list of conversations above the chat. All text goes in as text, never as HTML.
+
+/** @import { ConversationRecord } from "./conversation_records.js" */
+import { matches, titleOf, toJsonFile, toMarkdownFile } from "./conversation_records.js";
+import { download, element, find } from "./dom.js";
+import { focusMessageBox } from "./gradio_dom.js";
+import { say } from "./language.js";
+
+const MOST_TITLE_CHARS = 200;
+
+/**
+ * What the list shows and does.
+ * @typedef {{
+ *   readAll: () => Promise<ConversationRecord[]>,
+ *   currentId: () => string,
+ *   open: (id: string | null) => Promise<void>,
+ *   rename: (record: ConversationRecord, title: string) => Promise<void>,
+ *   remove: (record: ConversationRecord) => Promise<void>,
+ *   importFiles: (files: FileList) => Promise<void>,
+ *   exportAll: () => Promise<void>,
+ * }} Actions
+ */
+
+export class ConversationList {
+  /** @param {Actions} actions */
+  constructor(actions) {
+    this.actions = actions;
+    this.hasFailed = false; // whether the sentence is about a failure
+    /** @type {string | null} id of the record whose actions are shown */
+    this.menu = null;
+    this.sentence = element("span", { role: "status" });
+    this.undo = element("span", {});
+    this.search = element("input", {
+      type: "search",
+      placeholder: say("Search titles and texts"),
+      "aria-label": say("Search titles and texts"),
+      oninput: () => this.attempt(() => this.draw(true)),
+    });
+    this.rows = element("ul", { "aria-label": say("Kept conversations") });
+    this.empty = element("p", {});
+    const content = [this.search, this.rows, this.empty, this.foot()];
+    this.panel = element("div", { id: "conversation-list", hidden: true }, ...content);
+    this.toggle = this.button(say("Conversations"), () => this.unfold(this.panel.hidden === true), {
+      className: "toggle",
+      "aria-expanded": "false",
+      "aria-controls": "conversation-list",
+    });
+    find("#conversations").replaceChildren(
+      element(
+        "div",
+        { className: "row" },
+        this.toggle,
+        this.button(say("New chat"), () => this.open(null)),
+      ),
+      element("p", { className: "said" }, this.sentence, " ", this.undo),
+      this.panel,
+    );
+  }
+
+  foot() {
+    const file = element("input", { type: "file", accept: ".json,.md", multiple: true, hidden: true });
+    file.onchange = async () => {
+      const { files } = file;
+      if (files) await this.attempt(() => this.actions.importFiles(files));
+      file.value = ""; // so that the same file can be chosen again
+    };
+    return element(
+      "div",
+      { className: "row" },
+      this.button(say("Import"), () => file.click()),
+      this.button(say("Export all"), this.actions.exportAll),
+      file,
+    );
+  }
+
+  /**
+   * @param {string} text
+   * @param {() => unknown} onClick
+   * @param {Record<string, unknown>} properties
+   */
+  button(text, onClick, properties = {}) {
+    return element("button", {
+      type: "button",
+      textContent: text,
+      onclick: () => this.attempt(onClick),
+      ...properties,
+    });
+  }
+
+  /** @param {() => unknown} work */
+  async attempt(work) {
+    try {
+      await work();
+    } catch (error) {
+      this.announceFailure(error);
+    }
+  }
+
+  /**
+   * Show one sentence below the bar, for screen readers alone unless `isSeen`, and how to undo what it says.
+   * @param {string} sentence
+   * @param {{ undo?: () => unknown, isSeen?: boolean }} options
+   */
+  announce(sentence, { undo, isSeen = true } = {}) {
+    this.hasFailed = false;
+    this.sentence.className = isSeen ? "" : "unseen";
+    this.sentence.textContent = sentence;
+    this.undo.replaceChildren(...(undo ? [this.button(say("Undo"), undo)] : []));
+  }
+
+  /** @param {unknown} error */
+  announceFailure(error) {
+    console.warn("Conversations:", error);
+    const isFull = error instanceof Error && error.name === "QuotaExceededError";
+    this.announce(
+      isFull
+        ? say("The browser's storage is full, so this conversation is not kept: delete others, or export it.")
+        : say("This browser could not keep the conversation: export it before you leave."),
+    );
+    this.hasFailed = true;
+  }
+
+  /** Take back the sentence about a failure, which is over. */
+  endFailure() {
+    if (this.hasFailed) this.announce("");
+  }
+
+  /** @param {boolean} isOpen */
+  async unfold(isOpen) {
+    this.panel.hidden = !isOpen;
+    this.toggle.setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) await this.draw();
+  }
+
+  /**
+   * Open by the visitor's hand: the list folds, and the keyboard goes to where it is wanted next.
+   * @param {ConversationRecord | null} record null for a new one
+   */
+  async open(record) {
+    await this.actions.open(record ? record.id : null);
+    await this.unfold(false);
+    this.announce(record ? say("Opened “{title}”.", { title: titleOf(record) }) : "", { isSeen: false });
+    if (record) this.toggle.focus();
+    else focusMessageBox();
+  }
+
+  /** Draw the rows anew, unless nobody sees them or a title is being typed into one. */
+  async draw(isSearch = false) {
+    if (this.panel.hidden || this.rows.querySelector("input")) return;
+    const words = this.search.value.trim().toLowerCase();
+    const all = await this.actions.readAll();
+    const found = words ? all.filter((record) => matches(record, words)) : all;
+    const { of, does } = document.activeElement instanceof HTMLElement ? document.activeElement.dataset : {};
+    this.rows.replaceChildren(...found.map((record) => this.row(record)));
+    const none = say("None yet: a conversation is kept here, in this browser alone, from its first question on.");
+    const nothingFound = found.length ? "" : say("Nothing found.");
+    this.empty.textContent = all.length ? nothingFound : none;
+    if (isSearch) this.announce(words ? say("{number} found.", { number: found.length }) : "");
+    if (of) this.focus(of, does);
+  }
+
+  /** @param {string} id @param {string} [does] */
+  focus(id, does = "open") {
+    const selector = `[data-of="${CSS.escape(id)}"][data-does="${does}"]`;
+    /** @type {HTMLElement | null} */ (this.rows.querySelector(selector))?.focus();
+  }
+
+  /** @param {ConversationRecord} record */
+  row(record) {
+    const title = titleOf(record);
+    const isOpen = this.menu === record.id;
+    /** @param {string} does @param {string} text @param {() => unknown} work @param {Record<string, unknown>} [more] */
+    const act = (does, text, work, more) => {
+      const made = this.button(text, work, more);
+      Object.assign(made.dataset, { of: record.id, does });
+      return made;
+    };
+    const isCurrent = record.id === this.actions.currentId();
+    const name = act("open", title, () => this.open(record), { className: "name", title });
+    if (isCurrent) name.setAttribute("aria-current", "true");
+    const more = act("menu", "⋯", () => this.choose(isOpen ? null : record.id), {
+      "aria-label": say("Actions for “{title}”", { title }),
+      "aria-expanded": String(isOpen),
+    });
+    const when = dateText(record.updated);
+    const details = record.live.length && !isCurrent ? say("{when}, interrupted", { when }) : when;
+    const row = element("li", {}, name, element("small", { textContent: details }), more);
+    if (!isOpen) return row;
+    const markdown = () => download(`${title}.md`, toMarkdownFile(record), "text/markdown");
+    const json = () => download(`${title}.json`, toJsonFile([record]), "application/json");
+    const buttons = [
+      act("rename", say("Rename"), () => this.edit(record, name)),
+      act("markdown", say("Export Markdown"), markdown),
+      act("json", say("Export JSON"), json),
+      act("remove", say("Delete"), () => this.remove(record)),
+    ];
+    row.append(element("div", { className: "row" }, ...buttons));
+    return row;
+  }
+
+  /** @param {string | null} id */
+  async choose(id) {
+    this.menu = id;
+    await this.draw();
+  }
+
+  /**
+   * Have a new title typed in the place of the old one: Enter and leaving the field take it, Escape does not.
+   * @param {ConversationRecord} record
+   * @param {HTMLElement} name
+   */
+  edit(record, name) {
+    const title = titleOf(record);
+    const label = say("New title for “{title}”", { title });
+    const field = element("input", { value: title, maxLength: MOST_TITLE_CHARS, "aria-label": label });
+    /** @param {boolean} isTaken */
+    const leave = async (isTaken) => {
+      if (!field.isConnected) return;
+      field.onblur = null;
+      field.replaceWith(name);
+      this.menu = null;
+      if (isTaken && field.value !== title) await this.actions.rename(record, field.value);
+      else await this.draw();
+      this.focus(record.id);
+    };
+    field.onkeydown = ({ key, isComposing }) => {
+      if (!isComposing && (key === "Enter" || key === "Escape")) this.attempt(() => leave(key === "Enter"));
+    };
+    field.onblur = () => this.attempt(() => leave(true));
+    name.replaceWith(field);
+    field.select();
+  }
+
+  /** @param {ConversationRecord} record */
+  async remove(record) {
+    await this.actions.remove(record);
+    this.undo.querySelector("button")?.focus();
+  }
+}
+
+/** @param {number} milliseconds of Unix time */
+function dateText(milliseconds) {
+  const date = new Date(milliseconds);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return new Intl.DateTimeFormat(undefined, isToday ? { timeStyle: "short" } : { dateStyle: "short" }).format(date);
+}

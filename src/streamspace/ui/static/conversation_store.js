@@ -1,0 +1,116 @@
+// Where this browser keeps conversations, as records of one IndexedDB; they are never sent anywhere.
+
+/** @import { ConversationRecord } from "./conversation_records.js" */
+
+export const DATABASE = "streamspace-conversations";
+const CURRENT = "streamspace-conversation"; // in the tab's own sessionStorage: which conversation it shows
+
+/** @typedef {(stored: ConversationRecord | undefined) => ConversationRecord | null} Change */
+
+/**
+ * `all` and `aside` hold whatever a damaged store has. `update` replaces a record by what `change` makes of it, null to
+ * delete it, and gives the one before. `setAside` moves damaged records to where nothing reads them but an export.
+ * @typedef {{
+ *   all: () => Promise<any[]>,
+ *   aside: () => Promise<any[]>,
+ *   get: (id: string) => Promise<ConversationRecord | undefined>,
+ *   update: (id: string, change: Change) => Promise<ConversationRecord | undefined>,
+ *   setAside: (damaged: any[]) => Promise<void>,
+ * }} Store
+ */
+
+/**
+ * @template T
+ * @param {IDBRequest<T>} request
+ * @returns {Promise<T>}
+ */
+const resultOf = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+/** @returns {Promise<Store>} */
+export async function openStore() {
+  const opening = indexedDB.open(DATABASE, 1);
+  opening.onupgradeneeded = () => {
+    opening.result.createObjectStore("records", { keyPath: "id" });
+    opening.result.createObjectStore("aside", { autoIncrement: true });
+  };
+  const database = await resultOf(opening);
+  database.onversionchange = () => database.close();
+  /** @param {string} name */
+  const read = (name) => database.transaction(name).objectStore(name);
+  /** @param {IDBTransaction} transaction @returns {Promise<void>} */
+  const ended = (transaction) =>
+    new Promise((resolve, reject) => {
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = () => reject(transaction.error ?? new Error("aborted"));
+    });
+  return {
+    all: () => resultOf(read("records").getAll()),
+    aside: () => resultOf(read("aside").getAll()),
+    get: (id) => resultOf(read("records").get(id)),
+    update: async (id, change) => {
+      const transaction = database.transaction("records", "readwrite");
+      const records = transaction.objectStore("records");
+      const getting = records.get(id);
+      getting.onsuccess = () => {
+        const next = change(getting.result);
+        if (next) records.put(next);
+        else records.delete(id);
+      };
+      await ended(transaction);
+      return getting.result;
+    },
+    setAside: async (damaged) => {
+      const transaction = database.transaction(["records", "aside"], "readwrite");
+      for (const record of damaged) {
+        transaction.objectStore("aside").add(record);
+        transaction.objectStore("records").delete(record.id);
+      }
+      await ended(transaction);
+    },
+  };
+}
+
+/**
+ * A store for as long as the page is open, where the browser keeps nothing.
+ * @returns {Store}
+ */
+export function memoryStore() {
+  /** @type {Map<string, ConversationRecord>} */
+  const records = new Map();
+  return {
+    all: async () => [...records.values()],
+    aside: async () => [],
+    get: async (id) => records.get(id),
+    update: async (id, change) => {
+      const stored = records.get(id);
+      const next = change(stored);
+      if (next) records.set(id, next);
+      else records.delete(id);
+      return stored;
+    },
+    setAside: async () => {},
+  };
+}
+
+/**
+ * The tab's own storage, which a reload leaves alone; null where it is blocked.
+ * @template T
+ * @param {(storage: Storage) => T} work
+ */
+function inTab(work) {
+  try {
+    return work(sessionStorage);
+  } catch {
+    return null;
+  }
+}
+
+/** The id of the conversation that the tab showed before a reload. */
+export const rememberedId = () => inTab((storage) => storage.getItem(CURRENT));
+
+/** @param {string} id */
+export const rememberId = (id) => inTab((storage) => storage.setItem(CURRENT, id));

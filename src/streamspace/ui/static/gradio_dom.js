@@ -1,0 +1,27 @@
+// What the scripts know of Gradio's own markup, which it does not document; tests/test_gradio_dom.py tries each name.
+
+import { find } from "./dom.js";
+
+const STOPS = "button.stop, #chat .top-panel button"; // a Stop button, and Clear above the chat
+const PENDING = ".note .translucent"; // an output of an event that has not given its first frame
+const TAB = "[role=tabpanel]";
+
+/**
+ * The Stop or Clear button that a click hit.
+ * @param {Event} event
+ */
+export const stopButtonOf = ({ target }) =>
+  /** @type {HTMLElement | null} */ (target instanceof Element ? target.closest(STOPS) : null);
+
+/**
+ * Whether an event of this button's tab has not given its first frame.
+ * @param {Element} button
+ */
+export const isPending = (button) => Boolean(button.closest(TAB)?.querySelector(PENDING));
+
+/** Whether the answer under way has begun to show. */
+export const isAnswerShown = () => document.querySelector("#live [data-testid=bot]") !== null;
+
+export const showChatTab = () => find("#chat-tab-button").click();
+
+export const focusMessageBox = () => find("#message textarea").focus();

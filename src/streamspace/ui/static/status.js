@@ -1,0 +1,25 @@
+// The engine's state in the page's header.
+
+import { find } from "./dom.js";
+import { readFeed } from "./feed.js";
+import { say } from "./language.js";
+
+/** When the page is there: show the state, and each change of it. */
+export function follow() {
+  const state = find("#status .state");
+  let stage = "";
+  /** @param {string} name @param {string} html */
+  const show = (name, html) => {
+    state.className = `state ${name}`;
+    state.innerHTML = html;
+  };
+  /** @param {{ stage: string, html: string }} status */
+  const showStatus = (status) => {
+    show(status.stage, status.html);
+    // The hidden button's event enables the controls that wait for the engine.
+    if (status.stage === "ready" && stage !== "ready") find("#settle").click();
+    stage = status.stage;
+  };
+  const onError = () => show("failed", `<p>${say("The connection to the server is lost; trying again …")}</p>`);
+  readFeed("status", showStatus, { onError });
+}

@@ -1,0 +1,14 @@
+"""Gradio's default theme in quiet colours."""
+
+import gradio as gr
+
+THEME = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="md").set(
+    # The theme's own colours have less contrast than WCAG asks for: white on buttons, and half for explanations.
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    button_cancel_background_fill="#dc2626",
+    button_cancel_background_fill_hover="#b91c1c",
+    block_info_text_color="*neutral_500",
+    body_text_color_subdued="*neutral_500",
+    input_placeholder_color="*neutral_500",
+)

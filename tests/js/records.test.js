@@ -1,0 +1,143 @@
+// Conversations as records and as files.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import {
+  isRecord,
+  matches,
+  message,
+  NewerFile,
+  pageValues,
+  parseFile,
+  thoughtDone,
+  titleOf,
+  toJsonFile,
+  toMarkdownFile,
+} from "../../src/streamspace/ui/static/conversation_records.js";
+
+Object.defineProperty(globalThis, "navigator", { value: { language: "en" } });
+
+const question = message("user", "What is &lt;b> `<i>`?");
+const thought = message("assistant", "Hm.", { title: "Thinking", status: "pending", duration: 1.5 });
+const answer = message("assistant", "Bold --> &amp;lt;\n\n```\n<b>\n```");
+const record = {
+  version: 1,
+  id: "id",
+  revision: "revision",
+  title: null,
+  updated: Date.UTC(2026, 0, 2),
+  system: "Be brief.",
+  note: { text: "Ended <here> & now.", cut: true },
+  messages: [question, thoughtDone(thought), answer],
+  live: [],
+};
+
+/** What of a record stays the same in a file. */
+const kept = ({ title, updated, system, messages, live }) => ({ title, updated, system, messages, live });
+
+test("a title is the visitor's own, or the first question, cut at a word", () => {
+  assert.equal(titleOf({ ...record, title: "Mine" }), "Mine");
+  assert.equal(titleOf(record), "What is <b> `<i>`?");
+  assert.equal(titleOf({ ...record, messages: [] }), "Conversation");
+  const titled = (text) => titleOf({ ...record, messages: [message("user", text)] });
+  assert.equal(titled(`  ${"word ".repeat(20)}`), `${"word ".repeat(12).trim()}…`);
+  assert.equal(titled("👩".repeat(70)), `${"👩".repeat(60)}…`);
+});
+
+test("a search looks at title, system prompt and texts as they were written", () => {
+  assert.ok(["what is <b>", "be brief", "hm.", "&lt;"].every((words) => matches(record, words)));
+  assert.ok(!matches(record, "elsewhere"));
+});
+
+test("a record is one of this version with everything in it", () => {
+  assert.ok(isRecord(record));
+  const damaged = [
+    null,
+    {},
+    { ...record, version: 2 },
+    { ...record, note: null },
+    { ...record, title: 1 },
+    { ...record, updated: "today" },
+    { ...record, live: undefined },
+    { ...record, messages: [{ ...question, role: "system" }] },
+    { ...record, messages: [{ ...question, content: [{ type: "text", text: 1 }] }] },
+    { ...record, messages: [{ ...question, metadata: { title: 1 } }] },
+  ];
+  assert.deepEqual(damaged.filter(isRecord), []);
+});
+
+test("a conversation that ended is shown as it was, its note as text", () => {
+  const note = '<span class="cut">Ended &lt;here> &amp; now.</span>';
+  assert.deepEqual(pageValues(record, "typed"), ["id", record.messages, [], note, "Be brief.", undefined]);
+  assert.equal(pageValues({ ...record, note: { text: "", cut: false } }, "")[3], "");
+});
+
+test("an interrupted answer is kept as far as it came, and offers Continue", () => {
+  const [, messages, live, note, , box] = pageValues({ ...record, messages: [], live: [question, thought] }, "");
+  assert.deepEqual([messages, live, box], [[question, thoughtDone(thought)], [], undefined]);
+  assert.match(note, /^<span class="cut">Interrupted by a reload; Continue/);
+});
+
+test("a question without an answer goes back into the box, unless another one stands there", () => {
+  const interrupted = { ...record, messages: [], live: [question] };
+  for (const box of ["", null, "What is <b> `<i>`?"]) {
+    const [, messages, , note, , back] = pageValues(interrupted, box);
+    assert.deepEqual([messages, back], [[], "What is <b> `<i>`?"]);
+    assert.match(note, /the question is back in the box/);
+  }
+  const [, messages, , note, , back] = pageValues(interrupted, "another");
+  assert.deepEqual([messages, back], [[question], undefined]);
+  assert.match(note, /copy the question/);
+});
+
+test("what is exported can be imported", () => {
+  for (const title of [null, "My <title> -->"]) {
+    const titled = { ...record, title };
+    const carriageReturns = toMarkdownFile(titled).replaceAll("\n", "\r\n");
+    for (const file of [toJsonFile([titled]), toMarkdownFile(titled), carriageReturns]) {
+      const [imported, ...others] = parseFile(file);
+      assert.ok(isRecord(imported));
+      assert.deepEqual(kept(imported), kept(titled));
+      assert.notEqual(imported.id, record.id);
+      assert.deepEqual(others, []);
+    }
+  }
+});
+
+test("an export of all has the turn under way, and what is left of damaged records", () => {
+  const file = JSON.parse(toJsonFile([{ ...record, messages: [], live: [question] }], ["damaged"]));
+  assert.deepEqual(file.aside, ["damaged"]);
+  assert.deepEqual(file.conversations[0].messages, [{ role: "user", content: "What is <b> `<i>`?" }]);
+  assert.ok(!("aside" in JSON.parse(toJsonFile([record]))));
+});
+
+test("a file has nothing else of a conversation than what is checked", () => {
+  const file = JSON.parse(toJsonFile([record]));
+  file.conversations[0].evil = file.conversations[0].messages[0].evil = true;
+  file.conversations[0].updated = "never";
+  const [imported] = parseFile(JSON.stringify(file));
+  assert.ok(Math.abs(imported.updated - Date.now()) < 60_000);
+  assert.ok(!JSON.stringify(imported).includes("evil"));
+});
+
+test("other files are refused", () => {
+  const conversation = JSON.parse(toJsonFile([record])).conversations[0];
+  const file = (...conversations) => JSON.stringify({ format: "streamspace-conversations", version: 1, conversations });
+  const bad = [
+    "",
+    "# Notes\n",
+    "null",
+    "[]",
+    JSON.stringify({ format: "another", conversations: [conversation] }),
+    file(),
+    file(null),
+    file({ ...conversation, title: 1 }),
+    file({ ...conversation, messages: [] }),
+    file({ ...conversation, messages: [null] }),
+    file({ ...conversation, messages: [{ role: "system", content: "" }] }),
+    file(conversation, {}),
+    toMarkdownFile(record).replace('{"role":"user"', "{"),
+  ];
+  for (const text of bad) assert.throws(() => parseFile(text), text);
+  assert.throws(() => parseFile(JSON.stringify({ version: 2 })), NewerFile);
+});

@@ -1,0 +1,94 @@
+"""Gradio's own markup has the names on which our scripts and styles rely: it documents none of them."""
+
+import re
+from collections.abc import Iterator
+
+import gradio
+import pytest
+from playwright.sync_api import Page, expect
+
+from streamspace.types import Delta, Metrics
+from streamspace.ui.assets import STATIC
+from tests.fake import FakePageEngine
+from tests.support import served
+from tests.test_page import NewPage, send
+
+# Where the page has each name, and what of ours hangs on it.
+FIRST = {
+    ".gradio-container": "the page's width",
+    "#status .html-container": "no padding around the state",
+    "#chat-tab-button": "Use opens the chat's tab",
+    "[role=tabpanel] #compose": "Stop and Clear look at their own tab",
+    "#message textarea": "the keyboard goes into the message box",
+    "button.stop#stop": "a click on Stop waits until Gradio can cancel",
+    "#conversation > .column": "both Chatbots stand at the end of the conversation",
+    "#conversation .block": "Chatbots without a frame of their own",
+    "#chat .bubble-wrap": "Chatbots without a background of their own",
+    "#chat .placeholder": "the padding of an empty chat",
+}
+PENDING = {"[role=tabpanel] .note .translucent": "a click on Stop waits until Gradio can cancel"}
+LIVE = {
+    "#live [data-testid=bot]": "Stop knows whether the answer has begun",
+    "#live .message": "the turn under way is shown",
+    "#live .icon-button-wrapper.top-panel": "the turn under way has no buttons above it",
+    '[data-testid="status-tracker"]': "no tag of Gradio's covers the chat",
+}
+ENDED = {
+    "#chat .message": "an empty chat is higher",
+    "#chat .message-buttons": "no buttons below messages while an answer is under way",
+    "#chat .top-panel button": "a click on Clear waits until Gradio can cancel",
+}
+COMPARE = {
+    "#columns > .column": "columns beside each other",
+    "#columns .own .form": "a column's settings stand in two columns",
+    "#columns .answer .md > *": "Use is there once there is an answer",
+    '#compare-number [value="3"]:checked': "as many columns as were chosen",
+    '#compare-kind [value="settings"]:checked': "settings of columns, or of samples",
+}
+COMPLETION = {'#constrain [value="json"]': "a kind of constraint shows its own box only"}
+
+
+@pytest.fixture
+def engine() -> FakePageEngine:
+    return FakePageEngine([2.0, Delta("so far"), 2.0, Delta(" done", "stop", metrics=Metrics(1, 0, 2, 0.0, 0.1, 0.1))])
+
+
+@pytest.fixture
+def page(engine: FakePageEngine, new_page: NewPage) -> Iterator[Page]:
+    with served(engine) as url:
+        yield new_page(url)
+
+
+def check(page: Page, names: dict[str, str]) -> None:
+    for selector, purpose in names.items():
+        try:
+            page.locator(selector).first.wait_for(state="attached", timeout=5000)
+        except Exception:
+            pytest.fail(f"Gradio {gradio.__version__} has no {selector}, which is for: {purpose}")
+
+
+@pytest.mark.browser
+def test_the_page_has_the_names(page: Page) -> None:
+    expect(page.locator("#send")).to_be_enabled()
+    check(page, FIRST)
+    send(page, "one")
+    check(page, PENDING)
+    expect(page.locator("#live")).to_contain_text("so far")
+    check(page, LIVE)
+    expect(page.locator("#compose.busy")).to_have_count(0)
+    check(page, ENDED)
+    page.get_by_role("tab", name="Compare").click()
+    page.locator("#compare-run").click()
+    check(page, COMPARE)
+    page.get_by_role("tab", name="Completion").click()
+    page.locator("#constrain > button").click()
+    check(page, COMPLETION)
+
+
+def test_only_two_files_know_the_names() -> None:
+    names = r"container|translucent|top-panel|bubble|\.placeholder|\.message\b|-buttons|data-testid|tabpanel|tab-button"
+    for pattern, own, paths in (
+        (names + r"|\.(column|block|form|md)\b|:checked", "gradio.css", STATIC.glob("*.css")),
+        (rf'["`][^"`\n]*({names})', "gradio_dom.js", STATIC.glob("*.js")),
+    ):
+        assert [path.name for path in paths if re.search(pattern, path.read_text("utf-8"))] == [own]
