@@ -134,7 +134,7 @@ def watched() -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def scripted(watched: list[str]) -> Iterator[Site]:
     engine = FakePageEngine(deltas("an |answer"))
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
+    demo = build_demo(engine, admission_of(engine))
     with pytest.MonkeyPatch.context() as patch, served(engine, demo) as url:
         patch.setattr(frames, "FRAME_S", 0.0)
         yield Site(url, demo, watched)

@@ -340,7 +340,7 @@ def test_a_comparison_is_one_answer_of_its_visitor_and_takes_the_room_of_all() -
     engine = FakePageEngine([Delta("a"), LONG])
     engine.config = load_config(("--answers-per-visitor", "1"), {"MODEL_ID": str(engine.config.model)})
     engine.capacity = 4
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
+    demo = build_demo(engine, admission_of(engine))
     with served(engine, demo) as url:
         site = Site(url, engine, demo)
         tab, other = Tab(site), Tab(site)

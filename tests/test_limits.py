@@ -261,7 +261,7 @@ def test_only_behind_a_known_proxy_the_last_forwarded_address_counts(
 
     engine = FakePageEngine()
     engine.config = load_config((), {"MODEL_ID": str(engine.config.model), **environ})
-    config = Server(app, engine).config  # type: ignore[arg-type]
+    config = Server(app, engine).config
     config.load()
     forwarded = [(b"x-forwarded-for", b"9.9.9.9"), (b"x-forwarded-for", b"1.1.1.1, 2.2.2.2")]
     scope: Any = {"type": "http", "client": (peer, 1), "headers": forwarded}
@@ -281,7 +281,7 @@ def open_site() -> Iterator[Callable[..., Site]]:
         engine = FakePageEngine()
         engine.config = load_config(options, {"MODEL_ID": str(engine.config.model), **environ})
         engine.capacity = 1
-        demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
+        demo = build_demo(engine, admission_of(engine))
         serving = served(engine, demo)
         open_ones.append(serving)
         return Site(serving.__enter__(), engine, demo)

@@ -135,7 +135,7 @@ def test_the_pages_limits_hold() -> None:
 
 def test_the_tools_are_for_mcp_alone() -> None:
     engine = FakePageEngine(deltas("an| answer"))
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))
     with served(engine, demo) as url:
         assert '"/chat"' in (info := whole(url, "/gradio_api/info")) and '"/ask"' not in info and "state" not in info
         data = b'{"data": ["Hi", null, null, null, null]}'

@@ -70,9 +70,7 @@ def joined(url: str, name: str, data: list[Any], session: str, headers: dict[str
     """Start an event of the page by its handler's name in a demo of the same shape."""
     engine = FakePageEngine()
     number = next(
-        i
-        for i, fn in build_demo(engine, admission_of(engine)).fns.items()  # type: ignore[arg-type]
-        if getattr(fn.fn, "__name__", "") == name
+        i for i, fn in build_demo(engine, admission_of(engine)).fns.items() if getattr(fn.fn, "__name__", "") == name
     )
     body = json.dumps({"data": data, "fn_index": number, "session_hash": session}).encode()
     status, _, text = ask(url, "POST", "/gradio_api/queue/join", body, {**JSON, **headers})
@@ -82,7 +80,7 @@ def joined(url: str, name: str, data: list[Any], session: str, headers: dict[str
 def test_no_route_is_open_that_nobody_decided_on() -> None:
     """A newer Gradio may bring one, or rename one."""
     engine = FakePageEngine()
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))
     with served(FakePageEngine(), demo):
         paths = {getattr(route, "path", "a mount").rstrip("/") or "/" for route in demo.app.routes}
     assert paths == {*doors.PAGE, *("/gradio_api" + path for path in doors.API)}

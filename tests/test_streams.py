@@ -137,7 +137,7 @@ class Visitor:
 def the_site() -> Iterator[Site]:
     engine = FakePageEngine()
     engine.max_model_len = 100_000
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
+    demo = build_demo(engine, admission_of(engine))
     with served(engine, demo) as url:
         yield Site(url, engine, demo)
 
@@ -369,7 +369,7 @@ def test_a_reader_whose_machine_takes_nothing_any_more_is_cut_off(monkeypatch: p
     """Long before the buffers on the way are full, which is all that the server itself can see."""
     monkeypatch.setattr(server, "GONE_S", 1)
     engine = FakePageEngine([step for _ in range(2000) for step in (Delta("a word "), 0.005)])
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))
     with served(engine, demo) as url:
         reader = Visitor(Site(url, engine, demo))
         reader.ask()

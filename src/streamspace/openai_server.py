@@ -22,10 +22,9 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from streamspace.asgi import is_deep, read, replay, whole
-from streamspace.chat import patiently
+from streamspace.chat import ServedEngine, patiently
 from streamspace.checks import Range, check_number
 from streamspace.constraint import KINDS, check_constraint
-from streamspace.engine import Engine
 from streamspace.errors import (
     BadRequest,
     ChatError,
@@ -94,7 +93,7 @@ ERRORS = {
 class OpenAIServer:
     """The ASGI application at /v1."""
 
-    def __init__(self, engine: Engine, admission: Admission) -> None:
+    def __init__(self, engine: ServedEngine, admission: Admission) -> None:
         self._engine = engine
         self._config = engine.config
         self._admission = admission

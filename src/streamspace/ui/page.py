@@ -10,8 +10,8 @@ import gradio as gr
 from fastapi import FastAPI
 from gradio import networking
 
+from streamspace.chat import ServedEngine
 from streamspace.config import Config
-from streamspace.engine import Engine
 from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Admission
@@ -40,7 +40,7 @@ MOST_QUEUED = 512
 QUEUE_POLL_S = 0.05  # how often Gradio looks for one that waits
 
 
-def build_demo(engine: Engine, admission: Admission) -> StreamingBlocks:
+def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
     """The page on this engine; it may be built, and shown, long before the engine is ready."""
     config = engine.config
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
@@ -97,7 +97,7 @@ def _begin_settled(
         begun.update({name: value for name, value in update.items() if name != "__type__"})
 
 
-def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, str] | None = None) -> FastAPI:
+def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple[str, str] | None = None) -> FastAPI:
     """Serve the page at / of `app`, and nothing that a public page should not have; `auth` is who may log in."""
     for add_routes in (StatusFeed(engine).install, *demo.add_routes):
         add_routes(app)  # before the page, which takes every path that is left

@@ -6,10 +6,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from streamspace.chat import stream_chat, stream_completion
+from streamspace.chat import ServedEngine, stream_chat, stream_completion
 from streamspace.checks import check_text, parse_history
 from streamspace.constraint import check_constraint
-from streamspace.engine import Engine
 from streamspace.errors import BadRequest
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
@@ -22,7 +21,7 @@ from streamspace.ui.gradio_.parameters import add_endpoint
 from streamspace.ui.gradio_.streams import Handler
 
 
-def add_endpoints(engine: Engine, pacer: Pacer, admission: Admission) -> set[Handler]:
+def add_endpoints(engine: ServedEngine, pacer: Pacer, admission: Admission) -> set[Handler]:
     """Add both to the Blocks under construction. Parameters have vLLM's names; each yields the text so far.
 
     Returns:

@@ -16,9 +16,8 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamspace.asgi import respond
-from streamspace.chat import stream_chat
+from streamspace.chat import ServedEngine, stream_chat
 from streamspace.checks import check_text
-from streamspace.engine import Engine
 from streamspace.errors import ChatError, RequestFailed
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
@@ -35,7 +34,7 @@ PATH = f"{API_PREFIX}/mcp"
 LOCKED = "The MCP server wants one of the operator's API keys as Authorization: Bearer <key>."
 
 
-def add_tools(engine: Engine, pacer: Pacer, admission: Admission) -> list[int]:
+def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[int]:
     """Add both to the Blocks under construction.
 
     Returns:

@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from streamspace.chat import ServedEngine
 from streamspace.checks import Range
-from streamspace.engine import Engine
 from streamspace.errors import BadRequest
 from streamspace.sampling import RANGES, WHOLE, Settings, check_settings
 
@@ -33,7 +33,9 @@ THINKING = {"auto": None, "true": True, "false": False}
 class SettingsPanel:
     """Controls for `names`, in that order; made inside a Blocks. Narrow ones are boxes without explanations."""
 
-    def __init__(self, engine: Engine, start: Settings, names: Sequence[str] = NAMES, is_narrow: bool = False) -> None:
+    def __init__(
+        self, engine: ServedEngine, start: Settings, names: Sequence[str] = NAMES, is_narrow: bool = False
+    ) -> None:
         self._engine = engine
         adapters = [adapter.name for adapter in engine.config.adapters]
         # First, for it makes the most of a difference; where the others are that make one.

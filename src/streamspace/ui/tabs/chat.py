@@ -12,9 +12,8 @@ from typing import Any
 
 import gradio as gr
 
-from streamspace.chat import stream_chat, timed
+from streamspace.chat import ServedEngine, stream_chat, timed
 from streamspace.checks import check_text
-from streamspace.engine import Engine
 from streamspace.errors import BadRequest, EngineStopped
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
@@ -54,7 +53,7 @@ EXAMPLES = (
 class ChatTab:
     """Made inside Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
 
-    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
+    def __init__(self, engine: ServedEngine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
         self._engine = engine
         self._admission = admission
         self._pacer = pacer

@@ -14,9 +14,8 @@ from typing import Any
 
 import gradio as gr
 
-from streamspace.chat import at_once, stream_chat, timed
+from streamspace.chat import ServedEngine, at_once, stream_chat, timed
 from streamspace.checks import check_text
-from streamspace.engine import Engine
 from streamspace.errors import BadRequest, ChatError
 from streamspace.frames import Pacer, PacerOfSeveral
 from streamspace.limits import Admission
@@ -75,7 +74,7 @@ class CompareTab:
     """Made inside Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
 
     def __init__(
-        self, engine: Engine, pacer: Pacer, demo: StreamingBlocks, admission: Admission, chat: ChatTab
+        self, engine: ServedEngine, pacer: Pacer, demo: StreamingBlocks, admission: Admission, chat: ChatTab
     ) -> None:
         self._engine = engine
         self._admission = admission

@@ -7,9 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from streamspace.chat import at_once, in_sequence, stream_completion, timed
+from streamspace.chat import ServedEngine, at_once, in_sequence, stream_completion, timed
 from streamspace.checks import check_text
-from streamspace.engine import Engine
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.sampling import EXAMPLE_PROMPTS, Settings
@@ -29,7 +28,7 @@ Handler = Callable[..., AsyncGenerator[list[str], None]]
 class CompletionTab:
     """Made inside a Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
 
-    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
+    def __init__(self, engine: ServedEngine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
         self._engine = engine
         self._admission = admission
         self._pacer = pacer

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from streamspace.chat import ServedEngine
 from streamspace.config import Config
-from streamspace.engine import Engine
 from streamspace.stats import SECONDS
 from streamspace.ui.parts.engine_feed import FACTS, HISTOGRAMS, PLOTS, UNKNOWN, time_text
 
@@ -121,7 +121,7 @@ CSS = """
 class EngineTab:
     """Made inside a `gr.Tab`, which it makes follow the engine once it is opened."""
 
-    def __init__(self, engine: Engine, tab: gr.Tab) -> None:
+    def __init__(self, engine: ServedEngine, tab: gr.Tab) -> None:
         gr.HTML(page_html(engine.config), elem_id="engine")
         tab.select(None, None, None, js=FOLLOW, queue=False, api_visibility="private")
 
