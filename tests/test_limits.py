@@ -20,8 +20,10 @@ from streamspace.sampling import Settings
 from streamspace.server import Server
 from streamspace.types import Delta, Message
 from streamspace.ui import build_demo
+from streamspace.ui.gradio_.endpoints import complete_arguments
 from streamspace.visitors import Visitor, client_of
 from tests.fake import FakeEngine, FakePageEngine, deltas
+from tests.inputs import call_values
 from tests.support import admission_of, served, wait_until
 from tests.test_streams import LONG, Json, Site, completed
 from tests.test_streams import Visitor as Tab
@@ -336,7 +338,7 @@ def test_the_named_endpoints_are_no_way_round(open_site: Callable[..., Site]) ->
     assert client.predict("Hi", api_name="/chat") == "a"
     with pytest.raises(AppError, match="At most 2 requests a minute"):
         client.predict("Hi", api_name="/complete")
-    body = json.dumps({"data": ["Hi", *[None] * 12]}).encode()
+    body = json.dumps({"data": call_values(complete_arguments(), prompt="Hi")}).encode()
     status, _, text = Tab(site).post("call/complete", body)
     assert status == 200 and refused_by_call(site, json.loads(text)["event_id"])
     assert refusal(Tab(site), Tab.ask).startswith("At most 2 requests a minute")
@@ -353,7 +355,7 @@ def test_on_a_space_visitors_are_told_apart_by_what_the_proxy_says(open_site: Ca
 
     def ask_from(forwarded: str) -> str | None:
         tab = Tab(site)
-        asked: Json = {"data": ["Hi", 100, 0.8, 0.95, 0, 0, 1, *[None] * 6], "session_hash": tab.session}
+        asked: Json = {"data": call_values(complete_arguments(), prompt="Hi"), "session_hash": tab.session}
         asked["fn_index"] = site.number("complete")
         tab.post("queue/join", json.dumps(asked).encode(), **{"X-Forwarded-For": forwarded})
         error: str | None = completed(list(tab.stream()))["output"].get("error")

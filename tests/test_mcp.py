@@ -100,7 +100,7 @@ def test_the_state_is_the_engines(running: Running, url: str) -> None:
         ("ask", {"question": 5}, "5 is not of type 'string'"),
         ("ask", {}, "'question' is a required property"),
         ("chat", {"message": "Hi"}, "Unknown tool"),
-        ("settle", {}, "Unknown tool"),
+        ("engine_ready", {}, "Unknown tool"),
         ("_answer", {}, "Unknown tool"),
     ],
 )

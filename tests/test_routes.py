@@ -18,7 +18,9 @@ from playwright.sync_api import Page, expect
 
 from streamspace.ui import build_demo
 from streamspace.ui.gradio_ import routes as doors
+from streamspace.ui.gradio_.endpoints import complete_arguments
 from tests.fake import FakePageEngine, deltas
+from tests.inputs import call_values
 from tests.support import Running, admission_of, serve_beside, served, wait_until
 from tests.test_page import bot, idle, send, set_up, wait_for_end
 
@@ -222,7 +224,7 @@ def test_nobody_gets_in_without_the_login(locked: str, method: str, path: str, c
 
 
 def test_no_event_of_the_page_starts_without_the_login(locked: str) -> None:
-    for name in ("settle", "chat", "complete"):
+    for name in ("engine_ready", "chat", "complete"):
         status, _ = joined(locked, name, ["Hi", *[None] * 10], "x", {})
         assert status == 401
 
@@ -252,7 +254,7 @@ def test_numbers_need_no_login(locked: str, path: str) -> None:
 
 def test_a_stream_of_one_who_logged_in_is_not_for_one_who_did_not(locked: str) -> None:
     visitor, session = log_in(locked), uuid.uuid4().hex
-    status, text = joined(locked, "complete", ["Hi", 100, 0.8, 0.95, 0, 0, 1, *[None] * 6], session, visitor)
+    status, text = joined(locked, "complete", call_values(complete_arguments(), prompt="Hi"), session, visitor)
     assert status == 200, text
     path = f"/gradio_api/queue/data?session_hash={session}"
     assert ask(locked, "GET", path)[0] == 401

@@ -21,7 +21,7 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from streamspace.asgi import is_deep, read, replay, whole
+from streamspace.asgi import is_deep, read, replay, without_surrogates
 from streamspace.chat import ServedEngine, patiently
 from streamspace.checks import Range, check_number
 from streamspace.constraint import KINDS, check_constraint
@@ -273,7 +273,7 @@ def parsed(body: bytes) -> dict[str, Any]:
         BadRequest: they are no JSON object, or one that nests too deep.
     """
     try:
-        asked = orjson.loads(whole(body))
+        asked = orjson.loads(without_surrogates(body))
     except ValueError:
         raise BadRequest("The body of the request is not JSON.") from None
     if not isinstance(asked, dict):

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
-from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -23,6 +22,7 @@ from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import SAY, translated
 from streamspace.ui.parts.conversations import LIST_CSS
 from streamspace.ui.parts.engine_feed import EngineFeed
+from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.status import FOLLOW, StatusFeed, status_html
 from streamspace.ui.style import CSS, STOPPING, THEME
 from streamspace.ui.tabs.chat import ChatTab
@@ -63,22 +63,27 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
         demo.stream(*add_endpoints(engine, pacer, admission))
         demo.tools = add_tools(engine, pacer, admission)
 
-        waiting = (chat, completion, compare)
+        tabs: dict[str, ChatTab | CompletionTab | CompareTab] = {
+            "chat": chat,
+            "completion": completion,
+            "compare": compare,
+        }
+        controls = Inputs(**{name: tab.controls for name, tab in tabs.items()})
 
-        def suit(values: Sequence[Any]) -> list[Any]:
-            """Values of `settled` → updates for them."""
-            left = iter(values)
-            return [update for tab in waiting for update in tab.settle(*islice(left, len(tab.settled)))]
+        def updates(values: Sequence[Any]) -> list[Any]:
+            """Values of `controls` → updates for them."""
+            groups = controls.split(values)
+            return [update for name, tab in tabs.items() for update in tab.control_updates(groups[name])]
 
-        async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
+        async def engine_ready(*values: Any) -> AsyncGenerator[list[Any], None]:
             """Let the controls that wait for the engine work, now that it is ready."""
-            yield suit(values)
-            _begin_settled(demo, settled, suit)
+            yield updates(values)
+            _begin_ready(demo, controls.components, updates)
 
-        settled = [component for tab in waiting for component in tab.settled]
         ready = gr.Button("The engine is ready", elem_id="settle")
-        ready.click(settle, settled, settled, **RAW, show_progress="hidden", api_visibility="private")
-        demo.stream(settle)
+        both = (controls.components, controls.components)
+        ready.click(engine_ready, *both, **RAW, show_progress="hidden", api_visibility="private")
+        demo.stream(engine_ready)
         demo.load(None, None, None, js=FOLLOW)
     demo.i18n_instance = translated(demo)
     demo.max_threads = MOST_EVENTS
@@ -87,13 +92,13 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
     return demo
 
 
-def _begin_settled(
-    demo: StreamingBlocks, components: Sequence[Any], suit: Callable[[Sequence[Any]], list[Any]]
+def _begin_ready(
+    demo: StreamingBlocks, components: Sequence[Any], updates: Callable[[Sequence[Any]], list[Any]]
 ) -> None:
-    """Have pages that are opened from now on begin as settled: one may ask before the event of its own page is back."""
+    """Write the ready state into the page's config, so that pages opened later start with controls that work."""
     props = {part["id"]: part["props"] for part in demo.config["components"]}
     own = [props[component._id] for component in components]
-    for begun, update in zip(own, suit([begun.get("value") for begun in own]), strict=True):
+    for begun, update in zip(own, updates([begun.get("value") for begun in own]), strict=True):
         begun.update({name: value for name, value in update.items() if name != "__type__"})
 
 
