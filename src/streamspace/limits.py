@@ -5,11 +5,11 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeVar
 
 from streamspace.config import Config
-from streamspace.errors import EngineNotReady, QueueFull, TooManyAnswers, TooManyRequests
+from streamspace.errors import EngineNotReady, LimitReached, QueueFull, TooManyAnswers, TooManyRequests
 from streamspace.frames import BEAT_S
 from streamspace.metrics import QUEUED, REFUSALS, RUNNING, VISITORS
 from streamspace.types import Status
@@ -21,18 +21,29 @@ MINUTE_S = 60.0
 MOST_ADDRESSES = 10_000  # remembered; when there are more, those without a request in the last minute are forgotten
 
 
+def _limit(label: str = "") -> int:
+    """A field of Limits; `label` is for the Engine tab, which shows no limit without one."""
+    limit: int = field(default=0, metadata={"label": label})
+    return limit
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What the operator allows; 0 is no limit."""
+    """What the operator allows; 0 is no limit. docs/architecture.md says how to add one."""
 
-    answers_per_visitor: int = 0  # at once
-    queue_length: int = 0  # requests that wait for others
-    requests_per_minute: int = 0  # of one address
+    answers_per_visitor: int = _limit("Most answers at once for a visitor")
+    queue_length: int = _limit()  # requests that wait for others
+    requests_per_minute: int = _limit("Most requests a minute from an address")
 
     @classmethod
     def of(cls, config: Config) -> "Limits":
         """Those of the operator's choices."""
-        return cls(config.answers_per_visitor, config.queue_length, config.requests_per_minute)
+        return cls(**{limit.name: getattr(config, limit.name) for limit in fields(cls)})
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Those that the Engine tab shows, by what they are of."""
+        return {limit.metadata["label"]: getattr(self, limit.name) for limit in fields(self) if limit.metadata["label"]}
 
 
 class _Ticket:
@@ -106,15 +117,19 @@ class Queue:
                 self._leave(visitor, ticket)
 
     def _check(self, visitor: Visitor, ticket: _Ticket) -> None:
+        try:
+            self._check_limits(visitor, ticket)
+        except LimitReached as error:
+            REFUSALS.labels(error.limit).inc()
+            raise
+
+    def _check_limits(self, visitor: Visitor, ticket: _Ticket) -> None:
         limits = self._limits
         if 0 < limits.requests_per_minute <= len(times := self._recent(visitor.address)):
-            REFUSALS.labels("requests_per_minute").inc()
             raise TooManyRequests(limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
         if 0 < limits.answers_per_visitor <= self._by_visitor[visitor.name]:
-            REFUSALS.labels("answers_per_visitor").inc()
             raise TooManyAnswers(limits.answers_per_visitor)
         if 0 < limits.queue_length <= len(self._waiting) and not self._has_room(ticket, self._num_wanted):
-            REFUSALS.labels("queue_length").inc()
             raise QueueFull(limits.queue_length)
         if limits.requests_per_minute:
             times.append(self._clock())

@@ -29,10 +29,9 @@ from streamspace.errors import (
     BadRequest,
     ChatError,
     EngineNotReady,
+    LimitReached,
     NoSuchRoute,
-    QueueFull,
     RequestFailed,
-    TooManyAnswers,
     TooManyRequests,
     WrongKey,
 )
@@ -75,9 +74,7 @@ AGAIN_S = 10  # after which a client may try again; the official ones then do so
 STATUS: dict[type[ChatError], int] = {
     WrongKey: 401,
     NoSuchRoute: 404,
-    TooManyRequests: 429,
-    TooManyAnswers: 429,
-    QueueFull: 429,
+    LimitReached: 429,
     EngineNotReady: 503,
     RequestFailed: 503,
 }

@@ -51,8 +51,8 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
         """Ask the language model that is served here, and get its answer."""
         _check_way_in()
         try:
-            given = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-            settings = check_settings(given, engine.defaults, engine.config.max_tokens)
+            sampling = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+            settings = check_settings(sampling, engine.defaults, engine.config.max_tokens)
             system = (
                 engine.config.system_prompt if system_prompt is None else check_text("system_prompt", system_prompt)
             )

@@ -60,11 +60,11 @@ def add_endpoint(function: Callable[..., Any], answer: str, **options: Any) -> D
     function.__doc__ = "\n".join([(function.__doc__ or "").strip(), "", "Args:", *lines])
     endpoint: Dependency = gr.api(function, api_name=function.__name__, **options)
     assert Context.root_block is not None
-    shown: Any = Context.root_block.fns[endpoint["id"]]
-    for component, name in zip(shown.inputs, names, strict=True):
+    block_function: Any = Context.root_block.fns[endpoint["id"]]
+    for component, name in zip(block_function.inputs, names, strict=True):
         words, example = explanation(name)
         component.label = name
         component._api_info = {**component._api_info, "additional_description": words}
         component.example_payload = component.example_inputs = lambda value=example: value
-    shown.outputs[0].label = answer
+    block_function.outputs[0].label = answer
     return endpoint

@@ -10,6 +10,7 @@ import gradio as gr
 
 from streamspace.chat import ServedEngine
 from streamspace.config import Config
+from streamspace.limits import Limits
 from streamspace.stats import SECONDS
 from streamspace.ui.parts.engine_feed import FACTS, HISTOGRAMS, PLOTS, UNKNOWN, time_text
 
@@ -159,8 +160,7 @@ def limits_of(config: Config) -> dict[str, int]:
         "Most tokens of an answer": config.max_tokens,
         "Most seconds of an answer": config.max_seconds,
         "Most tokens of a prompt": config.max_prompt_tokens,
-        "Most answers at once for a visitor": config.answers_per_visitor,
-        "Most requests a minute from an address": config.requests_per_minute,
+        **Limits.of(config).labels,
     }
     return {name: most for name, most in limits.items() if most}
 
