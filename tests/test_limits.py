@@ -14,7 +14,7 @@ from gradio_client.exceptions import AppError
 from streamspace.chat import stream_chat, stream_completion
 from streamspace.config import load_config
 from streamspace.errors import BadRequest, QueueFull, TooManyAnswers, TooManyRequests
-from streamspace.frames import Pacer
+from streamspace.frames import BEAT_S, Pacer
 from streamspace.limits import Limits, Queue
 from streamspace.sampling import Settings
 from streamspace.server import Server
@@ -156,6 +156,45 @@ def test_what_is_more_than_the_engine_takes_runs_alone() -> None:
             work.end.set()
         await asyncio.wait_for(asyncio.gather(four.task, other.task), 2)
         assert other.seen == ["place 1", "text"]
+
+    asyncio.run(act())
+
+
+def test_a_move_wakes_those_that_are_near_and_the_others_learn_their_place_with_the_next_beat() -> None:
+    async def act() -> None:
+        queue = Queue(Limits())
+        works = [Work(queue, Visitor(str(number), "")) for number in range(13)]
+        await settled()
+        assert works[-1].seen == ["place 12"]
+        works[0].end.set()
+        await settled()
+        assert [works[number].seen[-1] for number in (1, 2, 11)] == ["text", "place 1", "place 10"]
+        assert works[-1].seen == ["place 12"]
+        await asyncio.sleep(BEAT_S + 0.1)
+        assert works[-1].seen == ["place 12", "place 11"]
+        for work in works:
+            work.end.set()
+        await asyncio.wait_for(asyncio.gather(*(work.task for work in works)), 2)
+        assert works[-1].seen[-1] == "text" and (queue.num_waiting, queue.num_running) == (0, 0)
+
+    asyncio.run(act())
+
+
+def test_one_whose_turn_has_come_and_who_leaves_before_it_runs_makes_room() -> None:
+    async def answer() -> AsyncGenerator[str, None]:
+        yield "text"
+
+    async def act() -> None:
+        queue = Queue(Limits())
+        first, second, third = (queue.admit(visitor, answer(), 1, str) for visitor in (ANNA, BEN, CLEO))
+        assert [await anext(each) for each in (first, second, third)] == ["text", "1", "2"]
+        await first.aclose()
+        assert (queue.num_waiting, queue.num_running) == (1, 1)  # of the second, which nobody has asked for since
+        await second.aclose()
+        assert (queue.num_waiting, queue.num_running) == (0, 1)
+        assert await anext(third) == "text"
+        await third.aclose()
+        assert (queue.num_waiting, queue.num_running) == (0, 0)
 
     asyncio.run(act())
 

@@ -18,6 +18,7 @@ from streamspace.visitors import VISITOR, Visitor
 T = TypeVar("T")
 
 MINUTE_S = 60.0
+NEAR = 10  # places whose changes are yielded at once: to wake a thousand that wait takes 30 ms of the event loop
 MOST_ADDRESSES = 10_000  # remembered; when there are more, those without a request in the last minute are forgotten
 
 
@@ -91,7 +92,7 @@ class Queue:
     ) -> AsyncGenerator[T, None]:
         """Yield what `work` yields, once no more than `capacity` run at once (None is no limit), and close it.
 
-        Until then yield `waiting(place)`, 1 being the next one, whenever the place changes and every BEAT_S.
+        Until then yield `waiting(place)`, 1 being the next one, every BEAT_S, and at once when a near place changes.
 
         `weight` is how many requests the work makes of the engine at once. To the visitor it is one answer of many
         parts, so it counts once against the limits and has one place in the queue, but all of its weight must have room
@@ -180,9 +181,9 @@ class Queue:
                 self._waiting.append(ticket)
                 place = len(self._waiting)
             num_before += ticket.weight
-            if place != ticket.place:
-                ticket.place = place
+            if place != ticket.place and place <= NEAR:
                 ticket.moved.set()
+            ticket.place = place
 
     def _recent(self, address: str) -> "deque[float]":
         """The times of this address's requests in the last minute."""
