@@ -41,10 +41,10 @@ def chat(num_messages: int) -> list[dict[str, Any]]:
 def our_page(engine: ScriptedEngine, num_messages: int) -> Any:
     """This project's page; its chat begins with the messages."""
     admission = Admission(engine, Limits.of(engine.config))
-    demo = build_demo(engine, admission)  # type: ignore[arg-type]
+    demo = build_demo(engine, admission)
     by_name = {getattr(block, "elem_id", None): block for block in demo.blocks.values()}
     by_name["chat"].value = chat(num_messages)
-    return build_app(engine, demo, admission)  # type: ignore[arg-type]
+    return build_app(engine, demo, admission)
 
 
 def plain_page(engine: ScriptedEngine, num_messages: int) -> Any:

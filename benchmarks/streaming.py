@@ -162,7 +162,7 @@ def payload(side: str, config: Any, chat: list[dict[str, str]], tokens: int) -> 
     load = [
         [d["id"], [by_id[i].get("value") for i in d["inputs"]]]
         for d in config["dependencies"]
-        if d["backend_fn"] and d["api_name"] in ("follow", "settle")
+        if d["backend_fn"] and d["api_name"] in ("follow", "engine_ready")
     ]
     return {"fn_index": event["id"], "data": data, "output": output, "load": load}
 

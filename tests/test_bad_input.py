@@ -16,7 +16,7 @@ import os
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -32,14 +32,14 @@ from streamspace.asgi import is_deep
 from streamspace.sampling import Settings
 from streamspace.ui import StreamingBlocks, build_demo
 from streamspace.ui.gradio_ import streams
+from streamspace.ui.gradio_.endpoints import chat_arguments, complete_arguments
 from streamspace.ui.parts.history import chatbot_message
 from tests.fake import FakePageEngine, deltas
+from tests.inputs import CALL_CHAT, CALL_COMPLETE, CHAT, COMPARE, COMPLETION, READY, call_values, page_values
 from tests.support import Running, admission_of, served, wait_until
 
 NUM_INPUTS = int(os.environ.get("STREAMSPACE_BAD_INPUTS", "600"))
 TOLD = ("Traceback", 'File "', "site-packages", "/streamspace/", "object at 0x")  # what no answer may hold
-SAMPLING = [100, 0.8, 0.95, 0, 0, 1, 42]  # and the stop strings
-COMPARED = [0, 0, 1, "", 0.8, 0.95, 100, *[0.8, 0.95, 100, "42"] * 4]  # of all columns, of the samples, of each
 Json = Any
 
 
@@ -134,7 +134,7 @@ def watched() -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def scripted(watched: list[str]) -> Iterator[Site]:
     engine = FakePageEngine(deltas("an |answer"))
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
+    demo = build_demo(engine, admission_of(engine))
     with pytest.MonkeyPatch.context() as patch, served(engine, demo) as url:
         patch.setattr(frames, "FRAME_S", 0.0)
         yield Site(url, demo, watched)
@@ -193,33 +193,47 @@ TURNS = [chatbot_message("user", "question"), chatbot_message("assistant", "answ
 SPOKEN = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
 text, number = texts | anything, numbers | anything
 on_page, spoken = histories(st.lists(parts, max_size=3) | text), histories(text)
-sampling = [number] * 7
+ON_CHAT: dict[str, Json] = {"history": TURNS, "system_prompt": "Be brief.", "enable_thinking": "true"}
 # What each handler takes, right, and what to put in its place.
 RIGHT: dict[str, list[Json]] = {
-    "_answer": ["Hi", TURNS, "Be brief.", "true", *SAMPLING, "", True],
-    "_continue": ["Hi", TURNS, "Be brief.", "true", *SAMPLING, "", False],
+    "_answer": page_values(CHAT, **ON_CHAT, shows_tokens=True),
+    "_continue": page_values(CHAT, **ON_CHAT),
     "_undo": [TURNS, ""],
     "_give_back": [TURNS, TURNS[:1], ""],
-    "chat": ["Hi", SPOKEN, "Be brief.", *SAMPLING, [], True, None],
-    "complete": ["Hi", *SAMPLING, [], None, None, None, ""],
-    "run": ["Hi", "Hi", "Hi", "json", '{"type": "null"}', "a|b", "yes\nno", *SAMPLING, ""],
-    "_compare": ["Hi", "Be brief.", "true", 4, "settings", True, *COMPARED],
-    "settle": [True, "true", *SAMPLING, "", *[True] * 5, *SAMPLING, "", True, *COMPARED],
+    "chat": call_values(chat_arguments(), message="Hi", history=SPOKEN, stop=[], enable_thinking=True),
+    "complete": call_values(complete_arguments(), prompt="Hi", stop=[], adapter=""),
+    "run": ["Hi", "Hi", *page_values(COMPLETION, kind="json", json='{"type": "null"}', regex="a|b", choice="yes\nno")],
+    "_compare": page_values(COMPARE, system_prompt="Be brief.", enable_thinking="true"),
+    "engine_ready": page_values(READY, enable_thinking="true"),
 }
 stops = text | st.lists(texts, max_size=20)
 kinds = st.sampled_from(["none", "json", "regex", "choice", "lark", "Samples", "samples", ""]) | anything
 keywords = st.sampled_from("type enum items properties anyOf allOf $ref $defs pattern minItems maxItems const".split())
 schemas = text | anything | st.dictionaries(keywords, anything, max_size=4)
+WRONG_VALUES: dict[str, SearchStrategy[Json]] = {  # of those that are no numbers
+    **dict.fromkeys(("message", "prompt", "system_prompt", "enable_thinking", "regex", "adapter"), text),
+    **dict.fromkeys(("stop", "choice"), stops),
+    **dict.fromkeys(("kind", "differ_in"), kinds),
+    **dict.fromkeys(("json", "json_schema"), schemas),
+    **dict.fromkeys(("shows_tokens", "measures", "button"), anything),
+    "history": on_page,
+}
+
+
+def wrong(names: Iterable[str], **changes: SearchStrategy[Json]) -> list[SearchStrategy[Json]]:
+    return [{**WRONG_VALUES, **changes}.get(name, number) for name in names]
+
+
 WRONG: dict[str, list[SearchStrategy[Json]]] = {
-    "_answer": [text, on_page, text, text, *sampling, stops, anything],
-    "_continue": [text, on_page, text, text, *sampling, stops, anything],
+    "_answer": wrong(CHAT),
+    "_continue": wrong(CHAT),
     "_undo": [on_page, text],
     "_give_back": [on_page, on_page, text],
-    "chat": [text, spoken, text, *sampling, stops, anything, text],
-    "complete": [text, *sampling, stops, schemas, text, stops, text],
-    "run": [text, text, text, kinds, schemas, text, text, *sampling, stops],
-    "_compare": [text, text, text, number, kinds, anything, *sampling[:3], stops, *[number] * 19],
-    "settle": [anything] * 47,
+    "chat": wrong(CALL_CHAT, history=spoken, enable_thinking=anything),
+    "complete": wrong(CALL_COMPLETE),
+    "run": [text, text, *wrong(COMPLETION)],
+    "_compare": wrong(COMPARE),
+    "engine_ready": [anything] * len(READY),
 }
 Request = tuple[str, bytes, str]  # path, body, session
 
@@ -258,7 +272,7 @@ def requests(draw: st.DrawFn, fn_index: Callable[[str], int], form: bool = True)
 BIG = [{**turn, "metadata": {"n": [10**400, math.nan]}} for turn in TURNS]  # which no JSON of orjson's can hold
 FOUND: dict[str, tuple[str, dict[int, Json], Json]] = {
     "a number beyond any float": ("_answer", {3: 10**400}, None),
-    "a limit that is a word": ("settle", {1: "many"}, None),
+    "a limit that is a word": ("engine_ready", {READY.index("max_tokens"): "many"}, None),
     "numbers that cannot go back, asked again": ("_answer", {1: [*BIG, *BIG]}, {"index": 3}),
     "numbers that cannot go back, undone": ("_undo", {0: [*BIG, *BIG]}, None),
     "numbers that cannot go back, given back": ("_give_back", {0: BIG, 1: BIG}, None),
@@ -293,7 +307,7 @@ SENTENCES: dict[str, tuple[str, Json, str]] = {
     ),
     "deeper": ("call/chat", b'{"data":' + b"[" * 100_000, "The body of the request is not JSON."),
     "no values": ("call/complete", {}, "data is missing; it must be a list."),
-    "too few values": ("call/complete", {"data": ["Hi"]}, "data has 1 values; complete takes 13."),
+    "too few values": ("call/complete", {"data": ["Hi"]}, f"data has 1 values; complete takes {len(CALL_COMPLETE)}."),
     "no session": (
         "call/complete",
         {**EVENT, "session_hash": 5},
@@ -340,7 +354,7 @@ def test_a_stream_that_gradio_breaks_off_comes_to_an_end(scripted: Site) -> None
 
 def test_half_a_character_in_the_bytes_themselves_is_replaced(scripted: Site) -> None:
     session = uuid.uuid4().hex
-    body: Json = {"data": ["\ud800", TURNS, "Be brief.", "true", *SAMPLING, ""], "session_hash": session}
+    body: Json = {"data": page_values(CHAT, **ON_CHAT, message="\ud800"), "session_hash": session}
     body |= {"fn_index": scripted.number("_answer")}
     scripted.ask("queue/join", json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"), session)
     assert scripted.outcomes["queue: answered"]

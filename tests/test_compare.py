@@ -17,6 +17,7 @@ from streamspace.types import Delta, Message, Metrics, Prompt, Reply
 from streamspace.ui import build_demo
 from streamspace.ui.tabs.compare import Column, Comparison, _sum, _summary
 from tests.fake import FakePageEngine, deltas
+from tests.inputs import COMPARE, page_values
 from tests.support import SHIFTS, Running, admission_of, served, wait_until
 from tests.test_page import (
     FILLED,
@@ -332,15 +333,14 @@ def test_a_phone_swipes_through_the_columns_and_not_the_page(new_page: NewPage, 
 
 def compared(number: int = 4) -> list[Any]:
     """What the page sends for so many columns."""
-    own = [0.8, 0.95, 100, "42"] * 4
-    return ["Hi", "", "auto", number, "settings", True, 0, 0, 1, "", 0.8, 0.95, 100, *own]
+    return page_values(COMPARE, columns=number)
 
 
 def test_a_comparison_is_one_answer_of_its_visitor_and_takes_the_room_of_all() -> None:
     engine = FakePageEngine([Delta("a"), LONG])
     engine.config = load_config(("--answers-per-visitor", "1"), {"MODEL_ID": str(engine.config.model)})
     engine.capacity = 4
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
+    demo = build_demo(engine, admission_of(engine))
     with served(engine, demo) as url:
         site = Site(url, engine, demo)
         tab, other = Tab(site), Tab(site)

@@ -15,6 +15,7 @@ from playwright.sync_api import Dialog, Page, Route, expect
 from streamspace import frames
 from streamspace.types import Delta
 from tests.fake import FakePageEngine, deltas
+from tests.inputs import CHAT
 from tests.support import served
 from tests.test_page import NewPage, bot, box, questions, send, set_up, wait_for_end
 
@@ -190,8 +191,8 @@ def test_a_refusal_that_repeats_a_value_runs_nothing(url: str, open_watched: Cal
 
     def forge(route: Route) -> None:
         asked = json.loads(route.request.post_data or "{}")
-        if len(asked["data"]) == 13:
-            asked["data"][5] = PAYLOADS[name][:50]  # the temperature; a refusal cuts off what is longer
+        if len(asked["data"]) == len(CHAT):
+            asked["data"][CHAT.index("temperature")] = PAYLOADS[name][:50]  # a refusal cuts off what is longer
         route.continue_(post_data=json.dumps(asked))
 
     page.route("**/queue/join*", forge)

@@ -24,7 +24,7 @@ def test_every_label_of_the_page_is_said_in_chinese() -> None:
     left = set()
     engine = FakePageEngine()
     engine.config = replace(engine.config, adapters=(Adapter("pirate", "org/pirate"),))
-    blocks = build_demo(engine, admission_of(engine)).blocks.values()  # type: ignore[arg-type]
+    blocks = build_demo(engine, admission_of(engine)).blocks.values()
     for block in (block for block in blocks if block.get_block_name() != "api"):
         for name in spoken(block):
             text = getattr(block, name, None)
@@ -77,7 +77,7 @@ def test_choices_mean_the_same_in_chinese(new_page: NewPage) -> None:
 
 def test_no_choice_is_a_word_of_the_page_which_the_browser_would_translate() -> None:
     engine = FakePageEngine()
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))
     words = demo.labels.translations["zh"]
     choices = [choice for block in demo.blocks.values() for choice in getattr(block, "choices", None) or ()]
     assert "on" in words and ("on", "true") in choices

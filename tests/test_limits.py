@@ -14,14 +14,16 @@ from gradio_client.exceptions import AppError
 from streamspace.chat import stream_chat, stream_completion
 from streamspace.config import load_config
 from streamspace.errors import BadRequest, QueueFull, TooManyAnswers, TooManyRequests
-from streamspace.frames import Pacer
+from streamspace.frames import BEAT_S, Pacer
 from streamspace.limits import Limits, Queue
 from streamspace.sampling import Settings
 from streamspace.server import Server
 from streamspace.types import Delta, Message
 from streamspace.ui import build_demo
+from streamspace.ui.gradio_.endpoints import complete_arguments
 from streamspace.visitors import Visitor, client_of
 from tests.fake import FakeEngine, FakePageEngine, deltas
+from tests.inputs import call_values
 from tests.support import admission_of, served, wait_until
 from tests.test_streams import LONG, Json, Site, completed
 from tests.test_streams import Visitor as Tab
@@ -158,6 +160,45 @@ def test_what_is_more_than_the_engine_takes_runs_alone() -> None:
     asyncio.run(act())
 
 
+def test_a_move_wakes_those_that_are_near_and_the_others_learn_their_place_with_the_next_beat() -> None:
+    async def act() -> None:
+        queue = Queue(Limits())
+        works = [Work(queue, Visitor(str(number), "")) for number in range(13)]
+        await settled()
+        assert works[-1].seen == ["place 12"]
+        works[0].end.set()
+        await settled()
+        assert [works[number].seen[-1] for number in (1, 2, 11)] == ["text", "place 1", "place 10"]
+        assert works[-1].seen == ["place 12"]
+        await asyncio.sleep(BEAT_S + 0.1)
+        assert works[-1].seen == ["place 12", "place 11"]
+        for work in works:
+            work.end.set()
+        await asyncio.wait_for(asyncio.gather(*(work.task for work in works)), 2)
+        assert works[-1].seen[-1] == "text" and (queue.num_waiting, queue.num_running) == (0, 0)
+
+    asyncio.run(act())
+
+
+def test_one_whose_turn_has_come_and_who_leaves_before_it_runs_makes_room() -> None:
+    async def answer() -> AsyncGenerator[str, None]:
+        yield "text"
+
+    async def act() -> None:
+        queue = Queue(Limits())
+        first, second, third = (queue.admit(visitor, answer(), 1, str) for visitor in (ANNA, BEN, CLEO))
+        assert [await anext(each) for each in (first, second, third)] == ["text", "1", "2"]
+        await first.aclose()
+        assert (queue.num_waiting, queue.num_running) == (1, 1)  # of the second, which nobody has asked for since
+        await second.aclose()
+        assert (queue.num_waiting, queue.num_running) == (0, 1)
+        assert await anext(third) == "text"
+        await third.aclose()
+        assert (queue.num_waiting, queue.num_running) == (0, 0)
+
+    asyncio.run(act())
+
+
 def test_a_full_queue_refuses_but_an_idle_engine_does_not() -> None:
     async def act() -> None:
         queue = Queue(Limits(queue_length=1))
@@ -261,7 +302,7 @@ def test_only_behind_a_known_proxy_the_last_forwarded_address_counts(
 
     engine = FakePageEngine()
     engine.config = load_config((), {"MODEL_ID": str(engine.config.model), **environ})
-    config = Server(app, engine).config  # type: ignore[arg-type]
+    config = Server(app, engine).config
     config.load()
     forwarded = [(b"x-forwarded-for", b"9.9.9.9"), (b"x-forwarded-for", b"1.1.1.1, 2.2.2.2")]
     scope: Any = {"type": "http", "client": (peer, 1), "headers": forwarded}
@@ -281,7 +322,7 @@ def open_site() -> Iterator[Callable[..., Site]]:
         engine = FakePageEngine()
         engine.config = load_config(options, {"MODEL_ID": str(engine.config.model), **environ})
         engine.capacity = 1
-        demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
+        demo = build_demo(engine, admission_of(engine))
         serving = served(engine, demo)
         open_ones.append(serving)
         return Site(serving.__enter__(), engine, demo)
@@ -336,7 +377,7 @@ def test_the_named_endpoints_are_no_way_round(open_site: Callable[..., Site]) ->
     assert client.predict("Hi", api_name="/chat") == "a"
     with pytest.raises(AppError, match="At most 2 requests a minute"):
         client.predict("Hi", api_name="/complete")
-    body = json.dumps({"data": ["Hi", *[None] * 12]}).encode()
+    body = json.dumps({"data": call_values(complete_arguments(), prompt="Hi")}).encode()
     status, _, text = Tab(site).post("call/complete", body)
     assert status == 200 and refused_by_call(site, json.loads(text)["event_id"])
     assert refusal(Tab(site), Tab.ask).startswith("At most 2 requests a minute")
@@ -353,7 +394,7 @@ def test_on_a_space_visitors_are_told_apart_by_what_the_proxy_says(open_site: Ca
 
     def ask_from(forwarded: str) -> str | None:
         tab = Tab(site)
-        asked: Json = {"data": ["Hi", 100, 0.8, 0.95, 0, 0, 1, *[None] * 6], "session_hash": tab.session}
+        asked: Json = {"data": call_values(complete_arguments(), prompt="Hi"), "session_hash": tab.session}
         asked["fn_index"] = site.number("complete")
         tab.post("queue/join", json.dumps(asked).encode(), **{"X-Forwarded-For": forwarded})
         error: str | None = completed(list(tab.stream()))["output"].get("error")

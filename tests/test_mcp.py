@@ -100,7 +100,7 @@ def test_the_state_is_the_engines(running: Running, url: str) -> None:
         ("ask", {"question": 5}, "5 is not of type 'string'"),
         ("ask", {}, "'question' is a required property"),
         ("chat", {"message": "Hi"}, "Unknown tool"),
-        ("settle", {}, "Unknown tool"),
+        ("engine_ready", {}, "Unknown tool"),
         ("_answer", {}, "Unknown tool"),
     ],
 )
@@ -135,7 +135,7 @@ def test_the_pages_limits_hold() -> None:
 
 def test_the_tools_are_for_mcp_alone() -> None:
     engine = FakePageEngine(deltas("an| answer"))
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))
     with served(engine, demo) as url:
         assert '"/chat"' in (info := whole(url, "/gradio_api/info")) and '"/ask"' not in info and "state" not in info
         data = b'{"data": ["Hi", null, null, null, null]}'

@@ -246,7 +246,7 @@ def test_whatever_json_is_sent_is_passed_on_or_refused(body: dict[str, Any]) -> 
     async def act() -> int:
         engine, answers, statuses = FakePageEngine(), Answers(), []
         engine.openai_app, engine.capacity, answers.end = answers, 4, True
-        door = openai_api.OpenAIServer(engine, Admission(engine, Limits()))  # type: ignore[arg-type]
+        door = openai_api.OpenAIServer(engine, Admission(engine, Limits()))
         sent = json.dumps(body).encode()
         messages = iter([{"type": "http.request", "body": sent, "more_body": False}])
 

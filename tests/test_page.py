@@ -677,7 +677,7 @@ def test_an_empty_seed_stays_empty_when_the_settings_are_opened(new_page: NewPag
 
 def test_a_page_begins_with_the_settings_that_suit_the_model_once_one_page_was_settled(new_page: NewPage) -> None:
     engine = FakePageEngine(deltas("Done."))
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))
     engine.defaults = Settings(temperature=0.0, seed=None, max_tokens=77)
     engine.thinks = True
 

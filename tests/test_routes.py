@@ -18,7 +18,9 @@ from playwright.sync_api import Page, expect
 
 from streamspace.ui import build_demo
 from streamspace.ui.gradio_ import routes as doors
+from streamspace.ui.gradio_.endpoints import complete_arguments
 from tests.fake import FakePageEngine, deltas
+from tests.inputs import call_values
 from tests.support import Running, admission_of, serve_beside, served, wait_until
 from tests.test_page import bot, idle, send, set_up, wait_for_end
 
@@ -70,9 +72,7 @@ def joined(url: str, name: str, data: list[Any], session: str, headers: dict[str
     """Start an event of the page by its handler's name in a demo of the same shape."""
     engine = FakePageEngine()
     number = next(
-        i
-        for i, fn in build_demo(engine, admission_of(engine)).fns.items()  # type: ignore[arg-type]
-        if getattr(fn.fn, "__name__", "") == name
+        i for i, fn in build_demo(engine, admission_of(engine)).fns.items() if getattr(fn.fn, "__name__", "") == name
     )
     body = json.dumps({"data": data, "fn_index": number, "session_hash": session}).encode()
     status, _, text = ask(url, "POST", "/gradio_api/queue/join", body, {**JSON, **headers})
@@ -82,7 +82,7 @@ def joined(url: str, name: str, data: list[Any], session: str, headers: dict[str
 def test_no_route_is_open_that_nobody_decided_on() -> None:
     """A newer Gradio may bring one, or rename one."""
     engine = FakePageEngine()
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))
     with served(FakePageEngine(), demo):
         paths = {getattr(route, "path", "a mount").rstrip("/") or "/" for route in demo.app.routes}
     assert paths == {*doors.PAGE, *("/gradio_api" + path for path in doors.API)}
@@ -224,7 +224,7 @@ def test_nobody_gets_in_without_the_login(locked: str, method: str, path: str, c
 
 
 def test_no_event_of_the_page_starts_without_the_login(locked: str) -> None:
-    for name in ("settle", "chat", "complete"):
+    for name in ("engine_ready", "chat", "complete"):
         status, _ = joined(locked, name, ["Hi", *[None] * 10], "x", {})
         assert status == 401
 
@@ -254,7 +254,7 @@ def test_numbers_need_no_login(locked: str, path: str) -> None:
 
 def test_a_stream_of_one_who_logged_in_is_not_for_one_who_did_not(locked: str) -> None:
     visitor, session = log_in(locked), uuid.uuid4().hex
-    status, text = joined(locked, "complete", ["Hi", 100, 0.8, 0.95, 0, 0, 1, *[None] * 6], session, visitor)
+    status, text = joined(locked, "complete", call_values(complete_arguments(), prompt="Hi"), session, visitor)
     assert status == 200, text
     path = f"/gradio_api/queue/data?session_hash={session}"
     assert ask(locked, "GET", path)[0] == 401

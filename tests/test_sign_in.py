@@ -99,7 +99,7 @@ def url(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setattr(oauth, name, environ[name])
     engine = FakePageEngine(deltas("an answer"))
     engine.config = replace(load_config((), environ), model=engine.config.model)
-    with served(engine, build_demo(engine, admission_of(engine))) as url:  # type: ignore[arg-type]
+    with served(engine, build_demo(engine, admission_of(engine))) as url:
         yield url
 
 

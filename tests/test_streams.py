@@ -19,13 +19,12 @@ from streamspace.errors import EngineStopped, RequestFailed
 from streamspace.types import Delta
 from streamspace.ui import StreamingBlocks, build_demo
 from streamspace.ui.gradio_ import streams
+from streamspace.ui.gradio_.endpoints import complete_arguments
 from streamspace.ui.parts.history import History, chatbot_message
 from tests.fake import FakePageEngine, deltas
+from tests.inputs import CHAT, COMPLETION, call_values, page_values
 from tests.support import admission_of, served, wait_until
 
-SETTINGS: list[Any] = [100, 0.8, 0.95, 0, 0, 1, 42, ""]
-CHAT_SETTINGS: list[Any] = ["auto", *SETTINGS, False]
-BELOW: list[Any] = [False, "none", "", "", ""]  # a completion's prompts: no tokens, no constraint
 ASK = "_answer"  # the chat's handler
 LONG = 60.0  # seconds that no test waits for
 Json = dict[str, Any]
@@ -112,14 +111,14 @@ class Visitor:
         return str(json.loads(text)["event_id"])
 
     def ask(self, text: Any = "Hi", history: Any = (), event_data: Any = None, system_prompt: Any = "Be brief.") -> str:
-        return self.join(ASK, [text, history, system_prompt, *CHAT_SETTINGS], event_data)
+        return self.join(ASK, page_values(CHAT, message=text, history=history, system_prompt=system_prompt), event_data)
 
     def complete(self, prompt: str = "Hi") -> str:
-        return self.join("complete", [prompt, 100, 0.8, 0.95, 0, 0, 1, None, [], None, None, None, None])
+        return self.join("complete", call_values(complete_arguments(), prompt=prompt, seed=None))
 
     def call_complete(self) -> str:
         """The same by the route that Gradio serves itself."""
-        body = {"data": ["Hi", 100, 0.8, 0.95, 0, 0, 1, None, [], None, None, None, None], "session_hash": self.session}
+        body = {"data": call_values(complete_arguments(), prompt="Hi", seed=None), "session_hash": self.session}
         status, _, text = self.post("call/complete", json.dumps(body).encode())
         assert status == 200, text
         return str(json.loads(text)["event_id"])
@@ -137,7 +136,7 @@ class Visitor:
 def the_site() -> Iterator[Site]:
     engine = FakePageEngine()
     engine.max_model_len = 100_000
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]  # it has what the page needs of an engine
+    demo = build_demo(engine, admission_of(engine))
     with served(engine, demo) as url:
         yield Site(url, engine, demo)
 
@@ -369,7 +368,7 @@ def test_a_reader_whose_machine_takes_nothing_any_more_is_cut_off(monkeypatch: p
     """Long before the buffers on the way are full, which is all that the server itself can see."""
     monkeypatch.setattr(server, "GONE_S", 1)
     engine = FakePageEngine([step for _ in range(2000) for step in (Delta("a word "), 0.005)])
-    demo = build_demo(engine, admission_of(engine))  # type: ignore[arg-type]
+    demo = build_demo(engine, admission_of(engine))
     with served(engine, demo) as url:
         reader = Visitor(Site(url, engine, demo))
         reader.ask()
@@ -485,7 +484,7 @@ def test_one_event_more_than_there_may_be_is_refused_and_the_next_one_runs(
     visitor.ask()
     second = Visitor(visitor.site)
     asked = {
-        "data": ["p", *BELOW, 1, 1, 1, 0, 0, 1, None, ""],
+        "data": page_values(COMPLETION, prompt="p", max_tokens=1),
         "fn_index": visitor.site.number("run"),
         "session_hash": second.session,
     }
@@ -538,7 +537,7 @@ def test_a_stream_of_an_unknown_session_is_answered_as_gradio_does_it(visitor: V
 )
 def test_another_sites_script_may_not_read_a_local_page(visitor: Visitor, origin: str, allowed: str | None) -> None:
     asked = {
-        "data": ["", [], "", *CHAT_SETTINGS],
+        "data": page_values(CHAT, message=""),
         "fn_index": visitor.site.number(ASK),
         "session_hash": visitor.session,
     }
@@ -568,7 +567,7 @@ def test_a_frame_costs_the_same_after_fifty_turns_as_after_none(
 
 
 def asked(site: Site, **changes: Any) -> bytes:
-    body = {"data": ["Hi", [], "", *CHAT_SETTINGS], "fn_index": site.number(ASK), "session_hash": "s", **changes}
+    body = {"data": page_values(CHAT), "fn_index": site.number(ASK), "session_hash": "s", **changes}
     return json.dumps({name: value for name, value in body.items() if value is not ...}).encode()
 
 
@@ -579,8 +578,8 @@ GARBAGE: dict[str, Any] = {
     "no text": b"\xff\xfe\x00",
     "deep": b"[" * 100_000,
     "no data": {"data": ...},
-    "a word of the right length": {"data": "x" * 11},
-    "an object of the right length": {"data": {f"{n}": n for n in range(11)}},
+    "a word of the right length": {"data": "x" * len(CHAT)},
+    "an object of the right length": {"data": {f"{n}": n for n in range(len(CHAT))}},
     "fn_index that is none": {"fn_index": [1]},
     "no session": {"session_hash": ...},
     "a session that is none": {"session_hash": 5},
@@ -600,10 +599,10 @@ def test_an_unknown_event_is_refused_in_a_sentence(visitor: Visitor) -> None:
     assert status == 400 and json.loads(text)["detail"].startswith("The page has no such event")
 
 
-@pytest.mark.parametrize("num_inputs", [0, 1, 12, 14])
+@pytest.mark.parametrize("num_inputs", [0, 1, len(CHAT) - 1, len(CHAT) + 1])
 def test_a_wrong_number_of_inputs_is_refused_in_a_sentence(visitor: Visitor, num_inputs: int) -> None:
     status, _, text = visitor.post("queue/join", asked(visitor.site, data=["Hi"] * num_inputs))
-    assert (status, json.loads(text)["detail"]) == (400, f"data has {num_inputs} values; _answer takes 13.")
+    assert (status, json.loads(text)["detail"]) == (400, f"data has {num_inputs} values; _answer takes {len(CHAT)}.")
     assert visitor.site.engine.num_started == 0
 
 
@@ -641,8 +640,8 @@ def test_a_conversation_that_is_not_the_pages_is_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ([5, *BELOW, *SETTINGS], "The prompt is a int; it must be a string."),
-        (["Hi", *BELOW, *SETTINGS[:-1], 5], "stop is 5; allowed is a list of strings."),
+        (page_values(COMPLETION, prompt=5), "The prompt is a int; it must be a string."),
+        (page_values(COMPLETION, stop=5), "stop is 5; allowed is a list of strings."),
     ],
 )
 def test_a_completion_of_what_is_no_text_is_refused_in_a_sentence(

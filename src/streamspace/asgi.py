@@ -49,7 +49,7 @@ async def read(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def whole(body: bytes) -> bytes:
+def without_surrogates(body: bytes) -> bytes:
     """The body with U+FFFD for half characters: JSON can spell them, but no answer can hold them."""
     if b"\\ud" not in body.lower():
         return body
@@ -61,10 +61,10 @@ def whole(body: bytes) -> bytes:
 
 def replay(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives a body that was read already, then goes on as the original."""
-    given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
-        return given.pop() if given else await receive()
+        return parts.pop() if parts else await receive()
 
     return again
 

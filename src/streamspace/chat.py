@@ -9,11 +9,16 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from starlette.types import ASGIApp
+
+from streamspace import limits
+from streamspace.config import Config
 from streamspace.constraint import verdict
 from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong, TooManyPromptTokens
 from streamspace.frames import BEAT_S, Pacer, frames
 from streamspace.prompt import clean, without_oldest
 from streamspace.sampling import Settings
+from streamspace.stats import Facts, Stats
 from streamspace.types import Delta, Message, Prompt, Reply, Split, Status, Token
 
 T = TypeVar("T")
@@ -47,6 +52,51 @@ class Engine(Protocol):
     ) -> AsyncGenerator[Delta, None]: ...
 
     def is_queued(self, ended: asyncio.Event) -> bool: ...
+
+
+class ServedEngine(Engine, limits.Engine, Protocol):
+    """What the page and the server need of an engine besides; `streamspace.engine.Engine` says what each is."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def stats(self) -> Stats: ...
+
+    @property
+    def facts(self) -> Facts | None: ...
+
+    @property
+    def defaults(self) -> Settings: ...
+
+    @property
+    def thinks(self) -> bool | None: ...
+
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def num_restarts(self) -> int: ...
+
+    @property
+    def retry_key(self) -> str: ...
+
+    @property
+    def is_stopping(self) -> bool: ...
+
+    @property
+    def openai(self) -> ASGIApp: ...
+
+    def check_ready(self) -> None: ...
+
+    def start(self) -> None: ...
+
+    def retry(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 def stream_chat(

@@ -18,7 +18,7 @@ from streamspace.translation import Sentence
 from streamspace.types import Constraint, ConstraintKind, Reply
 
 KINDS: tuple[ConstraintKind, ...] = get_args(ConstraintKind)
-# What fits takes vLLM, which checks it once more on the event loop, 15 ms at most; a visitor's own seldom has a tenth.
+# Within these sizes vLLM's own check, on the event loop, takes at most 15 ms; typical input a tenth.
 MOST_CHARS = {"json": 8_000, "regex": 500, "choice": 20_000}
 MOST_CHOICES = 500
 MOST_ITEMS = 1_000  # that a schema may ask of an array: its grammar has a rule for each
@@ -57,7 +57,7 @@ def check_constraint(kind: Any, value: Any) -> Constraint:
     constraint = Constraint(kind, texts[kind](value))
     try:
         matcher = _matcher(constraint)
-        matcher.compute_bitmask()  # finds that there is nothing to begin with
+        matcher.compute_bitmask()  # also detects a grammar that no text can start
         error = matcher.get_error()
     except ValueError as broken:
         error = str(broken)

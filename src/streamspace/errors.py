@@ -18,9 +18,10 @@ no secret, so that it may be shown to anybody.
         ├── BadRequest       a value that is not allowed
         │   └── TooManyPromptTokens   more than the operator allows
         ├── PromptTooLong    the prompt does not fit into the context
-        ├── TooManyRequests  of one address in a minute
-        ├── TooManyAnswers   of one visitor at once
-        ├── QueueFull        too many wait already
+        ├── LimitReached     one of the operator's limits, `limits` looks after them
+        │   ├── TooManyRequests  of one address in a minute
+        │   ├── TooManyAnswers   of one visitor at once
+        │   └── QueueFull        too many wait already
         ├── WrongKey         of the API
         ├── NoSuchRoute      in the API
         ├── EngineNotReady   loading, failed or stopping
@@ -28,6 +29,8 @@ no secret, so that it may be shown to anybody.
         ├── EngineStopped    the engine went away in the middle
         └── RequestFailed    the engine gave up on this request
 """
+
+from typing import ClassVar
 
 from streamspace.translation import Sentence
 
@@ -108,8 +111,16 @@ class TooManyPromptTokens(BadRequest):
         )
 
 
-class TooManyRequests(ChatError):
+class LimitReached(ChatError):
+    """One of the operator's limits, which each have a class; `limit` is its name in Config, and in the metrics."""
+
+    limit: ClassVar[str]
+
+
+class TooManyRequests(LimitReached):
     """An address asked too often in the last minute; `wait_s` is how long it has to wait."""
+
+    limit = "requests_per_minute"
 
     def __init__(self, most: int, wait_s: float) -> None:
         self.wait_s = wait_s
@@ -120,8 +131,10 @@ class TooManyRequests(ChatError):
         )
 
 
-class TooManyAnswers(ChatError):
+class TooManyAnswers(LimitReached):
     """A visitor has as many answers under way as are allowed at once."""
+
+    limit = "answers_per_visitor"
 
     def __init__(self, most: int) -> None:
         if most == 1:
@@ -131,8 +144,10 @@ class TooManyAnswers(ChatError):
             super().__init__(template, most=most)
 
 
-class QueueFull(ChatError):
+class QueueFull(LimitReached):
     """As many requests wait as are allowed to."""
+
+    limit = "queue_length"
 
     def __init__(self, most: int) -> None:
         super().__init__("The queue is full, {most} requests wait already: try again in a minute.", most=most)

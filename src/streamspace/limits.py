@@ -3,14 +3,13 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
-from itertools import accumulate, islice
+from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeVar
 
 from streamspace.config import Config
-from streamspace.errors import EngineNotReady, QueueFull, TooManyAnswers, TooManyRequests
+from streamspace.errors import EngineNotReady, LimitReached, QueueFull, TooManyAnswers, TooManyRequests
 from streamspace.frames import BEAT_S
 from streamspace.metrics import QUEUED, REFUSALS, RUNNING, VISITORS
 from streamspace.types import Status
@@ -19,41 +18,59 @@ from streamspace.visitors import VISITOR, Visitor
 T = TypeVar("T")
 
 MINUTE_S = 60.0
+NEAR = 10  # places whose changes are yielded at once: to wake a thousand that wait takes 30 ms of the event loop
 MOST_ADDRESSES = 10_000  # remembered; when there are more, those without a request in the last minute are forgotten
+
+
+def _limit(label: str = "") -> int:
+    """A field of Limits; `label` is for the Engine tab, which shows no limit without one."""
+    limit: int = field(default=0, metadata={"label": label})
+    return limit
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the operator allows; 0 is no limit."""
+    """What the operator allows; 0 is no limit. docs/architecture.md says how to add one."""
 
-    answers_per_visitor: int = 0  # at once
-    queue_length: int = 0  # requests that wait for others
-    requests_per_minute: int = 0  # of one address
+    answers_per_visitor: int = _limit("Most answers at once for a visitor")
+    queue_length: int = _limit()  # requests that wait for others
+    requests_per_minute: int = _limit("Most requests a minute from an address")
 
     @classmethod
     def of(cls, config: Config) -> "Limits":
         """Those of the operator's choices."""
-        return cls(config.answers_per_visitor, config.queue_length, config.requests_per_minute)
+        return cls(**{limit.name: getattr(config, limit.name) for limit in fields(cls)})
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Those that the Engine tab shows, by what they are of."""
+        return {limit.metadata["label"]: getattr(self, limit.name) for limit in fields(self) if limit.metadata["label"]}
 
 
-@dataclass(frozen=True, eq=False)  # one is not another, whatever they weigh
 class _Ticket:
-    """A place in the line."""
+    """One answer that waits or runs."""
 
-    weight: int
+    def __init__(self, weight: int, capacity: int | None) -> None:
+        self.weight = weight if capacity is None else min(weight, capacity)
+        self.capacity = capacity
+        self.place = 0  # among those that wait, 1 being the next one; 0: it runs
+        self.moved = asyncio.Event()  # the place is another one
 
 
 class Queue:
-    """Lets as many answers run at once as the engine takes, the others wait in the order in which they came."""
+    """Lets as many answers run at once as the engine takes, the others wait in the order in which they came.
+
+    A move in the queue costs one sweep over those that wait, whoever moves it.
+    """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
-        self._line: list[_Ticket] = []  # those that wait, the first first
+        self._waiting: list[_Ticket] = []  # the first first
         self._num_running = 0  # requests in the engine
+        self._num_wanted = 0  # requests in the engine, and of those that wait
         self._by_visitor: Counter[str] = Counter()  # running and waiting
         self._times: dict[str, deque[float]] = {}  # of each address's requests in the last minute, oldest first
-        self._moved = asyncio.Event()  # replaced by another each time that the line moves
 
     @property
     def num_running(self) -> int:
@@ -62,8 +79,8 @@ class Queue:
 
     @property
     def num_waiting(self) -> int:
-        """Requests in the line."""
-        return len(self._line)
+        """Answers that wait."""
+        return len(self._waiting)
 
     async def admit(
         self,
@@ -75,52 +92,98 @@ class Queue:
     ) -> AsyncGenerator[T, None]:
         """Yield what `work` yields, once no more than `capacity` run at once (None is no limit), and close it.
 
-        Until then yield `waiting(place)`, 1 being the next one, whenever the place changes and every BEAT_S.
+        Until then yield `waiting(place)`, 1 being the next one, every BEAT_S, and at once when a near place changes.
 
         `weight` is how many requests the work makes of the engine at once. To the visitor it is one answer of many
-        parts, so it counts once against the limits and has one place in the line, but all of its weight must have room
-        until it ends. More than the engine takes at all it may weigh, too: then it runs alone.
+        parts, so it counts once against the limits and has one place in the queue, but all of its weight must have room
+        until it ends. A weight above `capacity` is allowed; such work runs alone.
 
         Raises:
             TooManyRequests, TooManyAnswers, QueueFull: at once; nothing of `work` has run then.
         """
         async with aclosing(work):
-            weight = weight if capacity is None else min(weight, capacity)
-            self._check(visitor, capacity, weight)
-            self._by_visitor[visitor.name] += 1
-            VISITORS.set(len(self._by_visitor))
+            ticket = _Ticket(weight, capacity)
+            self._check(visitor, ticket)
+            self._enter(visitor, ticket)
             try:
-                async with aclosing(self._queue(capacity, weight)) as places:
-                    async for place in places:
-                        yield waiting(place)
-                self._num_running += weight
-                RUNNING.inc(weight)
-                try:
-                    async for item in work:
-                        yield item
-                finally:
-                    self._num_running -= weight
-                    RUNNING.dec(weight)
-                    self._move()
+                while ticket.place:
+                    ticket.moved.clear()
+                    yield waiting(ticket.place)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(BEAT_S):
+                            await ticket.moved.wait()
+                async for item in work:
+                    yield item
             finally:
-                self._by_visitor[visitor.name] -= 1
-                if not self._by_visitor[visitor.name]:
-                    del self._by_visitor[visitor.name]
-                VISITORS.set(len(self._by_visitor))
+                self._leave(visitor, ticket)
 
-    def _check(self, visitor: Visitor, capacity: int | None, weight: int) -> None:
+    def _check(self, visitor: Visitor, ticket: _Ticket) -> None:
+        try:
+            self._check_limits(visitor, ticket)
+        except LimitReached as error:
+            REFUSALS.labels(error.limit).inc()
+            raise
+
+    def _check_limits(self, visitor: Visitor, ticket: _Ticket) -> None:
         limits = self._limits
         if 0 < limits.requests_per_minute <= len(times := self._recent(visitor.address)):
-            REFUSALS.labels("requests_per_minute").inc()
             raise TooManyRequests(limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
         if 0 < limits.answers_per_visitor <= self._by_visitor[visitor.name]:
-            REFUSALS.labels("answers_per_visitor").inc()
             raise TooManyAnswers(limits.answers_per_visitor)
-        if 0 < limits.queue_length <= len(self._line) and self._num_left_out(capacity, [*self._line, _Ticket(weight)]):
-            REFUSALS.labels("queue_length").inc()
+        if 0 < limits.queue_length <= len(self._waiting) and not self._has_room(ticket, self._num_wanted):
             raise QueueFull(limits.queue_length)
         if limits.requests_per_minute:
             times.append(self._clock())
+
+    def _has_room(self, ticket: _Ticket, num_before: int) -> bool:
+        """Whether it can run beside so many requests that run or are before it."""
+        return ticket.capacity is None or num_before + ticket.weight <= ticket.capacity
+
+    def _enter(self, visitor: Visitor, ticket: _Ticket) -> None:
+        self._by_visitor[visitor.name] += 1
+        VISITORS.set(len(self._by_visitor))
+        if self._has_room(ticket, self._num_wanted):
+            self._run(ticket)
+        else:
+            self._waiting.append(ticket)
+            ticket.place = len(self._waiting)
+            QUEUED.inc()
+        self._num_wanted += ticket.weight
+
+    def _run(self, ticket: _Ticket) -> None:
+        self._num_running += ticket.weight
+        RUNNING.inc(ticket.weight)
+
+    def _leave(self, visitor: Visitor, ticket: _Ticket) -> None:
+        self._by_visitor[visitor.name] -= 1
+        if not self._by_visitor[visitor.name]:
+            del self._by_visitor[visitor.name]
+        VISITORS.set(len(self._by_visitor))
+        self._num_wanted -= ticket.weight
+        if ticket.place:
+            self._waiting.remove(ticket)
+            QUEUED.dec()
+        else:
+            self._num_running -= ticket.weight
+            RUNNING.dec(ticket.weight)
+        self._move()
+
+    def _move(self) -> None:
+        """Let those run that have room now, and give the others their new places: one sweep for each that leaves."""
+        tickets, self._waiting = self._waiting, []
+        num_before = self._num_running
+        for ticket in tickets:
+            if self._has_room(ticket, num_before):
+                place = 0
+                self._run(ticket)
+                QUEUED.dec()
+            else:
+                self._waiting.append(ticket)
+                place = len(self._waiting)
+            num_before += ticket.weight
+            if place != ticket.place and place <= NEAR:
+                ticket.moved.set()
+            ticket.place = place
 
     def _recent(self, address: str) -> "deque[float]":
         """The times of this address's requests in the last minute."""
@@ -132,34 +195,6 @@ class Queue:
         while times and times[0] <= self._clock() - MINUTE_S:
             times.popleft()
         return times
-
-    def _num_left_out(self, capacity: int | None, line: Sequence[_Ticket]) -> int:
-        """How many of these, who would go in one after another, the engine has no room for now."""
-        if capacity is None:
-            return 0
-        loads = accumulate((ticket.weight for ticket in line), initial=self._num_running)
-        return sum(load > capacity for load in islice(loads, 1, None))
-
-    async def _queue(self, capacity: int | None, weight: int) -> AsyncGenerator[int, None]:
-        """Yield the place in the line until it is this one's turn."""
-        ticket = _Ticket(weight)
-        self._line.append(ticket)
-        QUEUED.inc()
-        try:
-            while place := self._num_left_out(capacity, self._line[: self._line.index(ticket) + 1]):
-                moved = self._moved
-                yield place
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(BEAT_S):
-                        await moved.wait()
-        finally:
-            self._line.remove(ticket)
-            QUEUED.dec()
-            self._move()
-
-    def _move(self) -> None:
-        self._moved.set()
-        self._moved = asyncio.Event()
 
 
 class Engine(Protocol):

@@ -6,7 +6,7 @@ Numbers alone: no label says who a visitor is, or what was written.
 from prometheus_client import REGISTRY, Counter, Gauge, Info, generate_latest
 
 from streamspace import __version__
-from streamspace.errors import BadRequest, ChatError, EngineNotReady, PromptTooLong, WrongKey
+from streamspace.errors import BadRequest, ChatError, EngineNotReady, LimitReached, PromptTooLong, WrongKey
 
 # Not OpenMetrics, which scrapers would rather have: in it, prometheus_client 0.26 turns vLLM's vllm: into vllm_.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,7 +25,7 @@ STREAMS = Counter(
 )
 RESTARTS = Counter("streamspace_engine_restarts", "Times that the engine was built again.")
 
-LIMITS = ("requests_per_minute", "answers_per_visitor", "queue_length")  # the operator's
+LIMITS = [error.limit for error in LimitReached.__subclasses__()]  # the operator's
 for _reason in (*LIMITS, "prompt_too_long", "bad_request", "not_ready", "api_key", "body_size", "events"):
     REFUSALS.labels(_reason)  # there from the start, at 0
 for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):

@@ -19,21 +19,19 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from streamspace.asgi import is_deep, read, replay, whole
-from streamspace.chat import MOST_RESTARTS
+from streamspace.asgi import is_deep, read, replay, without_surrogates
+from streamspace.chat import MOST_RESTARTS, ServedEngine
 from streamspace.checks import Range, check_number
 from streamspace.config import without_folders
 from streamspace.constraint import KINDS, check_constraint
-from streamspace.engine import Engine
 from streamspace.errors import (
     BadRequest,
     ChatError,
     EngineNotReady,
     EngineRestarting,
+    LimitReached,
     NoSuchRoute,
-    QueueFull,
     RequestFailed,
-    TooManyAnswers,
     TooManyRequests,
     WrongKey,
 )
@@ -76,9 +74,7 @@ AGAIN_S = 10  # after which a client may try again; OpenAI's own clients do so b
 STATUS: dict[type[ChatError], int] = {
     WrongKey: 401,
     NoSuchRoute: 404,
-    TooManyRequests: 429,
-    TooManyAnswers: 429,
-    QueueFull: 429,
+    LimitReached: 429,
     EngineNotReady: 503,
     RequestFailed: 503,
 }
@@ -94,7 +90,7 @@ ERRORS = {
 class OpenAIServer:
     """The ASGI application at /v1."""
 
-    def __init__(self, engine: Engine, admission: Admission) -> None:
+    def __init__(self, engine: ServedEngine, admission: Admission) -> None:
         self._engine = engine
         self._config = engine.config
         self._admission = admission
@@ -277,7 +273,7 @@ def parsed(body: bytes) -> dict[str, Any]:
         BadRequest: they are no JSON object, or one that nests too deep.
     """
     try:
-        parameters = orjson.loads(whole(body))
+        parameters = orjson.loads(without_surrogates(body))
     except ValueError:
         raise BadRequest("The body of the request is not JSON.") from None
     if not isinstance(parameters, dict):

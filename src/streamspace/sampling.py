@@ -1,7 +1,10 @@
-"""A visitor's sampling parameters, and the check that lets them in. Pure."""
+"""A visitor's sampling parameters: the one table of them, and the check that lets their values in. Pure.
+
+docs/architecture.md says how to add one.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from streamspace.checks import Range, check_number, short
@@ -31,46 +34,10 @@ class Settings:
     enable_thinking: bool | None = None  # for the chat template, if it has this switch; None is as the template has it
     constraint: Constraint | None = None
     adapter: str | None = None  # the LoRA adapter's name; None is the model itself
-    logprobs: int | None = None  # how many of the likeliest tokens to tell beside each of the answer's; 20 at most
+    logprobs: int | None = None  # how many of the likeliest tokens come with each of the answer's; 20 at most
 
 
-RANGES = {
-    "max_tokens": Range(1, 1_000_000),  # narrowed by `check_settings`
-    "temperature": Range(0, 2),
-    "top_p": Range(0.01, 1),
-    "top_k": Range(0, 1000),
-    "min_p": Range(0, 1),
-    "repetition_penalty": Range(0.1, 2),
-    "seed": Range(0, 2**63 - 1),
-}
-WHOLE = ("max_tokens", "top_k", "seed")
 MOST_STOPS = 16
-
-
-def check_settings(given: Mapping[str, Any], fallback: Settings, max_tokens: int) -> Settings:
-    """A visitor's values as Settings; what is missing or None comes from `fallback`, whose own max_tokens is cut.
-
-    Whole numbers come out as int, for a float in one of vLLM's integer fields hangs the engine for everybody.
-
-    Raises:
-        BadRequest: a name that is no sampling parameter of ours, or a value of the wrong type or out of range; the
-            sentence names it, the value and what is allowed. `max_tokens` is the most that an answer may have.
-    """
-    known = {f.name for f in fields(Settings)} - {"constraint", "logprobs"}  # which are not given by these names
-    if unknown := [name for name in given if name not in known]:
-        raise BadRequest(
-            "There is no sampling parameter {name!r}; there are {known}.",
-            name=unknown[0],
-            known=", ".join(sorted(known)),
-        )
-    ranges = {**RANGES, "max_tokens": Range(1, max_tokens)}
-    fallback = replace(fallback, max_tokens=min(fallback.max_tokens, max_tokens))
-    checked: dict[str, Any] = {
-        name: _OTHERS[name](value) if name in _OTHERS else check_number(name, value, ranges[name], name in WHOLE)
-        for name, value in given.items()
-        if value is not None
-    }
-    return replace(fallback, **checked)
 
 
 def _stops(value: Any) -> tuple[str, ...]:
@@ -95,6 +62,88 @@ def _adapter(value: Any) -> str | None:
     return value or None
 
 
-_OTHERS: dict[str, Callable[[Any], Any]] = {  # than numbers
-    "stop": _stops, "enable_thinking": _switch, "adapter": _adapter,
-}  # fmt: skip
+@dataclass(frozen=True)
+class Parameter:
+    """What the page, the endpoints and the check know of one sampling parameter."""
+
+    json_type: Any  # of its value in JSON; `int` is a whole number
+    info: str  # what it does, for the page and the endpoints' documentation; without a full stop
+    example: Any = None  # a value that works; None where none is sure to
+    range: Range | None = None  # of a number
+    step: float = 1  # of its slider
+    check: Callable[[Any], Any] | None = None  # of what is no number: JSON → value of Settings, or raises BadRequest
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a whole number."""
+        return self.json_type is int
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list of strings."""
+        return bool(self.json_type == list[str])
+
+    @property
+    def description(self) -> str:
+        """The explanation as a sentence, with the range where that is not the operator's or the seed's."""
+        ends = f" ({self.range.least:g} to {self.range.most:g})" if self.range and not self.is_whole else ""
+        return f"{self.info}{ends}."
+
+
+# In the order of the page and the endpoints. A new one goes to the end: clients may send values by position.
+PARAMETERS: dict[str, Parameter] = {
+    # `check_settings` narrows the range to what the operator allows.
+    "max_tokens": Parameter(int, "Most tokens that the answer may have", 100, Range(1, 1_000_000)),
+    "temperature": Parameter(
+        float, "0 always takes the likeliest token; higher is more varied", 0.7, Range(0, 2), 0.05
+    ),
+    "top_p": Parameter(
+        float, "Only the likeliest tokens that together reach this probability", 0.95, Range(0.01, 1), 0.01
+    ),
+    "top_k": Parameter(int, "Only this many of the likeliest tokens; 0 is all", 40, Range(0, 1000)),
+    "min_p": Parameter(float, "Only tokens at least this likely, compared with the likeliest", 0.05, Range(0, 1), 0.01),
+    "repetition_penalty": Parameter(
+        float, "Above 1 discourages tokens that were there already", 1.1, Range(0.1, 2), 0.05
+    ),
+    "seed": Parameter(int, "The same seed gives the same answer; none draws a new one", 42, Range(0, 2**63 - 1)),
+    "stop": Parameter(list[str], "Ends the answer before any of these strings, 16 at most", ["\n\n"], check=_stops),
+    "enable_thinking": Parameter(
+        bool, "Whether a model that can think does so before it answers", False, check=_switch
+    ),
+    "adapter": Parameter(
+        str, "The LoRA adapter through which the model answers; none is the model itself", check=_adapter
+    ),
+}
+
+
+def check_settings(values: Mapping[str, Any], fallback: Settings, max_tokens: int) -> Settings:
+    """A visitor's values as Settings; what is missing or None comes from `fallback`, whose own max_tokens is cut.
+
+    Whole numbers come out as int, for a float in one of vLLM's integer fields hangs the engine for everybody.
+
+    Raises:
+        BadRequest: a name that is no sampling parameter of ours, or a value of the wrong type or out of range; the
+            sentence names it, the value and what is allowed. `max_tokens` is the most that an answer may have.
+    """
+    if unknown := [name for name in values if name not in PARAMETERS]:
+        known = ", ".join(sorted(PARAMETERS))
+        raise BadRequest("There is no sampling parameter {name!r}; there are {known}.", name=unknown[0], known=known)
+    fallback = replace(fallback, max_tokens=min(fallback.max_tokens, max_tokens))
+    checked: dict[str, Any] = {
+        name: _checked(name, value, max_tokens) for name, value in values.items() if value is not None
+    }
+    return replace(fallback, **checked)
+
+
+def _checked(name: str, value: Any, max_tokens: int) -> Any:
+    parameter = PARAMETERS[name]
+    if parameter.check:
+        return parameter.check(value)
+    return check_number(name, value, range_of(name, max_tokens), parameter.is_whole)
+
+
+def range_of(name: str, max_tokens: int) -> Range:
+    """The range of a number; `max_tokens` is the most that an answer may have."""
+    parameter = PARAMETERS[name]
+    assert parameter.range is not None  # what is no number is never asked for it
+    return Range(1, max_tokens) if name == "max_tokens" else parameter.range

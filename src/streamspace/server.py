@@ -12,10 +12,11 @@ import uvicorn
 from fastapi import FastAPI, Response
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from streamspace import metrics
+from streamspace.chat import ServedEngine
 from streamspace.config import Config
-from streamspace.engine import Engine
 from streamspace.errors import ConfigError
 from streamspace.limits import Admission
 from streamspace.openai_server import OpenAIServer
@@ -28,7 +29,7 @@ GRACE_S = 2  # that open connections get when the server stops
 GONE_S = 20  # after which a connection is cut whose other end has taken nothing, or is not there any more
 
 
-def build_app(engine: Engine, demo: StreamingBlocks, admission: Admission) -> FastAPI:
+def build_app(engine: ServedEngine, demo: StreamingBlocks, admission: Admission) -> FastAPI:
     """The whole application; its lifespan starts the engine, without waiting for it, and stops it."""
 
     @asynccontextmanager
@@ -73,7 +74,7 @@ def build_app(engine: Engine, demo: StreamingBlocks, admission: Admission) -> Fa
 class Server(uvicorn.Server):
     """Stops the engine before the connections, so that every stream ends by itself and none is cut off."""
 
-    def __init__(self, app: FastAPI, engine: Engine, grace_s: int = GRACE_S) -> None:
+    def __init__(self, app: ASGIApp, engine: ServedEngine, grace_s: int = GRACE_S) -> None:
         proxies = trusted_proxies(engine.config)
         super().__init__(
             uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=grace_s, forwarded_allow_ips=proxies)
@@ -86,7 +87,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(engine: Engine, demo: StreamingBlocks, admission: Admission) -> None:
+def serve(engine: ServedEngine, demo: StreamingBlocks, admission: Admission) -> None:
     """Serve until SIGINT or SIGTERM; then abort what runs, stop the engine, and let the signal take its course. Blocks.
 
     Raises:

@@ -62,7 +62,7 @@ class Metrics:
 class Token:
     """One token of an answer, with its probability by the model among what is allowed, before temperature."""
 
-    text: str  # bytes that are no whole character are told as numbers
+    text: str  # bytes that are no whole character stand as numbers
     probability: float
     runners_up: tuple[tuple[str, float], ...] = ()  # other tokens and their probabilities, the likeliest first
 
@@ -114,7 +114,7 @@ class Status:
 
     @property
     def takes_requests(self) -> bool:
-        """Whether to ask for an answer makes sense: it is given now, or once the engine is back."""
+        """Whether a request makes sense: the answer comes now, or once the engine is back."""
         return self.stage in ("ready", "restarting")
 
     @property

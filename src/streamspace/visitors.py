@@ -41,10 +41,10 @@ class Keys:
         return bool(self._digests)
 
     def fit(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request with these headers has one of them; the time that it takes tells nothing."""
+        """Whether a request with these headers has one of them; the time that it takes says nothing of them."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        given = _digest(key.strip()) if scheme.lower() == "bearer" else b""
-        return sum(secrets.compare_digest(given, right) for right in self._digests) > 0
+        digest = _digest(key.strip()) if scheme.lower() == "bearer" else b""
+        return sum(secrets.compare_digest(digest, right) for right in self._digests) > 0
 
 
 def _digest(key: str) -> bytes:

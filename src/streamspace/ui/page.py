@@ -3,14 +3,13 @@
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
-from itertools import islice
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
 
+from streamspace.chat import ServedEngine
 from streamspace.config import Config
-from streamspace.engine import Engine
 from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Admission
@@ -24,6 +23,7 @@ from streamspace.ui.gradio_.sign_in import account, add_sign_in
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import translated
 from streamspace.ui.parts.engine_feed import EngineFeed
+from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.status import StatusFeed, status_html
 from streamspace.ui.tabs.chat import ChatTab
 from streamspace.ui.tabs.compare import CompareTab
@@ -40,7 +40,7 @@ MOST_QUEUED = 512
 QUEUE_POLL_S = 0.05  # how often Gradio looks for a waiting event
 
 
-def build_demo(engine: Engine, admission: Admission) -> StreamingBlocks:
+def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
     """The page on this engine, which need not be ready: the page says what it waits for."""
     config = engine.config
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
@@ -63,22 +63,27 @@ def build_demo(engine: Engine, admission: Admission) -> StreamingBlocks:
         demo.stream(*add_endpoints(engine, pacer, admission))
         demo.tools = add_tools(engine, pacer, admission)
 
-        tabs = (chat, completion, compare)
+        tabs: dict[str, ChatTab | CompletionTab | CompareTab] = {
+            "chat": chat,
+            "completion": completion,
+            "compare": compare,
+        }
+        controls = Inputs(**{name: tab.controls for name, tab in tabs.items()})
 
-        def updates_of(values: Sequence[Any]) -> list[Any]:
-            """Values of `settled` → updates for them."""
-            rest = iter(values)
-            return [update for tab in tabs for update in tab.settle(*islice(rest, len(tab.settled)))]
+        def updates(values: Sequence[Any]) -> list[Any]:
+            """Values of `controls` → updates for them."""
+            groups = controls.split(values)
+            return [update for name, tab in tabs.items() for update in tab.control_updates(groups[name])]
 
-        async def settle(*values: Any) -> AsyncGenerator[list[Any], None]:
+        async def engine_ready(*values: Any) -> AsyncGenerator[list[Any], None]:
             """Enable the controls that wait for the engine, now that it is ready."""
-            yield updates_of(values)
-            _enable_from_the_start(demo, settled, updates_of)
+            yield updates(values)
+            _enable_from_the_start(demo, controls.components, updates)
 
-        settled = [component for tab in tabs for component in tab.settled]
         ready = gr.Button("The engine is ready", elem_id="settle")
-        ready.click(settle, settled, settled, **RAW, show_progress="hidden", api_visibility="private")
-        demo.stream(settle)
+        both = (controls.components, controls.components)
+        ready.click(engine_ready, *both, **RAW, show_progress="hidden", api_visibility="private")
+        demo.stream(engine_ready)
         demo.load(None, None, None, js=call("status.follow"))
     demo.labels = translated(demo)
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
@@ -87,18 +92,18 @@ def build_demo(engine: Engine, admission: Admission) -> StreamingBlocks:
 
 
 def _enable_from_the_start(
-    demo: StreamingBlocks, components: Sequence[Any], updates_of: Callable[[Sequence[Any]], list[Any]]
+    demo: StreamingBlocks, components: Sequence[Any], updates: Callable[[Sequence[Any]], list[Any]]
 ) -> None:
     """Write the ready state into the page's config, so that pages opened later start enabled.
 
-    Their visitors may ask before the `settle` event of their own page is back.
+    Their visitors may ask before the `engine_ready` event of their own page is back.
     """
     props = first_props(demo, components)
-    for first, update in zip(props, updates_of([first.get("value") for first in props]), strict=True):
+    for first, update in zip(props, updates([first.get("value") for first in props]), strict=True):
         first.update({name: value for name, value in update.items() if name != "__type__"})
 
 
-def mount(app: FastAPI, demo: StreamingBlocks, engine: Engine, auth: tuple[str, str] | None = None) -> FastAPI:
+def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple[str, str] | None = None) -> FastAPI:
     """Serve the page at / of `app`, without what a public page should not have; `auth` is a name and a password."""
     for add_routes in (StatusFeed(engine).install, *demo.add_routes):
         add_routes(app)  # before the page, whose mount takes every path

@@ -1,110 +1,113 @@
 """The named endpoints `/chat` and `/complete`, for gradio_client and plain HTTP, beside the page."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from streamspace.chat import stream_chat, stream_completion
+from streamspace.chat import ServedEngine, stream_chat, stream_completion
 from streamspace.checks import check_text, parse_history
 from streamspace.constraint import check_constraint
-from streamspace.engine import Engine
 from streamspace.errors import BadRequest
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.prompt import conversation
-from streamspace.sampling import Settings, check_settings
+from streamspace.sampling import PARAMETERS, Settings, check_settings
 from streamspace.types import Constraint, Message, Reply
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.internals import visitor
-from streamspace.ui.gradio_.parameters import add_endpoint
+from streamspace.ui.gradio_.parameters import REQUIRED, Arguments, add_endpoint, take_arguments
 from streamspace.ui.gradio_.streams import Handler
 
+# Name → type and default, in the order in which clients may send values by position.
+CHAT = {
+    "message": (str, REQUIRED), "history": (list[dict[str, str]] | None, None), "system_prompt": (str | None, None),
+}  # fmt: skip
+CONSTRAINTS = {
+    "json_schema": (dict[str, Any] | None, None), "regex": (str | None, None), "choice": (list[str] | None, None)
+}  # fmt: skip
+Values = dict[str, Any]  # of an endpoint's arguments, by name
 
-def add_endpoints(engine: Engine, pacer: Pacer, admission: Admission) -> set[Handler]:
+
+def add_endpoints(engine: ServedEngine, pacer: Pacer, admission: Admission) -> set[Handler]:
     """Add both to the Blocks under construction. Parameters have vLLM's names; each yields the text so far.
 
     Returns:
         Their handlers.
     """
 
-    def checked(given: dict[str, Any], fallback: Settings) -> Settings:
-        return check_settings(given, fallback, engine.config.max_tokens)
+    async def chat(values: Values) -> AsyncGenerator[Reply, None]:
+        """Answer a message; each item is the answer so far, without thoughts.
 
-    async def chat(
-        message: str,
-        history: list[dict[str, str]] | None = None,
-        system_prompt: str | None = None,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        top_k: int | None = None,
-        min_p: float | None = None,
-        repetition_penalty: float | None = None,
-        seed: int | None = None,
-        stop: list[str] | None = None,
-        enable_thinking: bool | None = None,
-        adapter: str | None = None,
-    ) -> AsyncGenerator[str, None]:
-        """Answer a message; each item is the answer so far. What is left out, or null, is what suits the model."""
-        with shown_to_the_visitor():
-            settings = checked(_sampling(locals()), engine.defaults)
-            system = (
-                engine.config.system_prompt if system_prompt is None else check_text("system_prompt", system_prompt)
-            )
-            turns = (*parse_history(history or []), Message("user", check_text("message", message)))
-            messages = conversation(system, turns)
-            answer = stream_chat(engine, messages, settings, pacer)
-            async with aclosing(
-                admission.answer(answer, lambda place: Reply(place=place), visitor=visitor())
-            ) as replies:
-                async for reply in replies:
-                    yield reply.text
+        What is left out, or null, is what suits the model.
+        """
+        settings = check_settings(_sampling(values), engine.defaults, engine.config.max_tokens)
+        system = values["system_prompt"]
+        system = engine.config.system_prompt if system is None else check_text("system_prompt", system)
+        question = Message("user", check_text("message", values["message"]))
+        messages = conversation(system, (*parse_history(values["history"] or []), question))
+        return stream_chat(engine, messages, settings, pacer)
 
-    async def complete(
-        prompt: str,
-        max_tokens: int | None = 100,
-        temperature: float | None = 0.8,
-        top_p: float | None = 0.95,
-        top_k: int | None = 0,
-        min_p: float | None = 0.0,
-        repetition_penalty: float | None = 1.0,
-        seed: int | None = 42,
-        stop: list[str] | None = None,
-        json_schema: dict[str, Any] | None = None,
-        regex: str | None = None,
-        choice: list[str] | None = None,
-        adapter: str | None = None,
-    ) -> AsyncGenerator[str, None]:
+    async def complete(values: Values) -> AsyncGenerator[Reply, None]:
         """Continue a raw text; each item is the text so far. The defaults are those of vLLM's streaming example.
 
         With a json_schema, a regex or a choice, the continuation is what they allow, unless max_tokens cuts it.
         """
+        settings = check_settings(_sampling(values), Settings(seed=None), engine.config.max_tokens)
+        constraint = await _constraint(json=values["json_schema"], regex=values["regex"], choice=values["choice"])
+        prompt = check_text("prompt", values["prompt"])
+        return stream_completion(engine, prompt, replace(settings, constraint=constraint), pacer)
+
+    return {
+        _endpoint(chat, chat_arguments(), admission), _endpoint(complete, complete_arguments(), admission)
+    }  # fmt: skip
+
+
+def chat_arguments() -> Arguments:
+    """Those of /chat; without a value, a sampling parameter is what suits the model."""
+    return CHAT | {name: (parameter.json_type | None, None) for name, parameter in PARAMETERS.items()}
+
+
+def complete_arguments() -> Arguments:
+    """Those of /complete. Without a chat template nothing is thought: there the constraints have their place."""
+    arguments: Arguments = {"prompt": (str, REQUIRED)}
+    for name, parameter in PARAMETERS.items():
+        default = getattr(Settings(), name)
+        argument = (parameter.json_type | None, default if parameter.range else None)
+        arguments |= CONSTRAINTS if name == "enable_thinking" else {name: argument}
+    return arguments
+
+
+def _endpoint(
+    start: Callable[[Values], Awaitable[AsyncGenerator[Reply, None]]], arguments: Arguments, admission: Admission
+) -> Handler:
+    """Add the endpoint whose replies `start` checks the values for and begins; it has its name and explanation."""
+
+    async def endpoint(*values: Any) -> AsyncGenerator[str, None]:
         with shown_to_the_visitor():
-            settings = checked(_sampling(locals()), Settings(seed=None))
-            constraint = await _constraint(json=json_schema, regex=regex, choice=choice)
-            settings = replace(settings, constraint=constraint)
-            answer = stream_completion(engine, check_text("prompt", prompt), settings, pacer)
-            async with aclosing(
-                admission.answer(answer, lambda place: Reply(place=place), visitor=visitor())
-            ) as replies:
+            bound = signature.bind(*values)
+            bound.apply_defaults()
+            answer = await start(bound.arguments)
+            admitted = admission.answer(answer, lambda place: Reply(place=place), visitor=visitor())
+            async with aclosing(admitted) as replies:
                 async for reply in replies:
                     yield reply.text
 
-    for endpoint in (chat, complete):
-        add_endpoint(endpoint, "answer")
-    return {chat, complete}
+    endpoint.__name__, endpoint.__doc__ = start.__name__, start.__doc__
+    signature = take_arguments(endpoint, arguments)
+    add_endpoint(endpoint, "answer")
+    return endpoint
 
 
-async def _constraint(**given: Any) -> Constraint | None:
-    """The one that is given; raises BadRequest for several, and one that cannot be used."""
-    kinds = [(kind, value) for kind, value in given.items() if value is not None]
+async def _constraint(**values: Any) -> Constraint | None:
+    """The one that has a value; raises BadRequest for several, and one that cannot be used."""
+    kinds = [(kind, value) for kind, value in values.items() if value is not None]
     if len(kinds) > 1:
         raise BadRequest("Give one of json_schema, regex and choice, not several.")
     return await asyncio.to_thread(check_constraint, *kinds[0]) if kinds else None
 
 
-def _sampling(arguments: dict[str, Any]) -> dict[str, Any]:
+def _sampling(values: Values) -> Values:
     """Those of an endpoint's arguments that are sampling parameters."""
-    return {name: value for name, value in arguments.items() if name in vars(Settings())}
+    return {name: value for name, value in values.items() if name in PARAMETERS}

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamspace.asgi import MOST_LEVELS, is_deep, parse, read, replay, respond, whole
+from streamspace.asgi import MOST_LEVELS, is_deep, parse, read, replay, respond, without_surrogates
 from streamspace.errors import BadRequest
 from streamspace.metrics import REFUSALS
 from streamspace.ui.gradio_.internals import API, Event, endpoint_of, event_of, has_component
@@ -47,7 +47,7 @@ class Guard:
             return
         try:
             if scope["method"] == "POST" and await self._is_known(scope):
-                body = whole(await read(receive))
+                body = without_surrogates(await read(receive))
                 receive = replay(self._checked(scope["path"].removeprefix(API), body), receive)
         except BadRequest as error:
             await refuse(send, str(error))

@@ -14,9 +14,8 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamspace.asgi import respond
-from streamspace.chat import stream_chat
+from streamspace.chat import ServedEngine, stream_chat
 from streamspace.checks import check_text
-from streamspace.engine import Engine
 from streamspace.errors import ChatError, RequestFailed
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
@@ -34,7 +33,7 @@ PATH = f"{API}/mcp"
 LOCKED = "The MCP server wants one of the operator's API keys as Authorization: Bearer <key>."
 
 
-def add_tools(engine: Engine, pacer: Pacer, admission: Admission) -> list[int]:
+def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[int]:
     """Add both to the Blocks under construction.
 
     Returns:
@@ -51,8 +50,8 @@ def add_tools(engine: Engine, pacer: Pacer, admission: Admission) -> list[int]:
         """Ask the language model that is served here, and get its answer."""
         _check_way_in()
         try:
-            given = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-            settings = check_settings(given, engine.defaults, engine.config.max_tokens)
+            sampling = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+            settings = check_settings(sampling, engine.defaults, engine.config.max_tokens)
             system = (
                 engine.config.system_prompt if system_prompt is None else check_text("system_prompt", system_prompt)
             )

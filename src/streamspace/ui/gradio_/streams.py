@@ -31,7 +31,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamspace.asgi import is_deep, parse, read, replay, respond, start, whole
+from streamspace.asgi import is_deep, parse, read, replay, respond, start, without_surrogates
 from streamspace.errors import BadRequest, ConfigError
 from streamspace.metrics import FRAMES, REFUSALS, STREAMS
 from streamspace.translation import language_of
@@ -146,7 +146,7 @@ class Streams:
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /queue/join: start the event, answer with its id."""
         arrived_s = asyncio.get_running_loop().time()
-        body = whole(await read(receive))
+        body = without_surrogates(await read(receive))
         request = self._parse(body) if await self._is_known(scope) else None
         if request is None:
             await self._gradio(scope, replay(body, receive), send)

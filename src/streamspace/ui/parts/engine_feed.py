@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
 from streamspace import __version__
-from streamspace.engine import Engine
+from streamspace.chat import ServedEngine
 from streamspace.limits import Queue
 from streamspace.stats import INTER_TOKEN_S, TTFT_S, Histogram, Point, Window
 
@@ -75,7 +75,7 @@ class EngineFeed:
     A stream ends when its reader goes or the app shuts down.
     """
 
-    def __init__(self, engine: Engine, queue: Queue) -> None:
+    def __init__(self, engine: ServedEngine, queue: Queue) -> None:
         self._engine = engine
         self._queue = queue
         self._now: Second | None = None
@@ -120,7 +120,7 @@ class EngineFeed:
 class Second:
     """What is told in one second, `number` being the newest that is over; the events are bytes, ready to go out."""
 
-    def __init__(self, engine: Engine, queue: Queue) -> None:
+    def __init__(self, engine: ServedEngine, queue: Queue) -> None:
         self._window = engine.stats.window()
         self._event = event_of(engine, queue, self._window)
         self.number = self._window.last.second
@@ -140,7 +140,7 @@ def _event(content: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(content) + b"\n\n"
 
 
-def facts_text(engine: Engine, queue: Queue, window: Window) -> dict[str, str]:
+def facts_text(engine: ServedEngine, queue: Queue, window: Window) -> dict[str, str]:
     """The words of FACTS."""
     facts, last, most = engine.facts, window.last, engine.config.queue_length
     text = dict.fromkeys(FACTS, UNKNOWN)
@@ -163,7 +163,7 @@ def facts_text(engine: Engine, queue: Queue, window: Window) -> dict[str, str]:
     }
 
 
-def event_of(engine: Engine, queue: Queue, window: Window) -> dict[str, Any]:
+def event_of(engine: ServedEngine, queue: Queue, window: Window) -> dict[str, Any]:
     """All that an event has beside the points.
 
     `text` is the words for each data-key, `tops` the end of each plot's scale, `bars` each histogram's counts.

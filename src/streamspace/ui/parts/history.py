@@ -34,7 +34,7 @@ class Turn:
     before: tuple[Message, ...]
     question: str
     begun: Message = NOTHING  # the part of the answer that is there already
-    keeps_history: bool = False  # whether `before` is what the page shows as settled
+    keeps_history: bool = False  # whether `before` is what the page shows above the turn
     clears_box: bool = False
 
     @property
@@ -75,7 +75,7 @@ def chatbot_messages(message: Message, is_thinking: bool = False) -> History:
 
 
 def history_of(messages: Sequence[Message]) -> History:
-    """What `messages_of` was given, without anything else that a browser may have put there."""
+    """The Chatbot's value for these messages, with nothing else that a browser may have put there."""
     return [part for message in messages for part in chatbot_messages(message)]
 
 
@@ -97,7 +97,7 @@ def messages_of(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
 
 
 def joined(messages: Sequence[Message]) -> Message:
-    """An answer that was told in several messages as one."""
+    """An answer in several messages as one."""
     thought, text = ("".join(getattr(part, name) for part in messages) for name in ("thought", "text"))
     return Message("assistant", text, thought, sum(part.thought_s for part in messages))
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from fastapi import FastAPI, Request
 from starlette.responses import StreamingResponse
 
-from streamspace.engine import Engine
+from streamspace.chat import ServedEngine
 from streamspace.translation import Say, language_of, say_in
 from streamspace.types import Status
 
@@ -36,7 +36,7 @@ class StatusFeed:
     A stream ends when its reader goes or the app shuts down.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ServedEngine) -> None:
         self._engine = engine
         self._news = asyncio.Event()  # replaced by another at each change
         self._num_readers = 0

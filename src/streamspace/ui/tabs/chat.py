@@ -1,30 +1,29 @@
 """The chat: a conversation with Send, Stop, Continue, Retry, Undo, Edit, Clear and Copy, and its settings.
 
-The conversation lives in the browser, and the server keeps nothing of it. It has two parts that look like one: what is
-settled, and below it the turn that is under way. So a frame costs server and browser the same after a hundred messages
-as after none; the browser joins the two when the turn ends.
+The conversation lives in the browser, and the server keeps nothing of it. It has two parts that look like one: the
+turns that have ended, and below them the turn that is under way. So a frame costs server and browser the same after a
+hundred messages as after none; the browser joins the two when the turn ends.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from streamspace.chat import stream_chat, timed
+from streamspace.chat import ServedEngine, stream_chat, timed
 from streamspace.checks import check_text
-from streamspace.engine import Engine
 from streamspace.errors import BadRequest, EngineStopped
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.prompt import conversation
+from streamspace.sampling import PARAMETERS, Settings
 from streamspace.summary import Summary
 from streamspace.types import Message, Reply
 from streamspace.ui.assets import call
 from streamspace.ui.failures import shown_to_the_visitor
-from streamspace.ui.gradio_.internals import event_data
-from streamspace.ui.gradio_.streams import RAW, UNCHANGED, StreamingBlocks
+from streamspace.ui.gradio_.streams import RAW, UNCHANGED, Handler, StreamingBlocks
 from streamspace.ui.language import say
 from streamspace.ui.parts.conversations import Conversations
 from streamspace.ui.parts.history import (
@@ -40,6 +39,7 @@ from streamspace.ui.parts.history import (
     last_question,
     messages_of,
 )
+from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import THINKING, SettingsPanel, enable_thinking
 from streamspace.ui.parts.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
 from streamspace.visitors import ARRIVED_S
@@ -53,9 +53,9 @@ EXAMPLES = (
 
 
 class ChatTab:
-    """Made inside Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
+    """Made inside Blocks. `control_updates` is for `controls` once the engine is ready or has failed."""
 
-    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
+    def __init__(self, engine: ServedEngine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
         self._engine = engine
         self._admission = admission
         self._pacer = pacer
@@ -64,83 +64,84 @@ class ChatTab:
 
     def _lay_out(self) -> None:
         self._conversations = Conversations()
-        # The outer column scrolls and keeps its end in view; see CSS.
-        with gr.Column(elem_id="conversation"), gr.Column():
-            self._settled = gr.Chatbot(
-                label="Conversation",
-                show_label=False,
-                elem_id="chat",
-                height=None,
-                buttons=["copy", "copy_all"],
-                examples=[{"text": example} for example in EXAMPLES],
-                placeholder="Begin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
-                allow_tags=False,
-            )
-            self._live = gr.Chatbot(
-                label="Answer under way",
-                show_label=False,
-                elem_id="live",
-                height=None,
-                buttons=["copy"],
-                allow_tags=False,
-            )
+        self._lay_out_turns()
         with gr.Row(elem_id="below"):
             self._note = gr.HTML("", elem_classes="note", elem_id="note")
             self._more = gr.Button("Continue", elem_id="more", size="sm", scale=0, min_width=90)  # for a cut answer
         self._view = tokens_view("chat-tokens")
+        self._lay_out_box()
+        with gr.Accordion("Settings", open=False, elem_id="settings"):
+            self._lay_out_settings()
+
+    def _lay_out_turns(self) -> None:
+        # The outer column scrolls and keeps its end in view; see CSS.
+        with gr.Column(elem_id="conversation"), gr.Column():
+            self._history = gr.Chatbot(
+                label="Conversation", show_label=False, elem_id="chat", height=None, buttons=["copy", "copy_all"],
+                examples=[{"text": example} for example in EXAMPLES],
+                placeholder="Begin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
+                allow_tags=False,
+            )  # fmt: skip
+            self._live = gr.Chatbot(
+                label="Answer under way", show_label=False, elem_id="live", height=None, buttons=["copy"],
+                allow_tags=False,
+            )  # fmt: skip
+
+    def _lay_out_box(self) -> None:
         with gr.Row(elem_id="compose"):
             self._box = gr.Textbox(
                 label="Message", placeholder="Ask something", elem_id="message",
                 lines=1, max_lines=8, scale=8, autofocus=True, show_label=False, container=False,
             )  # fmt: skip
             self._send = gr.Button(
-                "Send",
-                variant="primary",
-                elem_id="send",
-                scale=1,
-                min_width=80,
+                "Send", variant="primary", elem_id="send", scale=1, min_width=80,
                 interactive=self._engine.status.takes_requests,
-            )
+            )  # fmt: skip
             self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by chat.begin
-        with gr.Accordion("Settings", open=False, elem_id="settings"):
-            self._system_prompt = gr.Textbox(
-                self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
-                info="What the model is told before the conversation",
-            )  # fmt: skip
-            self._thinking = gr.Radio(
-                [*zip(("as the model does", "on", "off"), THINKING, strict=True)], value="auto",
-                label="enable_thinking", elem_id="thinking", visible=False,
-                info="Whether the model thinks before it answers; its thought is shown in a fold",
-            )  # fmt: skip
-            with gr.Group():
-                self._panel = SettingsPanel(self._engine, self._engine.defaults)
-            self._shows_tokens = tokens_switch("show-chat-tokens")
+
+    def _lay_out_settings(self) -> None:
+        self._system_prompt = gr.Textbox(
+            self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
+            info="What the model is told before the conversation",
+        )  # fmt: skip
+        self._thinking = gr.Radio(
+            [*zip(("as the model does", "on", "off"), THINKING, strict=True)], value="auto",
+            label="enable_thinking", elem_id="thinking", visible=False,
+            info=PARAMETERS["enable_thinking"].info + "; its thought is shown in a fold",
+        )  # fmt: skip
+        with gr.Group():
+            self._panel = SettingsPanel(self._engine, self._engine.defaults)
+        self._shows_tokens = tokens_switch("show-chat-tokens")
 
     def _wire(self, demo: StreamingBlocks) -> None:
-        settled, live, box = self._settled, self._live, self._box
+        history, live, box = self._history, self._live, self._box
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         quick = {**quiet, "queue": False}  # for what the browser does alone
-        outputs = [box, settled, live, self._note, self._view]
-        questions = [box.submit, self._send.click, settled.example_select, settled.retry, settled.edit]
-        inputs = [box, settled, self._system_prompt, self._thinking, *self._panel.components, self._shows_tokens]
+        outputs = [box, history, live, self._note, self._view]
+        questions = [box.submit, self._send.click, history.example_select, history.retry, history.edit]
+        self._inputs = Inputs(
+            box=box, history=history, system_prompt=self._system_prompt, thinking=self._thinking,
+            panel=self._panel.components, shows_tokens=self._shows_tokens,
+        )  # fmt: skip
+        handlers = [self._handler("_answer", self._new_turn), self._handler("_continue", self._continued_turn)]
         answers = [
-            gr.on(triggers, handler, inputs, outputs, js=call("chat.begin"), **RAW, **quiet)
-            for triggers, handler in ((questions, self._answer), ([self._more.click], self._continue))
+            gr.on(triggers, handler, self._inputs.components, outputs, js=call("chat.begin"), **RAW, **quiet)
+            for triggers, handler in zip((questions, [self._more.click]), handlers, strict=True)
         ]
-        demo.stream(self._answer, self._continue, self._give_back, self._undo)
-        conversation, ends = [settled, live, self._note], []
+        demo.stream(*handlers, self._give_back, self._undo)
+        conversation, ends = [history, live, self._note], []
         for answer in answers:
-            joined_turn = answer.then(None, [settled, live], conversation, js=call("chat.joinTurn"), **quick)
+            joined_turn = answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **quick)
             failed = answer.failure(
-                self._give_back, [settled, live, box], [settled, live, box], js=call("chat.fail"), **RAW, **quiet
+                self._give_back, [history, live, box], [history, live, box], js=call("chat.fail"), **RAW, **quiet
             )
             ends += [joined_turn, failed]  # the first after Stop, too
         self._stop.click(None, None, self._note, js=call("chat.stop"), cancels=answers, **quick)
-        cleared = settled.clear(None, None, conversation, js=call("chat.clear"), cancels=answers, **quick)
-        undone = settled.undo(self._undo, [settled, box], [settled, box, self._note], **RAW, **quiet)
-        others = [settled.clear, settled.undo, self._conversations.opens]  # after which its tokens are not on the page
+        cleared = history.clear(None, None, conversation, js=call("chat.clear"), cancels=answers, **quick)
+        undone = history.undo(self._undo, [history, box], [history, box, self._note], **RAW, **quiet)
+        others = [history.clear, history.undo, self._conversations.opens]  # after which its tokens are not on the page
         gr.on(others, None, None, self._view, js=call("tokens.clear"), **quick)
-        chat = [settled, live, self._note, self._system_prompt]
+        chat = [history, live, self._note, self._system_prompt]
         self._conversations.wire(demo, chat, box, [*ends, cleared, undone], [undone])
 
     @property
@@ -155,95 +156,81 @@ class ChatTab:
 
     @property
     def conversation(self) -> list[Any]:
-        """What a turn goes into: the settled messages, and the line below them."""
-        return [self._settled, self._note]
+        """What a turn goes into: the turns that have ended, and the summary below them."""
+        return [self._history, self._note]
 
     def keep_after(self, event: Any) -> None:
         """Have the browser keep the conversation as this event leaves it."""
         self._conversations.keep_after(event)
 
     @property
-    def settled(self) -> list[Any]:
+    def controls(self) -> list[Any]:
         """The components that wait for the engine."""
         return [self._send, self._thinking, *self._panel.components]
 
-    def settle(self, *values: Any) -> list[Any]:
-        """Values of `settled` → updates for them: Send works, and the settings suit the model."""
+    def control_updates(self, values: Sequence[Any]) -> list[Any]:
+        """Values of `controls` → updates for them: Send works, and the settings suit the model."""
         return [
             gr.update(interactive=self._engine.status.takes_requests),
             gr.update(visible=self._engine.thinks is not None),
             *self._panel.suit(self._engine.defaults, values[2:]),
         ]
 
-    async def _answer(
-        self, event: gr.EventData, box: str, history: History, system_prompt: str, *values: Any
-    ) -> AsyncGenerator[list[Any], None]:
-        """Stream the answer to a question: a typed one, an example, an edited one, or the last one again."""
-        with shown_to_the_visitor():
-            with from_this_page():
-                before, question = asked_question(box, history, event)
-                is_typed = len(before) == len(history) and not event_data(event)
-                turn = Turn(
-                    messages_of(before), question, keeps_history=len(before) == len(history), clears_box=is_typed
-                )
-                messages = conversation(system_prompt, turn.messages)
-            async with aclosing(self._stream(turn, messages, values)) as frames:
-                async for frame in frames:
-                    yield frame
-
-    async def _continue(
-        self, box: str, history: History, system_prompt: str, *values: Any
-    ) -> AsyncGenerator[list[Any], None]:
-        """Stream more of the last answer, where it was cut."""
-        with shown_to_the_visitor():
-            with from_this_page():
-                index = last_question(history)
-                question, *begun = messages_of(history[index:]) or [Message("user", "")]
-                turn = Turn(messages_of(history[:index]), question.text, joined(begun))
-                messages = conversation(system_prompt, turn.messages)
-            if turn.begun == NOTHING:
-                raise BadRequest("There is no answer to continue: ask something first.")
-            async with aclosing(self._stream(turn, messages, values)) as frames:
-                async for frame in frames:
-                    yield frame
-
-    async def _stream(
-        self, turn: Turn, messages: Sequence[Message], values: Sequence[Any]
-    ) -> AsyncGenerator[list[Any], None]:
-        """Yield the values of the outputs, once a frame.
+    def _handler(self, name: str, turn_of: Callable[[gr.EventData, dict[str, Any]], Turn]) -> Handler:
+        """A handler that streams the answer of a turn: the values of the outputs, once a frame.
 
         Nothing on the page changes before the question is accepted, so that a refusal loses nothing.
         """
-        thinks, *panel, shows_tokens = values
-        settings = replace(
-            self._panel.check(panel), enable_thinking=enable_thinking(thinks), logprobs=logprobs_for(shows_tokens)
+
+        async def handler(event: gr.EventData, *values: Any) -> AsyncGenerator[list[Any], None]:
+            with shown_to_the_visitor():
+                inputs = self._inputs.split(values)
+                with from_this_page():
+                    turn = turn_of(event, inputs)
+                    messages = conversation(inputs["system_prompt"], turn.messages)
+                settings = self._check(inputs)
+                frames, reply = _Frames(turn, settings, self._engine), Reply()
+                answer = self._admission.answer(
+                    stream_chat(self._engine, messages, settings, self._pacer), lambda place: Reply(place=place)
+                )
+                try:
+                    async with aclosing(timed(answer, ARRIVED_S.get())) as replies:
+                        async for reply in replies:
+                            yield frames.frame(reply)
+                except EngineStopped:
+                    if turn.grown(reply) == NOTHING:
+                        raise
+                    yield frames.frame(replace(reply, finish_reason="interrupted", is_held_up=False))
+
+        handler.__name__ = name
+        return handler
+
+    def _new_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
+        """The turn of a question: a typed one, an example, an edited one, or the last one again."""
+        history = inputs["history"]
+        before, question = asked_question(inputs["box"], history, event)
+        keeps_history = len(before) == len(history)
+        return Turn(
+            messages_of(before), question, keeps_history=keeps_history, clears_box=keeps_history and not event._data
         )
-        line = Summary(settings, self._engine.max_seconds, self._engine.max_model_len, say)
-        view = TokensView(settings)
-        question, reply = [chatbot_message("user", turn.question)], Reply()
-        values = ["" if turn.clears_box else UNCHANGED, UNCHANGED if turn.keeps_history else history_of(turn.before)]
 
-        def frame(reply: Reply) -> list[Any]:
-            answer = turn.grown(reply)
-            is_there = answer != NOTHING or reply.finish_reason
-            live = (
-                [*question, *chatbot_messages(answer, is_thinking=reply.finish_reason is None)]
-                if is_there
-                else question
-            )
-            return [*values, live, line.html(reply), view.html(reply)]
+    def _continued_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
+        """The turn of the last answer, which goes on where it was cut."""
+        history = inputs["history"]
+        index = last_question(history)
+        question, *begun = messages_of(history[index:]) or [Message("user", "")]
+        turn = Turn(messages_of(history[:index]), question.text, joined(begun))
+        if turn.begun == NOTHING:
+            raise BadRequest("There is no answer to continue: ask something first.")
+        return turn
 
-        try:
-            answer = stream_chat(self._engine, messages, settings, self._pacer)
-            admitted = timed(self._admission.answer(answer, lambda place: Reply(place=place)), ARRIVED_S.get())
-            async with aclosing(admitted) as replies:
-                async for reply in replies:
-                    yield frame(reply)
-                    values = [UNCHANGED, UNCHANGED]
-        except EngineStopped:
-            if turn.grown(reply) == NOTHING:
-                raise
-            yield frame(replace(reply, finish_reason="interrupted", is_held_up=False))
+    def _check(self, inputs: dict[str, Any]) -> Settings:
+        """The values of the settings; raises BadRequest for one that is not allowed."""
+        return replace(
+            self._panel.check(inputs["panel"]),
+            enable_thinking=enable_thinking(inputs["thinking"]),
+            logprobs=logprobs_for(inputs["shows_tokens"]),
+        )
 
     async def _undo(self, history: History, box: str) -> AsyncGenerator[list[Any], None]:
         """Take the last question back into the box, before what stands there, and its answer away."""
@@ -254,15 +241,36 @@ class ChatTab:
                 before = history_of(messages_of(history[:index]))
             yield [before, "\n".join([*questions, *filter(None, [check_text("The message", box)])]), ""]
 
-    async def _give_back(self, settled: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
+    async def _give_back(self, history: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
         """After a failure: an answer that began is kept; without one, its question goes back into an empty box."""
         with shown_to_the_visitor():
             if box is None:  # the visitor ended it, see chat.fail
                 yield [UNCHANGED, UNCHANGED, UNCHANGED]
                 return
             with from_this_page():
-                before, turn = messages_of(settled), messages_of(live)
+                before, turn = messages_of(history), messages_of(live)
             if len(turn) == 1 and not box:
                 yield [history_of(before), [], turn[0].text]
             else:
                 yield [history_of((*before, *turn)), [], check_text("The message", box)]
+
+
+class _Frames:
+    """What the page shows of a turn: the values of the box, the ended turns, the turn, its summary and its tokens."""
+
+    def __init__(self, turn: Turn, settings: Settings, engine: ServedEngine) -> None:
+        self._turn = turn
+        self._question = chatbot_message("user", turn.question)
+        self._summary = Summary(settings, engine.max_seconds, engine.max_model_len, say)
+        self._view = TokensView(settings)
+        self._box = "" if turn.clears_box else UNCHANGED
+        self._history = UNCHANGED if turn.keeps_history else history_of(turn.before)
+
+    def frame(self, reply: Reply) -> list[Any]:
+        """The values for the answer so far; what stands above the turn is sent once."""
+        above = [self._box, self._history]
+        self._box = self._history = UNCHANGED
+        answer, live = self._turn.grown(reply), [self._question]
+        if answer != NOTHING or reply.finish_reason:
+            live += chatbot_messages(answer, is_thinking=reply.finish_reason is None)
+        return [*above, live, self._summary.html(reply), self._view.html(reply)]

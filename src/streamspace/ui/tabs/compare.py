@@ -9,14 +9,12 @@ import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 import gradio as gr
 
-from streamspace.chat import at_once, stream_chat, timed
+from streamspace.chat import ServedEngine, at_once, stream_chat, timed
 from streamspace.checks import check_text
-from streamspace.engine import Engine
 from streamspace.errors import BadRequest, ChatError
 from streamspace.frames import Pacer, PacerOfSeveral
 from streamspace.limits import Admission
@@ -30,15 +28,15 @@ from streamspace.ui.assets import call
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
 from streamspace.ui.language import say
-from streamspace.ui.parts.settings import SettingsPanel, enable_thinking
+from streamspace.ui.parts.inputs import Inputs
+from streamspace.ui.parts.settings import SettingsPanel, enable_thinking, panel_names
 from streamspace.ui.tabs.chat import ChatTab
 
 NUMBERS = (2, 3, 4)  # of columns
 SETTINGS, SAMPLES = "settings", "samples"  # what the columns differ in
 TEMPERATURES = (0.0, 0.7, 1.2, 1.6)  # of the columns
-OWN = ("temperature", "top_p", "max_tokens", "seed")  # what each column has of its own
-SAMPLED = OWN[:-1]  # what all samples have; their seeds are drawn
-SHARED = ("top_k", "min_p", "repetition_penalty", "stop")
+OWN = ("temperature", "top_p", "max_tokens", "seed")  # each column has these of its own, and shares the others
+SAMPLED = tuple(name for name in OWN if name != "seed")  # what all samples have; their seeds are drawn
 MAX_TOKENS = 256  # to begin with
 MAX_TOKENS_ALONE = 64  # of the answer that is measured alone
 
@@ -73,10 +71,10 @@ class Comparison:
 
 
 class CompareTab:
-    """Made inside Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
+    """Made inside Blocks. `control_updates` is for `controls` once the engine is ready or has failed."""
 
     def __init__(
-        self, engine: Engine, pacer: Pacer, demo: StreamingBlocks, admission: Admission, chat: ChatTab
+        self, engine: ServedEngine, pacer: Pacer, demo: StreamingBlocks, admission: Admission, chat: ChatTab
     ) -> None:
         self._engine = engine
         self._admission = admission
@@ -90,6 +88,22 @@ class CompareTab:
             "One message, several answers at once. The engine computes them in one batch, so that together they come "
             "faster than one after another."
         )
+        self._lay_out_box()
+        with gr.Row(elem_id="compare-sampled"):
+            self._sampled = SettingsPanel(self._engine, self._start(), SAMPLED, is_narrow=True)
+        self._lay_out_shared()
+        self._together = gr.HTML("", elem_id="together")
+        self._panels: list[SettingsPanel] = []
+        self._summaries: list[gr.HTML] = []
+        self._uses: list[gr.Button] = []
+        self._answers: list[gr.Markdown] = []
+        with gr.Row(elem_id="columns"):
+            for number in range(1, NUMBERS[-1] + 1):
+                with gr.Column(elem_id=f"column-{number}", min_width=0):
+                    self._lay_out_column(number)
+        self._question = gr.Textbox(label="The message that was answered", visible="hidden")  # as Markdown
+
+    def _lay_out_box(self) -> None:
         with gr.Row(elem_id="compare-compose"):
             self._box = gr.Textbox(
                 "Tell me a story about a robot, a lighthouse and a lost key.",
@@ -113,31 +127,22 @@ class CompareTab:
                 info=Sentence("Afterwards, column 1 again by itself, for {number} tokens", number=MAX_TOKENS_ALONE),
                 min_width=240,
             )  # fmt: skip
-        with gr.Row(elem_id="compare-sampled"):
-            self._sampled = SettingsPanel(self._engine, self._start(), SAMPLED, is_narrow=True)
+
+    def _lay_out_shared(self) -> None:
+        names = [name for name in panel_names() if name not in OWN]
         with gr.Accordion("System prompt and settings of all columns", open=False, elem_id="compare-shared"):
             self._system_prompt = gr.Textbox(
                 self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
                 info="The same as the chat's; so is enable_thinking, for a model that thinks",
             )  # fmt: skip
             with gr.Group():
-                self._shared = SettingsPanel(self._engine, self._engine.defaults, SHARED)
-        self._together = gr.HTML("", elem_id="together")
-        self._panels: list[SettingsPanel] = []
-        self._lines: list[gr.HTML] = []
-        self._uses: list[gr.Button] = []
-        self._answers: list[gr.Markdown] = []
-        with gr.Row(elem_id="columns"):
-            for number in range(1, NUMBERS[-1] + 1):
-                with gr.Column(elem_id=f"column-{number}", min_width=0):
-                    self._lay_out_column(number)
-        self._asked = gr.Textbox(label="The message that was answered", visible="hidden")  # as Markdown
+                self._shared = SettingsPanel(self._engine, self._engine.defaults, names)
 
     def _lay_out_column(self, number: int) -> None:
         gr.Markdown(Sentence("## Column {number}", number=number))
         with gr.Group(elem_classes="own"), gr.Row():
             self._panels.append(SettingsPanel(self._engine, self._start(number), OWN, is_narrow=True))
-        self._lines.append(gr.HTML("", elem_classes=["note", "line"]))
+        self._summaries.append(gr.HTML("", elem_classes=["note", "line"]))
         self._uses.append(gr.Button("Use this answer", size="sm", elem_classes="use"))
         self._answers.append(gr.Markdown(elem_classes="answer", line_breaks=True))
 
@@ -148,21 +153,26 @@ class CompareTab:
 
     def _wire(self, demo: StreamingBlocks, chat: ChatTab) -> None:
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-        values = [component for panel in (self._shared, self._sampled, *self._panels) for component in panel.components]
+        self._inputs = Inputs(
+            box=self._box, system_prompt=self._system_prompt, thinking=chat.thinking, number=self._number,
+            kind=self._kind, measures=self._measures, shared=self._shared.components,
+            sampled=self._sampled.components, **self._own,
+        )  # fmt: skip
         run = gr.on(
             [self._run.click, self._box.submit],
             self._compare,
-            [self._box, self._system_prompt, chat.thinking, self._number, self._kind, self._measures, *values],
-            [self._asked, self._together, *self._lines, *self._answers],
+            self._inputs.components,
+            [self._question, self._together, *self._summaries, *self._answers],
             js=call("compare.begin"), show_progress="hidden", api_visibility="private", **RAW,
         )  # fmt: skip
         demo.stream(self._compare)
         for end in (run.then, run.failure):  # the first after Stop, too
-            end(None, [self._together, *self._lines], [self._together, *self._lines], js=call("compare.end"), **quick)
+            both = [self._together, *self._summaries]
+            end(None, both, both, js=call("compare.end"), **quick)
         self._stop.click(None, None, None, cancels=run, **quick)
-        for use, answer, line in zip(self._uses, self._answers, self._lines, strict=True):
+        for use, answer, summary in zip(self._uses, self._answers, self._summaries, strict=True):
             taking = use.click(
-                None, [*chat.conversation, self._asked, answer, line], chat.conversation, js=call("compare.use"),
+                None, [*chat.conversation, self._question, answer, summary], chat.conversation, js=call("compare.use"),
                 **quick,
             )  # fmt: skip
             taking.then(None, None, None, js=call("compare.showChat"), **quick)
@@ -173,37 +183,47 @@ class CompareTab:
         self._system_prompt.blur(None, self._system_prompt, chat.system_prompt, js=copy, **quick)
 
     @property
-    def settled(self) -> list[Any]:
-        """The components that wait for the engine."""
-        panels = (self._sampled, self._shared, *self._panels)
-        return [self._run, *(component for panel in panels for component in panel.components)]
+    def _own(self) -> dict[str, list[Any]]:
+        """The components of each column's own settings."""
+        return {f"Column {number}": panel.components for number, panel in enumerate(self._panels, 1)}
 
-    def settle(self, *values: Any) -> list[Any]:
-        """Values of `settled` → updates for them: Compare works, and the settings suit the model."""
-        left = iter(values[1:])
-        starts = [(self._sampled, self._start()), (self._shared, self._engine.defaults)]
-        starts += [(panel, self._start(number)) for number, panel in enumerate(self._panels, 1)]
-        updates = [
-            update for panel, start in starts for update in panel.suit(start, [*islice(left, len(panel.components))])
-        ]
+    @property
+    def _controls(self) -> Inputs:
+        return Inputs(
+            run=self._run, sampled=self._sampled.components, shared=self._shared.components, **self._own
+        )  # fmt: skip
+
+    @property
+    def controls(self) -> list[Any]:
+        """The components that wait for the engine."""
+        return self._controls.components
+
+    def control_updates(self, values: Sequence[Any]) -> list[Any]:
+        """Values of `controls` → updates for them: Compare works, and the settings suit the model."""
+        groups = self._controls.split(values)
+        updates = self._sampled.suit(self._start(), groups["sampled"])
+        updates += self._shared.suit(self._engine.defaults, groups["shared"])
+        for number, (name, panel) in enumerate(zip(self._own, self._panels, strict=True), 1):
+            updates += panel.suit(self._start(number), groups[name])
         return [gr.update(interactive=self._engine.status.takes_requests), *updates]
 
-    async def _compare(
-        self, text: Any, system_prompt: Any, thinks: Any, number: Any, kind: Any, measures: Any, *values: Any
-    ) -> AsyncGenerator[list[Any], None]:
-        """Stream the answers: the question, the line about all, then the lines of all columns and their texts."""
+    async def _compare(self, *values: Any) -> AsyncGenerator[list[Any], None]:
+        """Stream the answers: the question, the summary of all, then the summaries of all columns and their texts."""
         with shown_to_the_visitor():
-            question = check_text("The message", text)
+            inputs = self._inputs.split(values)
+            question = check_text("The message", inputs["box"])
             if not question.strip():
                 raise BadRequest("The message is empty: type something first.")
-            messages = conversation(check_text("The system prompt", system_prompt), [Message("user", question)])
+            messages = conversation(
+                check_text("The system prompt", inputs["system_prompt"]), [Message("user", question)]
+            )
             settings = [
-                replace(one, enable_thinking=enable_thinking(thinks)) for one in self._check(number, kind, values)
+                replace(one, enable_thinking=enable_thinking(inputs["thinking"])) for one in self._check(inputs)
             ]
-            lines = [Summary(one, self._engine.max_seconds, None, say) for one in settings]
-            seeds = [one.seed if kind == SAMPLES else None for one in settings]
+            summaries = [Summary(one, self._engine.max_seconds, None, say) for one in settings]
+            seeds = [one.seed if inputs["kind"] == SAMPLES else None for one in settings]
             admitted = self._admission.answer(
-                self._stream(messages, settings, bool(measures)),
+                self._stream(messages, settings, bool(inputs["measures"])),
                 lambda place: Comparison((Column(Reply(place=place)),) * len(settings)),
                 weight=len(settings),
             )
@@ -211,33 +231,32 @@ class CompareTab:
             async with aclosing(admitted) as comparisons:
                 async for comparison in comparisons:
                     columns = comparison.columns
-                    told = [_line(*each) for each in zip(lines, columns, seeds, strict=True)]
+                    notes = [_column_html(*each) for each in zip(summaries, columns, seeds, strict=True)]
                     texts = [to_markdown(column.reply.text) for column in columns]
-                    yield [to_markdown(question), _summary(comparison), *told, *none, *texts, *none]
+                    yield [to_markdown(question), _summary(comparison), *notes, *none, *texts, *none]
 
-    def _check(self, number: Any, kind: Any, values: Sequence[Any]) -> tuple[Settings, ...]:
+    def _check(self, inputs: dict[str, Any]) -> tuple[Settings, ...]:
         """The settings of each column; raises BadRequest, which names the column, for one that is not allowed."""
+        number, kind = inputs["number"], inputs["kind"]
         if number not in NUMBERS:
             raise BadRequest("The number of columns is {value!r:.60}; allowed is 2, 3 or 4.", value=number)
         if kind not in (SETTINGS, SAMPLES):
             raise BadRequest("The columns differ in {value!r:.60}; allowed is settings or samples.", value=kind)
-        left = iter(values)
-        shared, sampled, *own = (
-            panel.given([*islice(left, len(panel.components))])
-            for panel in (self._shared, self._sampled, *self._panels)
-        )
+        shared = self._shared.by_name(inputs["shared"])
         self._checked(Sentence("All columns"), shared)
         if kind == SETTINGS:
+            own = [panel.by_name(inputs[name]) for name, panel in zip(self._own, self._panels, strict=True)]
             return tuple(
-                self._checked(Sentence("Column {number}", number=place), {**shared, **given})
-                for place, given in enumerate(own[: int(number)], 1)
+                self._checked(Sentence("Column {number}", number=number), {**shared, **values})
+                for number, values in enumerate(own[: int(inputs["number"])], 1)
             )
+        sampled = self._sampled.by_name(inputs["sampled"])
         seeds = random.sample(range(2**31), int(number))
         return tuple(self._checked(Sentence("The samples"), {**shared, **sampled, "seed": seed}) for seed in seeds)
 
-    def _checked(self, whose: Sentence, given: dict[str, Any]) -> Settings:
+    def _checked(self, whose: Sentence, values: dict[str, Any]) -> Settings:
         try:
-            return check_settings(given, Settings(seed=None), self._engine.config.max_tokens)
+            return check_settings(values, Settings(seed=None), self._engine.config.max_tokens)
         except BadRequest as error:
             raise BadRequest("{whose}: {reason}", whose=whose, reason=error.sentence) from None
 
@@ -246,7 +265,7 @@ class CompareTab:
     ) -> AsyncGenerator[Comparison, None]:
         """Run the columns, and then the first of them once more, alone.
 
-        A column that fails tells so in its line, and the others go on; what all are refused for is raised.
+        A column that fails says so in its summary, and the others go on; what all are refused for is raised.
         """
         comparison, due_s = Comparison(()), 0.0
         pacer = PacerOfSeveral(self._pacer, len(settings))
@@ -293,8 +312,8 @@ def _sum(columns: Sequence[Column]) -> float | None:
     return None if None in rates else sum(filter(None, rates))
 
 
-def _line(summary: Summary, column: Column, seed: int | None) -> str:
-    """The line of one column as HTML, `live` while it is under way, with its seed if that was drawn."""
+def _column_html(summary: Summary, column: Column, seed: int | None) -> str:
+    """The summary of one column as HTML, `live` while it is under way, with its seed if that was drawn."""
     words = summary.html(column.reply)
     if column.error:
         words = f'<span class="cut">{html.escape(say(column.error.sentence))}</span>'

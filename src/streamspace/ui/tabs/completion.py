@@ -7,9 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from streamspace.chat import at_once, in_sequence, stream_completion, timed
+from streamspace.chat import ServedEngine, at_once, in_sequence, stream_completion, timed
 from streamspace.checks import check_text
-from streamspace.engine import Engine
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.sampling import EXAMPLE_PROMPTS, Settings
@@ -20,6 +19,7 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
 from streamspace.ui.language import say
 from streamspace.ui.parts.constraint import ConstraintPanel
+from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import SettingsPanel
 from streamspace.ui.parts.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
 
@@ -28,9 +28,9 @@ Handler = Callable[..., AsyncGenerator[list[str], None]]
 
 
 class CompletionTab:
-    """Made inside a Blocks. `settle` gives the updates of `settled` once the engine is ready or has failed."""
+    """Made inside a Blocks. `control_updates` is for `controls` once the engine is ready or has failed."""
 
-    def __init__(self, engine: Engine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
+    def __init__(self, engine: ServedEngine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
         self._engine = engine
         self._admission = admission
         self._pacer = pacer
@@ -50,15 +50,7 @@ class CompletionTab:
                     )
                     self._runs.append(self._button(Sentence("Run {number}", number=number), size="sm"))
                 with gr.Column(scale=3, min_width=280):
-                    self._outputs.append(
-                        gr.Textbox(
-                            label=Sentence("Continuation {number}", number=number),
-                            lines=4,
-                            max_lines=16,
-                            buttons=["copy"],
-                            elem_id=f"continuation-{number}",
-                        )
-                    )
+                    self._outputs.append(_continuation(number))
                     self._notes.append(gr.HTML("", elem_classes="note"))
                     self._views.append(tokens_view(f"tokens-{number}"))
         with gr.Row():
@@ -75,28 +67,34 @@ class CompletionTab:
         return gr.Button(label, interactive=self._engine.status.takes_requests, **look)
 
     def _wire(self, demo: StreamingBlocks) -> None:
-        panel = [self._shows_tokens, *self._constraint.components, *self._panel.components]
         stream: dict[str, Any] = {**RAW, "show_progress": "hidden", "api_visibility": "private"}
         rows = zip(self._runs, self._prompts, self._outputs, self._notes, self._views, strict=True)
         alone = self._handler(in_sequence, 1)
         runs: list[dict[str, Any]] = [
-            run.click(alone, [prompt, *panel], outputs, **stream) for run, prompt, *outputs in rows
+            run.click(alone, self._inputs([prompt]).components, outputs, **stream) for run, prompt, *outputs in rows
         ]
         demo.stream(alone)
         everything = [*self._outputs, *self._notes, *self._views]
         for button, order in ((self._in_sequence, in_sequence), (self._at_once, at_once)):
             handler = self._handler(order, len(self._prompts))
-            runs.append(button.click(handler, [*self._prompts, *panel], everything, **stream))
+            runs.append(button.click(handler, self._inputs(self._prompts).components, everything, **stream))
             demo.stream(handler)
         self._stop.click(None, None, None, cancels=runs, queue=False, api_visibility="private")
 
+    def _inputs(self, prompts: list[Any]) -> Inputs:
+        """What a handler for these prompts takes."""
+        return Inputs(
+            prompts=prompts, shows_tokens=self._shows_tokens, constraint=self._constraint.components,
+            panel=self._panel.components,
+        )  # fmt: skip
+
     @property
-    def settled(self) -> list[Any]:
+    def controls(self) -> list[Any]:
         """The components that wait for the engine."""
         return [*self._runs, self._in_sequence, self._at_once, *self._panel.components]
 
-    def settle(self, *values: Any) -> list[Any]:
-        """Values of `settled` → updates for them: the buttons work, and max_tokens ends where the context does."""
+    def control_updates(self, values: Sequence[Any]) -> list[Any]:
+        """Values of `controls` → updates for them: the buttons work, and max_tokens ends where the context does."""
         num_buttons = len(values) - len(self._panel.components)
         return [gr.update(interactive=self._engine.status.takes_requests)] * num_buttons + self._panel.suit(
             Settings(), values[num_buttons:]
@@ -104,12 +102,14 @@ class CompletionTab:
 
     def _handler(self, order: Order, num_prompts: int) -> Handler:
         """A handler for that many prompts and the controls below them → that many texts, their notes, their tokens."""
+        inputs = self._inputs(self._prompts[:num_prompts])
 
         async def run(*values: Any) -> AsyncGenerator[list[str], None]:
             with shown_to_the_visitor():
-                prompts = [check_text("The prompt", value) for value in values[:num_prompts]]
-                settings = await self._check(*values[num_prompts:])
-                lines = [Summary(settings, self._engine.max_seconds, None, say) for _ in prompts]
+                groups = inputs.split(values)
+                prompts = [check_text("The prompt", value) for value in groups["prompts"]]
+                settings = await self._check(groups)
+                summaries = [Summary(settings, self._engine.max_seconds, None, say) for _ in prompts]
                 views = [TokensView(settings) for _ in prompts]
                 streams = [timed(stream_completion(self._engine, prompt, settings, self._pacer)) for prompt in prompts]
                 admitted = self._admission.answer(
@@ -119,14 +119,20 @@ class CompletionTab:
                 )
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
-                        notes = (line.html(reply) for line, reply in zip(lines, replies, strict=True))
+                        notes = (summary.html(reply) for summary, reply in zip(summaries, replies, strict=True))
                         tokens = (view.html(reply) for view, reply in zip(views, replies, strict=True))
                         yield [*(reply.text for reply in replies), *notes, *tokens]
 
         return run
 
-    async def _check(self, shows_tokens: Any, *values: Any) -> Settings:
+    async def _check(self, groups: dict[str, Any]) -> Settings:
         """The values of the controls below the prompts as Settings; raises BadRequest for one that is not allowed."""
-        num = len(self._constraint.components)
-        constraint = await self._constraint.check(values[:num])
-        return replace(self._panel.check(values[num:]), constraint=constraint, logprobs=logprobs_for(shows_tokens))
+        constraint = await self._constraint.check(groups["constraint"])
+        logprobs = logprobs_for(groups["shows_tokens"])
+        return replace(self._panel.check(groups["panel"]), constraint=constraint, logprobs=logprobs)
+
+
+def _continuation(number: int) -> gr.Textbox:
+    return gr.Textbox(
+        label=f"Continuation {number}", lines=4, max_lines=16, buttons=["copy"], elem_id=f"continuation-{number}"
+    )

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from streamspace.chat import ServedEngine
 from streamspace.config import Config
-from streamspace.engine import Engine
+from streamspace.limits import Limits
 from streamspace.stats import SECONDS
 from streamspace.ui.assets import call
 from streamspace.ui.parts.engine_feed import FACTS, HISTOGRAMS, PLOTS, UNKNOWN, time_text
@@ -20,7 +21,7 @@ HEIGHT = 40  # of a plot, in its own units
 class EngineTab:
     """Made inside a `gr.Tab`, which it makes follow the engine once it is opened."""
 
-    def __init__(self, engine: Engine, tab: gr.Tab) -> None:
+    def __init__(self, engine: ServedEngine, tab: gr.Tab) -> None:
         gr.HTML(page_html(engine.config), elem_id="engine")
         tab.select(None, None, None, js=call("engine.follow"), queue=False, api_visibility="private")
 
@@ -58,8 +59,7 @@ def limits_of(config: Config) -> dict[str, int]:
         "Most tokens of an answer": config.max_tokens,
         "Most seconds of an answer": config.max_seconds,
         "Most tokens of a prompt": config.max_prompt_tokens,
-        "Most answers at once for a visitor": config.answers_per_visitor,
-        "Most requests a minute from an address": config.requests_per_minute,
+        **Limits.of(config).labels,
     }
     return {name: most for name, most in limits.items() if most}
 
