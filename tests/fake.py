@@ -7,6 +7,7 @@ from typing import Any
 
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.errors import BadRequest, EngineNotReady, EngineRestarting, PromptTooLong
+from streamspace.frames import FRAME_S
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
 from streamspace.types import Delta, Message, Metrics, Prompt, Split, Status
@@ -170,6 +171,11 @@ class FakePageEngine(FakeEngine):
 
     async def stop(self) -> None:
         self.is_stopping = True
+
+
+def apart(script: Sequence[Step]) -> list[Step]:
+    """The same deltas with pauses between, so that each has a frame of its own."""
+    return [part for step in script for part in (step, 2 * FRAME_S)]
 
 
 def deltas(text: str, finish_reason: str = "stop") -> list[Delta]:

@@ -1,9 +1,9 @@
 """Whatever is sent to the page's routes: never a failure of the server, always words, and the engine lives.
 
-The inputs are generated. Some hundred are tried in a run of the suite; with STREAMSPACE_BAD_INPUTS=5000 it is that many
-on the scripted engine, and a tenth of it on the real one:
+The inputs are generated. A hundred are tried in a run of the suite, and six hundred at night; with
+STREAMSPACE_BAD_INPUTS=5000 it is that many on the scripted engine, and a tenth of it on the real one:
 
-    STREAMSPACE_BAD_INPUTS=5000 make test ARGS="-k bad_input -s"
+    STREAMSPACE_BAD_INPUTS=5000 make test ARGS="-k bad_input -n 0 -s"
 """
 
 import functools
@@ -36,7 +36,8 @@ from streamspace.ui.parts.history import chatbot_message
 from tests.fake import FakePageEngine, deltas
 from tests.support import Running, admission_of, served, wait_until
 
-NUM_INPUTS = int(os.environ.get("STREAMSPACE_BAD_INPUTS", "600"))
+ASKED_FOR = os.environ.get("STREAMSPACE_BAD_INPUTS")
+NUMBERS: list[Any] = [int(ASKED_FOR)] if ASKED_FOR else [100, pytest.param(600, marks=pytest.mark.slow)]
 TOLD = ("Traceback", 'File "', "site-packages", "/streamspace/", "object at 0x")  # what no answer may hold
 SAMPLING = [100, 0.8, 0.95, 0, 0, 1, 42]  # and the stop strings
 COMPARED = [0, 0, 1, "", 0.8, 0.95, 100, *[0.8, 0.95, 100, "42"] * 4]  # of all columns, of the samples, of each
@@ -353,7 +354,7 @@ def try_out(site: Site, num_inputs: int, form: bool = True) -> None:
         max_examples=num_inputs,
         deadline=None,
         database=None,
-        derandomize="STREAMSPACE_BAD_INPUTS" not in os.environ,
+        derandomize=not ASKED_FOR,
         suppress_health_check=list(HealthCheck),
     )
     @given(requests(site.number, form))
@@ -366,8 +367,9 @@ def try_out(site: Site, num_inputs: int, form: bool = True) -> None:
     )
 
 
-def test_no_input_makes_the_server_fail(scripted: Site) -> None:
-    try_out(scripted, NUM_INPUTS)
+@pytest.mark.parametrize("num_inputs", NUMBERS)
+def test_no_input_makes_the_server_fail(scripted: Site, num_inputs: int) -> None:
+    try_out(scripted, num_inputs)
     assert not scripted.faults
 
 
@@ -385,9 +387,10 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("brief")
-def test_no_input_harms_the_engine(running: Running, watched: list[str]) -> None:
+@pytest.mark.parametrize("num_inputs", NUMBERS)
+def test_no_input_harms_the_engine(running: Running, watched: list[str], num_inputs: int) -> None:
     site = Site(running.url, running.demo, watched)
-    try_out(site, NUM_INPUTS // 10, form=False)
+    try_out(site, max(30, num_inputs // 10), form=False)
     assert not site.faults and running.engine.status.stage == "ready"
     wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="an idle engine")
     body = {"data": ["Once upon a time", *RIGHT["complete"][1:]], "session_hash": "after"}

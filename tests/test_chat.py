@@ -9,10 +9,10 @@ import pytest
 
 from streamspace.chat import at_once, fit, in_sequence, stream_chat, stream_completion, timed
 from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong
-from streamspace.frames import FRAME_S, Pacer
+from streamspace.frames import Pacer
 from streamspace.sampling import Settings
 from streamspace.types import Delta, Message, Prompt, Reply, Status
-from tests.fake import FakeEngine, deltas
+from tests.fake import FakeEngine, apart, deltas
 
 HELLO = (Message("user", "hello"),)
 
@@ -28,8 +28,7 @@ def chat(engine: FakeEngine, messages: Sequence[Message] = HELLO) -> list[Reply]
 
 
 def test_the_text_accumulates_and_the_last_reply_has_the_finish_reason() -> None:
-    paused = [step for delta in deltas("hel|lo| wor|ld", "length") for step in (delta, 2 * FRAME_S)]
-    replies = chat(FakeEngine(paused))
+    replies = chat(FakeEngine(apart(deltas("hel|lo| wor|ld", "length"))))
     assert [reply.text for reply in replies] == ["", "hel", "hello", "hello wor", "hello world"]
     assert [reply.finish_reason for reply in replies] == [None, None, None, None, "length"]
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import jsonschema
@@ -134,14 +135,12 @@ HOSTILE: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize(("kind", "value"), HOSTILE.values(), ids=HOSTILE)
 def test_nothing_takes_long_to_check(kind: str, value: Any) -> None:
-    """Where a check is not bounded, these take from minutes to for ever; as it is, three seconds at most."""
+    """Where a check is not bounded, these take from minutes to for ever; as it is, three seconds on a quick machine."""
     began_s = time.process_time()
-    try:
+    with suppress(BadRequest):  # a refusal, too, has to come soon
         constraint = check_constraint(kind, value)
-    except BadRequest:
-        return
-    for text in ("ab" * 5000, "[" * 100_000, '{"a":' * 1000):
-        assert verdict(constraint, Reply(text, "length"))
+        for text in ("ab" * 5000, "[" * 100_000, '{"a":' * 1000):
+            assert verdict(constraint, Reply(text, "length"))
     assert time.process_time() - began_s < 10
 
 
