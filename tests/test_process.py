@@ -16,11 +16,9 @@ from streamspace.config import BUNDLED_MODEL
 from streamspace.errors import ConfigError
 from streamspace.process import has_ended, workers_of
 from streamspace.server import listen
-from streamspace.ui import build_demo
 from tests.apps import App, assert_gone, family, has_engine, health
-from tests.fake import FakePageEngine
 from tests.hub import Fault, Hub, folder_files
-from tests.support import Start, admission_of, free_port, wait_until
+from tests.support import Start, free_port, wait_until
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -41,9 +39,14 @@ SECRETS = {"HF_TOKEN": TOKEN, "GRADIO_AUTH": f"ada:{PASSWORD}"}
             {"GRADIO_AUTH": f"ada:{TOKEN}"},
             "streamspace: --port is 'none'; allowed is a whole number from 1 to 65535.",
         ),
+        (
+            [],
+            {"GRADIO_TEMP_DIR": NOWHERE},
+            "streamspace: Gradio cannot write its temporary folder (Not a directory): set GRADIO_TEMP_DIR to another.",
+        ),
     ],
 )
-def test_a_bad_option_is_one_sentence_and_exit_code_2(
+def test_a_refusal_is_one_sentence_without_a_secret_and_exit_code_2(
     start: Start, arguments: list[str], environ: dict[str, str], sentence: str
 ) -> None:
     process = start("app.py", *arguments, VLLM_LOGGING_LEVEL="ERROR", **environ)
@@ -58,16 +61,6 @@ def test_a_port_in_use_is_one_sentence() -> None:
         port = other.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port} .*choose another with --port"), listen("127.0.0.1", port):
             pass
-
-
-def test_a_folder_that_gradio_cannot_write_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", NOWHERE)
-    engine = FakePageEngine()
-    with pytest.raises(ConfigError) as refused:
-        build_demo(engine, admission_of(engine))
-    assert str(refused.value) == (
-        "Gradio cannot write its temporary folder (Not a directory): set GRADIO_TEMP_DIR to another."
-    )
 
 
 # Ends
