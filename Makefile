@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix resolve newest audit image setup
+.PHONY: help demo test nightly check fix resolve newest audit image setup
 python := .venv/bin/python
 node := tests/node/node_modules/.bin
 scripts := src/streamspace/ui/static tests/js
@@ -11,10 +11,16 @@ help: ## this list
 demo: setup ## install what is missing and start the demo: make demo ARGS="--port 8000"
 	$(python) app.py $(ARGS)
 
-test: ## install what is missing and run every test: make test ARGS="-k frames"
+# Of several options of one kind pytest takes the last, so ARGS may have its own -m or -n.
+without := $(if $(SKIP_BROWSER), and not browser)
+test: ## install what is missing and run the tests: make test ARGS="-k frames"
 	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus
 	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
-	$(python) -m pytest $(if $(SKIP_BROWSER),-m "not browser") $(ARGS)
+	$(python) -m pytest -n 2 --dist loadgroup -m "not slow$(without)" $(ARGS)
+
+nightly: ## the slow and rare tests, which `make test` leaves out
+	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser)
+	$(python) -m pytest -m "slow$(without)" $(ARGS)
 
 check: ## format, lint, types and import order of Python and JavaScript, CSS, and Dockerfiles
 	@scripts/setup tools node

@@ -70,7 +70,7 @@ async def run_raw(engine: Engine, visits: Sequence[dict[str, Any]]) -> list[Seen
         prompt = await ours.render_chat(messages_of(history))
         params = llm.sampling_params(Settings(max_tokens=num_tokens, top_p=1.0, seed=None))
         tokens: Any = {"type": "token", "prompt_token_ids": list(prompt.token_ids)}
-        async with aclosing(ours._llm.generate(tokens, params, f"raw-{number}-{seen.asked_s}")) as outputs:
+        async with aclosing(ours.async_llm.generate(tokens, params, f"raw-{number}-{seen.asked_s}")) as outputs:
             async for output in outputs:
                 text += output.outputs[0].text
                 if text and not seen.frames_s:

@@ -6,16 +6,23 @@ from dataclasses import replace
 from typing import Any
 
 from streamspace.config import BUNDLED_MODEL, load_config
-from streamspace.errors import EngineNotReady, EngineRestarting, PromptTooLong
+from streamspace.errors import BadRequest, EngineNotReady, EngineRestarting, PromptTooLong
+from streamspace.frames import FRAME_S
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
-from streamspace.types import Delta, Message, Prompt, Split, Status
+from streamspace.types import Delta, Message, Metrics, Prompt, Split, Status
+
+Step = Delta | Exception | float
+STEP_S = 0.001  # from one delta to the next, beside what the script has
 
 
 class FakeEngine:
-    """Answers with `script`: deltas are yielded, errors raised, numbers slept. A token is a word."""
+    """Answers with `script`: deltas are produced, errors raised, numbers slept. A token of a prompt is a word.
 
-    def __init__(self, script: Sequence[Delta | Exception | float] = (), max_model_len: int = 100) -> None:
+    It keeps what tests/test_contract.py asks of every engine: it goes on while nobody fetches, and merges.
+    """
+
+    def __init__(self, script: Sequence[Step] = (), max_model_len: int = 100) -> None:
         self.script = script
         self.status = Status("ready", "Ready")
         self.capacity: int | None = None
@@ -24,7 +31,6 @@ class FakeEngine:
         self.max_model_len = max_model_len
         self.thinks: bool | None = None
         self.split: Split | None = None
-        self.waits = False
         self.settings: list[Settings] = []
         self.conversations: list[tuple[Message, ...]] = []
         self.num_started = 0
@@ -36,40 +42,101 @@ class FakeEngine:
         return replace(await self.render_text(" ".join(message.text for message in messages)), split=self.split)
 
     async def render_text(self, text: str) -> Prompt:
+        self.check_ready()
         num_tokens = len(text.split())
         if num_tokens > self.max_model_len:
             raise PromptTooLong(self.max_model_len, num_tokens)
         return Prompt(tuple(range(num_tokens)))
 
     def is_queued(self, ended: asyncio.Event) -> bool:
-        return self.waits
+        return False  # it begins with every request at once
 
     async def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:
+        self.check_ready()
+        if not prompt.token_ids:
+            raise BadRequest("The prompt is empty: there must be something to continue.")
+        if len(prompt.token_ids) >= self.max_model_len:
+            raise PromptTooLong(self.max_model_len)
+        if settings.adapter:
+            raise BadRequest(f"There is no LoRA adapter {settings.adapter!r}; there are: none.")
         self.settings.append(settings)
         self.num_started += 1
         self.num_running += 1
-        finished = False
+        answer = _Answer(self.script, len(prompt.token_ids), ended or asyncio.Event())
+        producing = asyncio.create_task(answer.produce())
         try:
-            for step in self.script:
-                if isinstance(step, Exception):
-                    finished = True
-                    raise step
-                if isinstance(step, Delta):
-                    finished = step.finish_reason is not None
-                    yield step
-                else:
-                    await asyncio.sleep(step)
+            while (delta := await answer.next_delta()) is not None:
+                yield delta
         finally:
-            self.num_closed_early += not finished
+            producing.cancel()
+            self.num_closed_early += not answer.is_taken
             self.num_running -= 1
+
+
+class _Answer:
+    """A script on its way: its deltas come in their time, and what nobody fetches is merged with what follows."""
+
+    def __init__(self, script: Sequence[Step], num_prompt_tokens: int, ended: asyncio.Event) -> None:
+        self.is_taken = False  # to its end, which is a finish reason or an error
+        self._script = script
+        self._num_prompt_tokens = num_prompt_tokens
+        self._ended = ended
+        self._delta: Delta | None = None
+        self._error: Exception | None = None
+        self._is_over = False
+        self._has_come = asyncio.Event()  # something that can be had
+        self._times_s: list[float] = []  # of the steps with a token
+
+    async def produce(self) -> None:
+        for step in self._script:
+            match step:
+                case Delta():
+                    await asyncio.sleep(STEP_S)
+                    self._add(step)
+                case Exception():
+                    self._error = step
+                    self._has_come.set()
+                    return
+                case _:
+                    await asyncio.sleep(step)
+        self._is_over = True
+        self._has_come.set()
+
+    def _add(self, delta: Delta) -> None:
+        self._times_s.append(asyncio.get_running_loop().time())
+        before = self._delta or Delta("")
+        metrics = delta.metrics or self._metrics()
+        text, tokens = before.text + delta.text, before.tokens + delta.tokens
+        self._delta = replace(delta, text=text, tokens=tokens, metrics=metrics)
+        if delta.finish_reason is not None:
+            self._ended.set()
+        self._has_come.set()
+
+    def _metrics(self) -> Metrics:
+        first_s, last_s = self._times_s[0], self._times_s[-1]
+        return Metrics(self._num_prompt_tokens, 0, len(self._times_s), 0.0, STEP_S, last_s - first_s)
+
+    async def next_delta(self) -> Delta | None:
+        """What has come since the last call, as one delta; None when the script is over. Raises its error."""
+        await self._has_come.wait()
+        self._has_come.clear()
+        delta, self._delta = self._delta, None
+        if delta is not None:
+            self.is_taken = delta.finish_reason is not None
+            if self._error or self._is_over:
+                self._has_come.set()
+        elif self._error is not None:
+            self.is_taken = True
+            raise self._error
+        return delta
 
 
 class FakePageEngine(FakeEngine):
     """The scripted engine as the page and the server need one."""
 
-    def __init__(self, script: Sequence[Delta | Exception | float] = (), status: Status | None = None) -> None:
+    def __init__(self, script: Sequence[Step] = (), status: Status | None = None) -> None:
         super().__init__(script, max_model_len=1000)
         self.config = load_config((), {"MODEL_ID": str(BUNDLED_MODEL)})
         self.status = status or self.status
@@ -77,10 +144,14 @@ class FakePageEngine(FakeEngine):
         self.retry_key = "key"
         self.num_retries = 0
         self.defaults = Settings()
-        self.running = self.waiting = self.num_restarts = 0
+        self.waiting = self.num_restarts = 0
         self.facts = Facts("a scripted machine", "bfloat16", self.max_model_len, 16_000, "0.0")
         self.stats = Stats()
         self.openai_app: Any = None  # an ASGI application in the place of vLLM's
+
+    @property
+    def running(self) -> int:
+        return self.num_running
 
     def check_ready(self) -> None:
         if self.status.stage == "restarting":
@@ -100,6 +171,11 @@ class FakePageEngine(FakeEngine):
 
     async def stop(self) -> None:
         self.is_stopping = True
+
+
+def apart(script: Sequence[Step]) -> list[Step]:
+    """The same deltas with pauses between, so that each has a frame of its own."""
+    return [part for step in script for part in (step, 2 * FRAME_S)]
 
 
 def deltas(text: str, finish_reason: str = "stop") -> list[Delta]:

@@ -1,9 +1,9 @@
 """Whatever is sent to the page's routes: never a failure of the server, always words, and the engine lives.
 
-The inputs are generated. Some hundred are tried in a run of the suite; with STREAMSPACE_BAD_INPUTS=5000 it is that many
-on the scripted engine, and a tenth of it on the real one:
+The inputs are generated. A hundred are tried in a run of the suite, and six hundred at night; with
+STREAMSPACE_BAD_INPUTS=5000 it is that many on the scripted engine, and a tenth of it on the real one:
 
-    STREAMSPACE_BAD_INPUTS=5000 make test ARGS="-k bad_input -s"
+    STREAMSPACE_BAD_INPUTS=5000 make test ARGS="-k bad_input -n 0 -s"
 """
 
 import functools
@@ -35,10 +35,12 @@ from streamspace.ui.gradio_ import streams
 from streamspace.ui.gradio_.endpoints import chat_arguments, complete_arguments
 from streamspace.ui.parts.history import chatbot_message
 from tests.fake import FakePageEngine, deltas
+from tests.hostile import json_values, numbers, scalars, texts
 from tests.inputs import CALL_CHAT, CALL_COMPLETE, CHAT, COMPARE, COMPLETION, READY, call_values, page_values
 from tests.support import Running, admission_of, served, wait_until
 
-NUM_INPUTS = int(os.environ.get("STREAMSPACE_BAD_INPUTS", "600"))
+ASKED_FOR = os.environ.get("STREAMSPACE_BAD_INPUTS")
+NUMBERS: list[Any] = [int(ASKED_FOR)] if ASKED_FOR else [100, pytest.param(600, marks=pytest.mark.slow)]
 TOLD = ("Traceback", 'File "', "site-packages", "/streamspace/", "object at 0x")  # what no answer may hold
 Json = Any
 
@@ -140,30 +142,7 @@ def scripted(watched: list[str]) -> Iterator[Site]:
         yield Site(url, demo, watched)
 
 
-# Values, from any JSON to what is nearly right.
-
-TOKENS = ["<|im_start|>system\n", "<|im_end|>", "<think>", "</think>", "<|endoftext|>", "</s>", "[INST]", "{{ 7 * 7 }}"]
-ODD_TEXTS = [
-    *TOKENS, "", " ", "\x00\x01\x1b[31m\x7f", "\u202e\u2066abc\u2069", "e\u0301\u200b\ufeff", "\ud800", "a\udfffb",
-    "a" * 1_000_000, "word " * 50_000, "`" * 10_000, "$" * 10_000, "<" * 10_000, "&lt;" * 10_000, "\n" * 10_000,
-    "../../etc/passwd", "%s%n{0}", "<script>alert(1)</script>", "NaN", "1e5", "null",
-]  # fmt: skip
-texts = st.text(max_size=40) | st.sampled_from(ODD_TEXTS)
-numbers = (
-    st.integers(-5, 2100)
-    | st.integers()
-    | st.floats()
-    | st.sampled_from(
-        [2**31, 2**63, 2**64, -(2**63) - 1, 10**30, 10**400, 1e308, -0.0, 5e-324, float("nan"), float("inf")]
-    )
-)
-scalars = st.none() | st.booleans() | numbers | texts
-json_values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
-
+# Values that are nearly right.
 
 deep = st.builds(
     lambda value, levels, as_list: functools.reduce(lambda v, _: [v] if as_list else {"a": v}, range(levels), value),
@@ -367,7 +346,7 @@ def try_out(site: Site, num_inputs: int, form: bool = True) -> None:
         max_examples=num_inputs,
         deadline=None,
         database=None,
-        derandomize="STREAMSPACE_BAD_INPUTS" not in os.environ,
+        derandomize=not ASKED_FOR,
         suppress_health_check=list(HealthCheck),
     )
     @given(requests(site.number, form))
@@ -380,8 +359,9 @@ def try_out(site: Site, num_inputs: int, form: bool = True) -> None:
     )
 
 
-def test_no_input_makes_the_server_fail(scripted: Site) -> None:
-    try_out(scripted, NUM_INPUTS)
+@pytest.mark.parametrize("num_inputs", NUMBERS)
+def test_no_input_makes_the_server_fail(scripted: Site, num_inputs: int) -> None:
+    try_out(scripted, num_inputs)
     assert not scripted.faults
 
 
@@ -399,9 +379,10 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("brief")
-def test_no_input_harms_the_engine(running: Running, watched: list[str]) -> None:
+@pytest.mark.parametrize("num_inputs", NUMBERS)
+def test_no_input_harms_the_engine(running: Running, watched: list[str], num_inputs: int) -> None:
     site = Site(running.url, running.demo, watched)
-    try_out(site, NUM_INPUTS // 10, form=False)
+    try_out(site, max(30, num_inputs // 10), form=False)
     assert not site.faults and running.engine.status.stage == "ready"
     wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="an idle engine")
     body = {"data": ["Once upon a time", *RIGHT["complete"][1:]], "session_hash": "after"}

@@ -1,12 +1,13 @@
 """`/chat`, `/complete` and `/health` of the running application, through the clients that people use."""
 
+import asyncio
 import itertools
 import json
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from gradio_client import Client
@@ -18,6 +19,8 @@ from vllm.sampling_params import RequestOutputKind
 from streamspace import chat
 from streamspace.types import Delta, Reply, Split, Status
 from tests.support import ROOT, Running, wait_until
+
+pytestmark = pytest.mark.xdist_group("engine")
 
 PROMPTS = [
     "The future of artificial intelligence is",
@@ -52,30 +55,40 @@ def client(running: Running) -> Iterator[Client]:
     client.close()
 
 
-def engine_text(running: Running, prompt: str, max_tokens: int) -> str:
-    """What the engine itself answers in one piece, without us."""
+def engine_texts(running: Running, prompts: Sequence[str]) -> list[str]:
+    """What the engine itself answers to them all at once, each in one piece, without us."""
+    llm = running.engine._vllm
+    assert llm is not None
+    async_llm = llm.async_llm
 
-    async def final() -> str:
-        llm = running.engine._vllm
-        assert llm is not None
-        params = SamplingParams(max_tokens=max_tokens, temperature=0, output_kind=RequestOutputKind.FINAL_ONLY)
-        rendered = (await llm._llm.renderer.render_cmpl_async([{"prompt": prompt}]))[0]
-        async for output in llm._llm.generate(rendered, params, f"final-{prompt}"):
+    async def final(prompt: str) -> str:
+        params = SamplingParams(max_tokens=60, temperature=0, output_kind=RequestOutputKind.FINAL_ONLY)
+        rendered = (await async_llm.renderer.render_cmpl_async([{"prompt": prompt}]))[0]
+        async for output in async_llm.generate(rendered, params, f"final-{prompt}"):
             text = output.outputs[0].text
         return text
 
-    return running.run(final())
+    async def all_of_them() -> list[str]:
+        return await asyncio.gather(*map(final, prompts))
+
+    return running.run(all_of_them())
 
 
-@pytest.mark.parametrize("prompt", PROMPTS, ids=range(len(PROMPTS)))
-def test_streamed_text_equals_the_engines_own(running: Running, client: Client, prompt: str) -> None:
-    frames = list(client.submit(prompt, max_tokens=60, temperature=0, api_name="/complete"))
-    assert frames[-1] == engine_text(running, prompt, 60)
-    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(frames))
+def streamed_texts(client: Client, prompts: Sequence[str]) -> list[str]:
+    """The last frames of answers to them all at once; each frame goes on where the one before ended."""
+    jobs = [client.submit(prompt, max_tokens=60, temperature=0, api_name="/complete") for prompt in prompts]
+    texts = [str(job.result(120)) for job in jobs]
+    for text, job in zip(texts, jobs, strict=True):
+        assert all(later.startswith(earlier) for earlier, later in itertools.pairwise([*job.outputs(), text]))
+    return texts
 
 
-def test_fifty_prompts_were_compared() -> None:
-    assert len(PROMPTS) == 50
+def test_streamed_text_equals_the_engines_own(running: Running, client: Client) -> None:
+    pairs = zip(streamed_texts(client, PROMPTS), engine_texts(running, PROMPTS), strict=True)
+    others = [prompt for prompt, (streamed, own) in zip(PROMPTS, pairs, strict=True) if streamed != own]
+    assert len(others) <= 5, others  # bf16 sums may differ in another batch: alone they may not
+    for prompt in others:
+        assert streamed_texts(client, [prompt]) == engine_texts(running, [prompt])
 
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(client: Client) -> None:
@@ -123,9 +136,10 @@ def test_cancelling_a_job_frees_the_engine(running: Running, client: Client) -> 
 
 
 @pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize("num_times", [10, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("endpoint", ["/chat", "/complete"])
 def test_an_error_in_our_own_code_frees_the_engine(
-    running: Running, client: Client, endpoint: str, monkeypatch: pytest.MonkeyPatch
+    running: Running, client: Client, endpoint: str, num_times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = chat._read
 
@@ -134,7 +148,7 @@ def test_an_error_in_our_own_code_frees_the_engine(
         return read(written, delta, split)
 
     monkeypatch.setattr(chat, "_read", broken)
-    for _ in range(50):
+    for _ in range(num_times):
         with pytest.raises(AppError) as told:
             client.predict("Once upon a time", max_tokens=1900, api_name=endpoint)
         wait_until(lambda: running.engine.running + running.engine.waiting == 0, 5, "the release")

@@ -18,7 +18,7 @@ from gradio_client import Client
 from streamspace.patching import require
 from tests.fake import FakePageEngine, deltas
 from tests.support import served
-from tests.test_routes import JSON, ask
+from tests.client import JSON, ask
 
 UI = Path(__file__).parents[1] / "src" / "streamspace" / "ui"
 INTERNALS = ast.parse((UI / "gradio_" / "internals.py").read_text())

@@ -16,32 +16,19 @@ from gradio_client import Client
 from gradio_client.exceptions import AuthenticationError
 from playwright.sync_api import Page, expect
 
+from streamspace.types import Status
 from streamspace.ui import build_demo
 from streamspace.ui.gradio_ import routes as doors
 from streamspace.ui.gradio_.endpoints import complete_arguments
+from tests.client import AUTH, FORM, JSON, ask, joined, log_in
 from tests.fake import FakePageEngine, deltas
 from tests.inputs import call_values
 from tests.support import Running, admission_of, serve_beside, served, wait_until
 from tests.test_page import bot, idle, send, set_up, wait_for_end
 
-AUTH = ("zoe", "long-secret")
-JSON = {"Content-Type": "application/json"}
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 UPLOAD = (
     b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.mp4"\r\n\r\n' + bytes(300_000) + b"\r\n--x--\r\n"
 )
-
-
-def ask(
-    url: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, http.client.HTTPMessage, str]:
-    """Status, headers and at most the first thousand bytes of the answer; the path goes out as it is."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
-    connection.request(method, path, body, headers or {})
-    response = connection.getresponse()
-    text = response.read1(1000).decode()
-    connection.close()
-    return response.status, response.headers, text
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +47,6 @@ def locked() -> Iterator[str]:
         yield url
 
 
-def log_in(url: str, name: str = AUTH[0], password: str = AUTH[1]) -> dict[str, str]:
-    """The headers of a visitor who has logged in."""
-    body = urlencode({"username": name, "password": password}).encode()
-    status, headers, _ = ask(url, "POST", "/login", body, FORM)
-    assert status == 200
-    return {"Cookie": "; ".join(cookie.partition(";")[0] for cookie in headers.get_all("Set-Cookie", []))}
-
-
-def joined(url: str, name: str, data: list[Any], session: str, headers: dict[str, str]) -> tuple[int, str]:
-    """Start an event of the page by its handler's name in a demo of the same shape."""
-    engine = FakePageEngine()
-    number = next(
-        i for i, fn in build_demo(engine, admission_of(engine)).fns.items() if getattr(fn.fn, "__name__", "") == name
-    )
-    body = json.dumps({"data": data, "fn_index": number, "session_hash": session}).encode()
-    status, _, text = ask(url, "POST", "/gradio_api/queue/join", body, {**JSON, **headers})
-    return status, text
-
-
 def test_no_route_is_open_that_nobody_decided_on() -> None:
     """A newer Gradio may bring one, or rename one."""
     engine = FakePageEngine()
@@ -86,6 +54,14 @@ def test_no_route_is_open_that_nobody_decided_on() -> None:
     with served(FakePageEngine(), demo):
         paths = {getattr(route, "path", "a mount").rstrip("/") or "/" for route in demo.app.routes}
     assert paths == {*doors.PAGE, *("/gradio_api" + path for path in doors.API)}
+
+
+def test_only_the_logs_reader_has_the_engine_tried_again() -> None:
+    engine = FakePageEngine(status=Status("failed", "It broke too often."))
+    with served(engine) as url:
+        assert ask(url, "GET", "/retry?key=guessed")[0] == ask(url, "GET", "/retry")[0] == 403
+        assert engine.num_retries == 0
+        assert ask(url, "GET", f"/retry?key={engine.retry_key}")[0] < 400 and engine.num_retries == 1
 
 
 PRIVATE = [

@@ -171,9 +171,14 @@ def test_workflows_do_only_what_a_developer_can_type() -> None:
             assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"{name}: {words[1]}"
 
 
-def test_ci_runs_on_every_push_and_pull_request() -> None:
+def test_ci_runs_on_every_push_and_pull_request_and_the_slow_tests_at_night() -> None:
     flow = workflows()["ci.yml"]
-    assert flow[True] == {"push": None, "pull_request": None}  # YAML reads the key `on` as true
+    assert flow[True] == {
+        "push": None,
+        "pull_request": None,
+        "schedule": [{"cron": "23 3 * * *"}],
+    }  # True is YAML's `on`
+    assert flow["jobs"]["nightly"]["steps"][-1] == {"run": "make nightly"}
     commands = [step["run"] for _, step in steps() if "run" in step]
     assert {"make check", "make test", "make resolve", "make audit"} <= set(commands)
 
