@@ -78,9 +78,13 @@ class FakePageEngine(FakeEngine):
         self.num_retries = 0
         self.defaults = Settings()
         self.running = self.waiting = self.num_restarts = 0
-        self.facts = Facts("a scripted machine", "bfloat16", self.max_model_len, 16_000, "0.0")
+        self.facts: Facts | None = Facts("a scripted machine", "bfloat16", self.max_model_len, 16_000, "0.0")
         self.stats = Stats()
         self.openai_app: Any = None  # an ASGI application in the place of vLLM's
+
+    def reset(self, script: Sequence[Delta | Exception | float] = ()) -> None:
+        """Become as new, with this script; nothing may be running."""
+        vars(self).update(vars(FakePageEngine(script)))
 
     @property
     def openai(self) -> Any:

@@ -18,8 +18,8 @@ from streamspace.constraint import check_constraint, verdict
 from streamspace.errors import BadRequest
 from streamspace.types import Constraint, Reply
 from streamspace.ui.parts.constraint import CHOICES, REGEX, SCHEMA
+from tests.page import fill_setting
 from tests.support import Running, wait_until
-from tests.test_page import fill_setting
 
 PERSON: dict[str, Any] = {
     "type": "object",

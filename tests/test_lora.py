@@ -15,8 +15,8 @@ from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.errors import ConfigError
 from tests.adapters import write_adapter
 from tests.hub import Hub, folder_files
+from tests.page import begin_and_end, bot, set_up
 from tests.support import programs, wait_until
-from tests.test_page import begin_and_end, bot, set_up
 from tests.test_process import health
 from tests.test_recovery import App
 

@@ -19,9 +19,9 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.release import endless_model
 from streamspace.process import workers_of
+from tests.page import bot, box, questions, send, set_up, wait_for_end
 from tests.support import Start, free_port, programs, wait_until
 from tests.test_metrics import read
-from tests.test_page import bot, box, questions, send, set_up, wait_for_end
 from tests.test_process import family, has_engine, health
 
 NewPage = Callable[..., Page]

@@ -19,8 +19,8 @@ from playwright.sync_api import Page, expect
 from streamspace.ui import build_demo
 from streamspace.ui.gradio_ import routes as doors
 from tests.fake import FakePageEngine, deltas
+from tests.page import bot, idle, send, set_up, wait_for_end
 from tests.support import Running, admission_of, serve_beside, served, wait_until
-from tests.test_page import bot, idle, send, set_up, wait_for_end
 
 AUTH = ("zoe", "long-secret")
 JSON = {"Content-Type": "application/json"}
