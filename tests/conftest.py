@@ -140,8 +140,10 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def free_of_playwrights_loop(item: pytest.Item) -> Iterator[None]:
     """Let a test without a page call asyncio.run: the loop of an open browser counts as running in this thread."""
     loop = asyncio._get_running_loop()
-    if "browser" not in getattr(item, "fixturenames", ()):
-        asyncio._set_running_loop(None)
+    if loop is None or "browser" in getattr(item, "fixturenames", ()):
+        yield
+        return
+    asyncio._set_running_loop(None)
     try:
         yield
     finally:

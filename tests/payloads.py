@@ -1,8 +1,9 @@
 """Texts that run a script or ask another server wherever the page lets them, and a watch over a page for that."""
 
+import re
 from dataclasses import dataclass, field
 
-from playwright.sync_api import Dialog, Page, Request
+from playwright.sync_api import Dialog, Page, Route
 
 from tests.page import NewPage
 
@@ -85,11 +86,12 @@ def watch(new_page: NewPage, url: str) -> Watch:
         watch.seen.append(f"dialog {dialog.message}")
         dialog.dismiss()
 
-    def note(request: Request) -> None:
-        if not request.url.startswith((url, "data:", "blob:")):
-            watch.seen.append(f"request {request.url}")
+    def refuse(route: Route) -> None:
+        watch.seen.append(f"request {route.request.url}")
+        route.abort()
 
     page.on("dialog", dismiss)
-    page.on("request", note)
+    # What the page's own policy keeps back is no request yet.
+    page.route(re.compile(f"^(?!{re.escape(url)}|data:|blob:)"), refuse)
     page.goto(url)
     return watch
