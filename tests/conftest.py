@@ -115,9 +115,14 @@ def new_page(visitors: Visitors) -> Iterator[NewPage]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests of the one engine to one of several workers, and all of the one scripted page."""
+    """Give all tests of the one engine to one of several workers, and all of the one scripted page.
+
+    Modules that name a group of their own keep it.
+    """
     for item in items:
         fixtures: list[str] = getattr(item, "fixturenames", [])
+        if item.get_closest_marker("xdist_group"):
+            continue
         if "running" in fixtures:
             item.add_marker(pytest.mark.xdist_group("engine"))
         elif "browser" in fixtures or "the_site" in fixtures:
