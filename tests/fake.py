@@ -74,6 +74,12 @@ class FakeEngine:
             self.num_closed_early += not answer.is_taken
             self.num_running -= 1
 
+    def check_ready(self) -> None:
+        if self.status.stage == "restarting":
+            raise EngineRestarting
+        if self.status.stage != "ready":
+            raise EngineNotReady(self.status.detail)
+
 
 class _Answer:
     """A script on its way: its deltas come in their time, and what nobody fetches is merged with what follows."""
@@ -145,19 +151,17 @@ class FakePageEngine(FakeEngine):
         self.num_retries = 0
         self.defaults = Settings()
         self.waiting = self.num_restarts = 0
-        self.facts = Facts("a scripted machine", "bfloat16", self.max_model_len, 16_000, "0.0")
+        self.facts: Facts | None = Facts("a scripted machine", "bfloat16", self.max_model_len, 16_000, "0.0")
         self.stats = Stats()
         self.openai_app: Any = None  # an ASGI application in the place of vLLM's
+
+    def reset(self, script: Sequence[Delta | Exception | float] = ()) -> None:
+        """Become as new, with this script; nothing may be running."""
+        vars(self).update(vars(FakePageEngine(script)))
 
     @property
     def running(self) -> int:
         return self.num_running
-
-    def check_ready(self) -> None:
-        if self.status.stage == "restarting":
-            raise EngineRestarting
-        if self.status.stage != "ready":
-            raise EngineNotReady(self.status.detail)
 
     @property
     def openai(self) -> Any:

@@ -7,9 +7,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from streamspace.types import Delta, Metrics
-from tests.fake import FakePageEngine, deltas
-from tests.support import SHIFTS, served
-from tests.test_page import NewPage, begin_and_end, send, wait_for_end
+from tests.fake import deltas
+from tests.page import NewPage, begin_and_end, send, wait_for_end
+from tests.support import SHIFTS
+from tests.wire import Site
 
 pytestmark = pytest.mark.browser
 AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -30,47 +31,47 @@ def findings(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(new_page: NewPage, scheme: str) -> None:
-    engine = FakePageEngine([Delta("An answer with `code`."), Delta(" And more.", "length", metrics=METRICS)])
+def test_axe_finds_nothing_serious(site: Site, new_page: NewPage, scheme: str) -> None:
+    engine = site.engine
+    engine.script = [Delta("An answer with `code`."), Delta(" And more.", "length", metrics=METRICS)]
     engine.thinks = True
-    with served(engine) as url:
-        page = new_page(url, color_scheme=scheme)
-        begin_and_end(page, "Hello")
-        page.get_by_role("button", name="Conversations").click()
-        left = {}
-        for tab in TABS:
-            page.get_by_role("tab", name=tab).click()
-            for fold in page.get_by_role("button", name="▼").all():
-                fold.click()
-            page.wait_for_timeout(300)  # folds and tabs fade in, and what is half there has half the contrast
-            left[tab] = findings(page)
-        assert not any(left.values()), left
+    page = new_page(site.url, color_scheme=scheme)
+    begin_and_end(page, "Hello")
+    page.get_by_role("button", name="Conversations").click()
+    left = {}
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        for fold in page.get_by_role("button", name="▼").all():
+            fold.click()
+        page.wait_for_timeout(300)  # folds and tabs fade in, and what is half there has half the contrast
+        left[tab] = findings(page)
+    assert not any(left.values()), left
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_streaming_answer_shifts_nothing(new_page: NewPage, width: int) -> None:
+def test_a_streaming_answer_shifts_nothing(site: Site, new_page: NewPage, width: int) -> None:
     words = [Delta("word " * 5, metrics=METRICS) for _ in range(40)]
-    engine = FakePageEngine([*words, Delta("Done.", "stop", metrics=METRICS)])
-    with served(engine) as url:
-        page = new_page(url, viewport={"width": width, "height": 844})
-        begin_and_end(page, "Hello")
-        page.evaluate(SHIFTS)
-        send(page, "Again")
-        wait_for_end(page)
-        expect(page.locator("#note")).to_contain_text("Ended.")
-        assert page.evaluate("shift") <= 0.02
+    engine = site.engine
+    engine.script = [*words, Delta("Done.", "stop", metrics=METRICS)]
+    page = new_page(site.url, viewport={"width": width, "height": 844})
+    begin_and_end(page, "Hello")
+    page.evaluate(SHIFTS)
+    send(page, "Again")
+    wait_for_end(page)
+    expect(page.locator("#note")).to_contain_text("Ended.")
+    assert page.evaluate("shift") <= 0.02
 
 
-def test_a_conversation_is_had_by_keyboard_alone(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("An answer."))
-    with served(engine) as url:
-        page = new_page(url)
-        expect(page.locator("#message textarea")).to_be_focused()
-        page.keyboard.type("Hello")
-        page.keyboard.press("Enter")
-        expect(page.locator("#chat [data-testid=bot]")).to_have_text("An answer.")
-        page.keyboard.press("Tab")
-        expect(page.get_by_role("button", name="Send")).to_be_focused()
-        page.keyboard.press("Tab")
-        page.keyboard.press("Enter")
-        expect(page.get_by_label("System prompt").first).to_be_visible()
+def test_a_conversation_is_had_by_keyboard_alone(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("An answer.")
+    page = new_page(site.url)
+    expect(page.locator("#message textarea")).to_be_focused()
+    page.keyboard.type("Hello")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text("An answer.")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Send")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("System prompt").first).to_be_visible()

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from itertools import count
 from typing import Any
 
 import pytest
@@ -13,71 +14,72 @@ from playwright.sync_api import Locator, Page, expect
 from streamspace.config import load_config
 from streamspace.errors import RequestFailed
 from streamspace.sampling import Settings
-from streamspace.types import Delta, Message, Metrics, Prompt, Reply
-from streamspace.ui import build_demo
+from streamspace.types import Delta, Metrics, Prompt, Reply
 from streamspace.ui.tabs.compare import Column, Comparison, _sum, _summary
 from tests.fake import FakePageEngine, deltas
 from tests.inputs import COMPARE, page_values
-from tests.support import SHIFTS, Running, admission_of, served, wait_until
-from tests.test_page import (
+from tests.page import (
     FILLED,
     SILENCE_S,
+    NewPage,
     begin_and_end,
     box,
+    column,
+    compare,
     delay,
     fill_setting,
     idle,
+    open_compare,
     questions,
     run_until,
     send,
+    use,
+    wait_for_all,
 )
-from tests.test_streams import LONG, Site, completed
-from tests.test_streams import Visitor as Tab
+from tests.support import SHIFTS, Running, wait_until
+from tests.wire import LONG, Site, Tab, completed, served_site
 
 browser_test = pytest.mark.browser
-NewPage = Callable[..., Page]
+Script = Sequence[Delta | Exception | float]
 
 
-class BreakingEngine(FakePageEngine):
-    """One request with a seed of `failing` breaks in the middle."""
+def break_off(engine: FakePageEngine, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have requests with this seed fail after the first delta."""
+    generate = engine.generate
 
-    def __init__(self, script: Sequence[Delta | Exception | float] = (), failing: int | None = None) -> None:
-        super().__init__(script)
-        self.after: Sequence[Delta | Exception | float] | None = None  # another script, from the fourth request on
-        self.failing = failing
-
-    async def generate(
-        self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
+    async def breaking(
+        prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:
-        if self.after is not None and self.num_started >= 3:
-            self.script = self.after
-        async with aclosing(super().generate(prompt, settings, ended)) as stream:
+        async with aclosing(generate(prompt, settings, ended)) as stream:
             async for delta in stream:
                 yield delta
-                if self.failing is not None and settings.seed == self.failing:
+                if settings.seed == seed:
                     raise RequestFailed
 
-
-class SlowReader(BreakingEngine):
-    """Takes longer over each prompt than over the one before."""
-
-    num_read = 0
-
-    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
-        self.num_read += 1
-        await asyncio.sleep(0.2 * self.num_read)
-        return await super().render_chat(messages, enable_thinking)
+    monkeypatch.setattr(engine, "generate", breaking)
 
 
-def open_compare(page: Page, number: int = 3) -> Page:
-    page.get_by_role("tab", name="Compare").click()
-    page.locator("#compare-number").get_by_label(str(number), exact=True).check()
-    expect(page.locator("#compare-run")).to_be_enabled()
-    return page
+def change_script(engine: FakePageEngine, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the engine follow another script from the fourth request on."""
+    generate = engine.generate
+
+    def generate_by_number(*arguments: Any) -> AsyncGenerator[Delta, None]:
+        if engine.num_started >= 3:
+            engine.script = script
+        return generate(*arguments)
+
+    monkeypatch.setattr(engine, "generate", generate_by_number)
 
 
-def column(page: Page, number: int) -> Locator:
-    return page.locator(f"#column-{number}")
+def read_slowly(engine: FakePageEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the engine take longer over each prompt than over the one before."""
+    render_chat, numbers = engine.render_chat, count(1)
+
+    async def slow(*arguments: Any) -> Prompt:
+        await asyncio.sleep(0.2 * next(numbers))
+        return await render_chat(*arguments)
+
+    monkeypatch.setattr(engine, "render_chat", slow)
 
 
 def answer(page: Page, number: int) -> Locator:
@@ -88,27 +90,12 @@ def line(page: Page, number: int) -> Locator:
     return column(page, number).locator(".block.line")
 
 
-def run(page: Page, text: str = "Hello") -> None:
-    page.locator("#compare-message textarea").fill(text)
-    page.locator("#compare-run").click()
-
-
-def wait_for_all(page: Page) -> None:
-    expect(page.locator("#compare.busy")).to_have_count(0, timeout=60_000)
-    expect(page.locator("#compare-run")).to_be_visible()
-
-
-def use(page: Page, number: int) -> None:
-    column(page, number).get_by_role("button", name="Use this answer").click()
-    expect(page.get_by_role("tab", name="Chat")).to_have_attribute("aria-selected", "true")
-
-
 @browser_test
 @pytest.mark.usefixtures("endless")
 def test_four_columns_stream_at_once_and_the_winner_goes_on_in_the_chat(running: Running, new_page: NewPage) -> None:
     page = open_compare(new_page(running.url), 4)
     page.evaluate(SHIFTS)
-    run(page, "Tell me a story about a robot.")
+    compare(page, "Tell me a story about a robot.")
     wait_until(lambda: running.engine.running == 4, what="four at once")
     for number in (1, 2, 3, 4):
         expect(answer(page, number)).to_have_text(FILLED)
@@ -135,17 +122,17 @@ def test_four_columns_stream_at_once_and_the_winner_goes_on_in_the_chat(running:
 
 
 @browser_test
-def test_columns_stopped_before_anything_has_come_end(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), SILENCE_S])
-    with served(engine) as url:
-        page = open_compare(new_page(url), 2)
-        delay(page, "its id")
-        run(page)
-        page.locator("#compare-stop").click()
-        run_until(page, lambda: engine.num_closed_early == 2)
-        wait_for_all(page)
-        for number in (1, 2):
-            expect(line(page, number)).to_contain_text("Stopped.")
+def test_columns_stopped_before_anything_has_come_end(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), SILENCE_S]
+    page = open_compare(new_page(site.url), 2)
+    delay(page, "its id")
+    compare(page)
+    page.locator("#compare-stop").click()
+    run_until(page, lambda: engine.num_closed_early == 2)
+    wait_for_all(page)
+    for number in (1, 2):
+        expect(line(page, number)).to_contain_text("Stopped.")
 
 
 @browser_test
@@ -154,7 +141,7 @@ def test_stop_ends_all_columns(running: Running, new_page: NewPage) -> None:
     page = open_compare(new_page(running.url), 4)
     for number in (1, 2, 3, 4):
         fill_setting(column(page, number), "max_tokens", "1900")
-    run(page)
+    compare(page)
     wait_until(lambda: running.engine.running == 4, what="four at once")
     for number in (1, 2, 3, 4):
         expect(answer(page, number)).to_have_text(FILLED)
@@ -172,163 +159,170 @@ def test_leaving_in_mid_comparison_frees_the_engine(running: Running, new_page: 
     page = open_compare(new_page(running.url))
     for number in (1, 2, 3):
         fill_setting(column(page, number), "max_tokens", "1900")
-    run(page)
+    compare(page)
     wait_until(lambda: running.engine.running == 3, what="three at once")
     page.reload()
     wait_until(lambda: idle(running), 5, "the release")
 
 
 @browser_test
-def test_each_column_has_its_own_settings_and_only_those_shown_are_asked(new_page: NewPage) -> None:
-    engine = BreakingEngine(deltas("an |answer"))
-    with served(engine) as url:
-        page = open_compare(new_page(url), 2)
-        expect(column(page, 2)).to_be_visible()
-        expect(column(page, 3)).to_be_hidden()
-        fill_setting(column(page, 2), "temperature", "1.5")
-        fill_setting(column(page, 2), "seed", "")
-        run(page)
-        expect(answer(page, 2)).to_have_text("an answer")
-        wait_for_all(page)
-        expect(answer(page, 3)).to_have_text("")
-        assert [(one.temperature, one.seed) for one in engine.settings] == [(0.0, 1), (1.5, None)]
-        expect(page.locator("#compare-message textarea")).to_have_value("Hello")
+def test_each_column_has_its_own_settings_and_only_those_shown_are_asked(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an |answer")
+    page = open_compare(new_page(site.url), 2)
+    expect(column(page, 2)).to_be_visible()
+    expect(column(page, 3)).to_be_hidden()
+    fill_setting(column(page, 2), "temperature", "1.5")
+    fill_setting(column(page, 2), "seed", "")
+    compare(page)
+    expect(answer(page, 2)).to_have_text("an answer")
+    wait_for_all(page)
+    expect(answer(page, 3)).to_have_text("")
+    assert [(one.temperature, one.seed) for one in engine.settings] == [(0.0, 1), (1.5, None)]
+    expect(page.locator("#compare-message textarea")).to_have_value("Hello")
 
 
 @browser_test
-def test_samples_have_one_settings_and_drawn_seeds(new_page: NewPage) -> None:
-    engine = BreakingEngine(deltas("an |answer"))
-    with served(engine) as url:
-        page = open_compare(new_page(url), 4)
-        expect(page.locator("#compare-sampled")).to_be_hidden()
-        page.get_by_label("Samples").check()
-        expect(column(page, 1).locator(".own").first).to_be_hidden()
-        fill_setting(page.locator("#compare-sampled"), "temperature", "1.1")
-        run(page)
-        expect(answer(page, 4)).to_have_text("an answer")
-        assert [one.temperature for one in engine.settings] == [1.1] * 4
-        seeds = [one.seed for one in engine.settings]
-        assert len(set(seeds)) == 4 and None not in seeds
-        for number, seed in enumerate(seeds, 1):
-            expect(line(page, number)).to_contain_text(f"seed {seed}")
+def test_samples_have_one_settings_and_drawn_seeds(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an |answer")
+    page = open_compare(new_page(site.url), 4)
+    expect(page.locator("#compare-sampled")).to_be_hidden()
+    page.get_by_label("Samples").check()
+    expect(column(page, 1).locator(".own").first).to_be_hidden()
+    fill_setting(page.locator("#compare-sampled"), "temperature", "1.1")
+    compare(page)
+    expect(answer(page, 4)).to_have_text("an answer")
+    assert [one.temperature for one in engine.settings] == [1.1] * 4
+    seeds = [one.seed for one in engine.settings]
+    assert len(set(seeds)) == 4 and None not in seeds
+    for number, seed in enumerate(seeds, 1):
+        expect(line(page, number)).to_contain_text(f"seed {seed}")
 
 
 @browser_test
-def test_the_chat_goes_on_from_the_answer_that_was_used(new_page: NewPage) -> None:
+def test_the_chat_goes_on_from_the_answer_that_was_used(site: Site, new_page: NewPage) -> None:
     text = "  <b>x</b> &amp; `<i>`\n\n- one\n"
-    engine = BreakingEngine(deltas(text, "length"))
-    with served(engine) as url:
-        page = new_page(url)
-        begin_and_end(page, "before")
-        open_compare(page)
-        expect(column(page, 1).get_by_role("button", name="Use this answer")).to_be_hidden()
-        run(page, "Is 1 < 2 & <b>?")
-        wait_for_all(page)
-        expect(answer(page, 1)).to_contain_text("<b>x</b> &amp; <i>")
-        page.locator("#compare-message textarea").fill("changed since")
-        use(page, 1)
-        expect(box(page)).to_be_focused()
-        expect(questions(page)).to_have_text(["before", "Is 1 < 2 & <b>?"])
-        expect(page.get_by_role("button", name="Continue")).to_be_visible()  # for the answer was cut
-        send(page, "after")
-        wait_until(lambda: len(engine.settings) == 5, what="the chat's answer")
-        assert [message.text for message in engine.conversations[-1]] == [
-            "before", text, "Is 1 < 2 & <b>?", text, "after",
-        ]  # fmt: skip
+    engine = site.engine
+    engine.script = deltas(text, "length")
+    page = new_page(site.url)
+    begin_and_end(page, "before")
+    open_compare(page)
+    expect(column(page, 1).get_by_role("button", name="Use this answer")).to_be_hidden()
+    compare(page, "Is 1 < 2 & <b>?")
+    wait_for_all(page)
+    expect(answer(page, 1)).to_contain_text("<b>x</b> &amp; <i>")
+    page.locator("#compare-message textarea").fill("changed since")
+    use(page, 1)
+    expect(box(page)).to_be_focused()
+    expect(questions(page)).to_have_text(["before", "Is 1 < 2 & <b>?"])
+    expect(page.get_by_role("button", name="Continue")).to_be_visible()  # for the answer was cut
+    send(page, "after")
+    wait_until(lambda: len(engine.settings) == 5, what="the chat's answer")
+    assert [message.text for message in engine.conversations[-1]] == [
+        "before", text, "Is 1 < 2 & <b>?", text, "after",
+    ]  # fmt: skip
 
 
 @browser_test
-def test_a_refused_setting_names_its_column_and_nothing_is_lost(new_page: NewPage) -> None:
-    engine = BreakingEngine(deltas("an answer"))
-    with served(engine) as url:
-        page = open_compare(new_page(url))
-        run(page, "first")
-        wait_for_all(page)
-        fill_setting(column(page, 3), "seed", "many")
-        run(page, "second")
-        sentence = "Column 3: seed is 'many'; allowed is a whole number from 0 to"
-        expect(page.get_by_text(sentence).first).to_be_visible()
-        wait_for_all(page)
-        expect(page.locator("#compare-message textarea")).to_have_value("second")
-        expect(answer(page, 1)).to_have_text("an answer")
-        use(page, 1)
-        expect(questions(page)).to_have_text("first")
-        assert len(engine.settings) == 3
+def test_a_refused_setting_names_its_column_and_nothing_is_lost(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an answer")
+    page = open_compare(new_page(site.url))
+    compare(page, "first")
+    wait_for_all(page)
+    fill_setting(column(page, 3), "seed", "many")
+    compare(page, "second")
+    sentence = "Column 3: seed is 'many'; allowed is a whole number from 0 to"
+    expect(page.get_by_text(sentence).first).to_be_visible()
+    wait_for_all(page)
+    expect(page.locator("#compare-message textarea")).to_have_value("second")
+    expect(answer(page, 1)).to_have_text("an answer")
+    use(page, 1)
+    expect(questions(page)).to_have_text("first")
+    assert len(engine.settings) == 3
 
 
 @browser_test
-def test_a_column_that_fails_says_so_and_the_others_go_on(new_page: NewPage) -> None:
-    with served(BreakingEngine([Delta("so far"), 0.5, Delta(", so good", "stop")], failing=2)) as url:
-        page = open_compare(new_page(url))
-        run(page)
-        wait_for_all(page)
-        expect(line(page, 2)).to_contain_text("The engine could not finish this answer; try again.")
-        expect(answer(page, 2)).to_have_text("so far")
-        for number in (1, 3):
-            expect(answer(page, number)).to_have_text("so far, so good")
-            expect(line(page, number)).to_contain_text("Ended.")
+def test_a_column_that_fails_says_so_and_the_others_go_on(
+    site: Site, new_page: NewPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.engine.script = [Delta("so far"), 0.5, Delta(", so good", "stop")]
+    break_off(site.engine, 2, monkeypatch)
+    page = open_compare(new_page(site.url))
+    compare(page)
+    wait_for_all(page)
+    expect(line(page, 2)).to_contain_text("The engine could not finish this answer; try again.")
+    expect(answer(page, 2)).to_have_text("so far")
+    for number in (1, 3):
+        expect(answer(page, number)).to_have_text("so far, so good")
+        expect(line(page, number)).to_contain_text("Ended.")
 
 
 @browser_test
-def test_what_all_are_refused_for_is_said_once_and_the_page_stays(new_page: NewPage) -> None:
-    with served(SlowReader(deltas("an answer"))) as url:
-        page = open_compare(new_page(url))
-        run(page, "first")
-        wait_for_all(page)
-        long = "word " * 2000
-        run(page, long)
-        expect(page.get_by_text("the model's context holds 1000").first).to_be_visible()
-        wait_for_all(page)
-        expect(page.locator("#compare-message textarea")).to_have_value(long)
-        expect(answer(page, 2)).to_have_text("an answer")
+def test_what_all_are_refused_for_is_said_once_and_the_page_stays(
+    site: Site, new_page: NewPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_slowly(site.engine, monkeypatch)
+    page = open_compare(new_page(site.url))
+    compare(page, "first")
+    wait_for_all(page)
+    long = "word " * 2000
+    compare(page, long)
+    expect(page.get_by_text("the model's context holds 1000").first).to_be_visible()
+    wait_for_all(page)
+    expect(page.locator("#compare-message textarea")).to_have_value(long)
+    expect(answer(page, 2)).to_have_text("an answer")
 
 
 @browser_test
-def test_stop_while_one_is_measured_alone_keeps_all_that_came(new_page: NewPage) -> None:
+def test_stop_while_one_is_measured_alone_keeps_all_that_came(
+    site: Site, new_page: NewPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rate = Metrics(9, 0, 11, 0.0, 0.1, 0.1)
-    engine = BreakingEngine([Delta("an answer", "stop", metrics=rate)])
-    engine.after = [Delta("an", metrics=rate), SILENCE_S]
-    with served(engine) as url:
-        page = open_compare(new_page(url))
-        run(page)
-        expect(page.locator("#together")).to_contain_text("300 tokens/s together. Measuring column 1 alone …")
-        page.locator("#compare-stop").click()
-        wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
-        wait_for_all(page)
-        expect(page.locator("#together")).to_have_text("3 columns at once: 300 tokens/s together.", use_inner_text=True)
-        expect(line(page, 1)).to_contain_text("Ended.")
-        assert [(one.max_tokens, one.seed) for one in engine.settings] == [(100, 1), (100, 2), (100, 3), (64, 1)]
+    engine = site.engine
+    engine.script = [Delta("an answer", "stop", metrics=rate)]
+    change_script(engine, [Delta("an", metrics=rate), SILENCE_S], monkeypatch)
+    page = open_compare(new_page(site.url))
+    compare(page)
+    expect(page.locator("#together")).to_contain_text("300 tokens/s together. Measuring column 1 alone …")
+    page.locator("#compare-stop").click()
+    wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+    wait_for_all(page)
+    expect(page.locator("#together")).to_have_text("3 columns at once: 300 tokens/s together.", use_inner_text=True)
+    expect(line(page, 1)).to_contain_text("Ended.")
+    assert [(one.max_tokens, one.seed) for one in engine.settings] == [(100, 1), (100, 2), (100, 3), (64, 1)]
 
 
 @browser_test
-def test_chat_and_compare_have_one_system_prompt(new_page: NewPage) -> None:
-    engine = BreakingEngine(deltas("an answer"))
-    with served(engine) as url:
-        page = open_compare(new_page(url))
-        page.get_by_role("button", name="System prompt and settings of all columns").click()
-        fill_setting(page.locator("#compare-shared"), "System prompt", "Be brief.")
-        run(page)
-        wait_for_all(page)
-        assert {told[0].text for told in engine.conversations} == {"Be brief."}
-        use(page, 1)
-        send(page, "after")
-        wait_until(lambda: len(engine.settings) == 4, what="the chat's answer")
-        assert engine.conversations[-1][0].text == "Be brief."
+def test_chat_and_compare_have_one_system_prompt(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an answer")
+    page = open_compare(new_page(site.url))
+    page.get_by_role("button", name="System prompt and settings of all columns").click()
+    fill_setting(page.locator("#compare-shared"), "System prompt", "Be brief.")
+    compare(page)
+    wait_for_all(page)
+    assert {told[0].text for told in engine.conversations} == {"Be brief."}
+    use(page, 1)
+    send(page, "after")
+    wait_until(lambda: len(engine.settings) == 4, what="the chat's answer")
+    assert engine.conversations[-1][0].text == "Be brief."
 
 
 @browser_test
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_swipes_through_the_columns_and_not_the_page(new_page: NewPage, scheme: str) -> None:
-    with served(BreakingEngine([Delta("word " * 100), SILENCE_S])) as url:
-        page = new_page(url, viewport={"width": 390, "height": 844}, color_scheme=scheme)
-        open_compare(page, 4)
-        run(page)
-        expect(answer(page, 4)).to_have_text(FILLED)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        box = answer(page, 1).bounding_box()
-        assert box is not None and box["width"] > 200  # wide enough to be read
-        answer(page, 4).scroll_into_view_if_needed()
-        expect(answer(page, 4)).to_be_in_viewport()
+def test_a_phone_swipes_through_the_columns_and_not_the_page(site: Site, new_page: NewPage, scheme: str) -> None:
+    site.engine.script = [Delta("word " * 100), SILENCE_S]
+    page = new_page(site.url, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    open_compare(page, 4)
+    compare(page)
+    expect(answer(page, 4)).to_have_text(FILLED)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    box = answer(page, 1).bounding_box()
+    assert box is not None and box["width"] > 200  # wide enough to be read
+    answer(page, 4).scroll_into_view_if_needed()
+    expect(answer(page, 4)).to_be_in_viewport()
 
 
 def compared(number: int = 4) -> list[Any]:
@@ -340,9 +334,7 @@ def test_a_comparison_is_one_answer_of_its_visitor_and_takes_the_room_of_all() -
     engine = FakePageEngine([Delta("a"), LONG])
     engine.config = load_config(("--answers-per-visitor", "1"), {"MODEL_ID": str(engine.config.model)})
     engine.capacity = 4
-    demo = build_demo(engine, admission_of(engine))
-    with served(engine, demo) as url:
-        site = Site(url, engine, demo)
+    with served_site(engine) as site:
         tab, other = Tab(site), Tab(site)
         tab.join("_compare", compared())
         reading = tab.stream()

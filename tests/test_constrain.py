@@ -20,8 +20,8 @@ from streamspace.errors import BadRequest
 from streamspace.types import Constraint, Reply
 from streamspace.ui.parts.constraint import CHOICES, REGEX, SCHEMA
 from tests.hostile import CONSTRAINTS
+from tests.page import fill_setting
 from tests.support import Running, wait_until
-from tests.test_page import fill_setting
 
 PERSON: dict[str, Any] = {
     "type": "object",

@@ -2,51 +2,51 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from streamspace.thoughts import Splitter
 from streamspace.types import Delta
 from tests.fake import FakePageEngine, deltas
-from tests.support import Running, free_port, served, wait_until
-from tests.test_compare import open_compare, use, wait_for_all
-from tests.test_compare import run as compare
-from tests.test_injection import LIVE, PAYLOADS, Watch, open_watched
-from tests.test_page import (
+from tests.page import (
     LONG,
     SILENCE_S,
+    THINK,
     NewPage,
     begin,
     begin_and_end,
     bot,
     box,
+    compare,
+    continue_the_thought,
     idle,
+    open_compare,
     questions,
     send,
     set_up,
+    use,
+    wait_for_all,
     wait_for_end,
 )
-from tests.test_thinking import continue_the_thought
-
-__all__ = ["open_watched"]  # a fixture
+from tests.payloads import LIVE, PAYLOADS, watch
+from tests.support import Running, free_port, served, wait_until
+from tests.wire import Site
 
 pytestmark = pytest.mark.browser
 INTERRUPTED = "Interrupted by a reload; Continue takes it up again."
 
 
 @pytest.fixture
-def engine() -> FakePageEngine:
-    return FakePageEngine(deltas("an answer"))
+def engine(site: Site) -> FakePageEngine:
+    return site.engine
 
 
 @pytest.fixture
-def url(engine: FakePageEngine) -> Iterator[str]:
-    with served(engine) as url:
-        yield url
+def url(site: Site) -> str:
+    return site.url
 
 
 def unfold(page: Page) -> None:
@@ -254,7 +254,7 @@ def test_stop_and_its_continue_outlast_a_reload(engine: FakePageEngine, url: str
 def test_a_thought_under_way_outlasts_a_reload_and_is_continued(
     engine: FakePageEngine, url: str, new_page: NewPage
 ) -> None:
-    engine.split, engine.script = Splitter(("<think>",), ("</think>",)), [Delta("<think>2 and 2"), SILENCE_S]
+    engine.split, engine.script = THINK, [Delta("<think>2 and 2"), SILENCE_S]
     page = new_page(url)
     send(page, "What is 2 + 2?")
     wait_until_kept(page, "2 and 2")
@@ -575,56 +575,42 @@ def changed(**changes: Any) -> str:
     return json.dumps({**GOOD, "conversations": [{**GOOD["conversations"][0], **changes}]})  # type: ignore[index]
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("", "neither JSON nor Markdown"),
-        (b"\xff\xfe\x00\x01\x89PNG", "neither JSON nor Markdown"),
-        ("null", "neither JSON nor Markdown"),
-        ("[1, 2]", "neither JSON nor Markdown"),
-        ("[" * 100_000, "neither JSON nor Markdown"),
-        ("# A title\n\nSome text", "neither JSON nor Markdown"),
-        (json.dumps({**GOOD, "format": "other"}), "neither JSON nor Markdown"),
-        (json.dumps({**GOOD, "conversations": []}), "neither JSON nor Markdown"),
-        (json.dumps({**GOOD, "conversations": {"a": 1}}), "neither JSON nor Markdown"),
-        (json.dumps({**GOOD, "version": 2}), "newer version"),
-        (changed(title=7), "neither JSON nor Markdown"),
-        (changed(messages=[]), "neither JSON nor Markdown"),
-        (changed(messages=[{"role": "root", "content": "x"}]), "neither JSON nor Markdown"),
-        (changed(messages=[{"role": "user", "content": [{"type": "component"}]}]), "neither JSON nor Markdown"),
-        (changed(messages=[{"role": "user", "content": "x", "metadata": "x"}]), "neither JSON nor Markdown"),
-        ("<!-- streamspace-conversations {} -->\n# t\n", "neither JSON nor Markdown"),
-        ('<!-- streamspace-conversations {"version":1,"mark":"m"} -->\n# t\n\n<!-- m {"ro', "neither JSON nor"),
-        ('<!-- streamspace-conversations {"version":9,"mark":"m"} -->\n# t\n', "newer version"),
-    ],
-)
-def test_a_bad_file_is_refused_in_one_sentence(page_of_all: Page, text: str | bytes, sentence: str) -> None:
-    page = page_of_all
-    bring_in(page, ("<b>bad</b>.json", text))
-    expect(told(page)).to_have_text(re.compile(rf"^“<b>bad</b>\.json” is not imported: it (is|was) .*{sentence}.*\.$"))
-    expect(titles(page)).to_have_count(0)
-    bring_in(page, ("good.json", json.dumps(GOOD)), ("bad.json", text))  # all or none
-    expect(told(page)).to_contain_text("“bad.json” is not imported")
-    expect(titles(page)).to_have_count(0)
+BAD_FILES: list[tuple[str | bytes, str]] = [
+    ("", "neither JSON nor Markdown"),
+    (b"\xff\xfe\x00\x01\x89PNG", "neither JSON nor Markdown"),
+    ("null", "neither JSON nor Markdown"),
+    ("[1, 2]", "neither JSON nor Markdown"),
+    ("[" * 100_000, "neither JSON nor Markdown"),
+    ("# A title\n\nSome text", "neither JSON nor Markdown"),
+    (json.dumps({**GOOD, "format": "other"}), "neither JSON nor Markdown"),
+    (json.dumps({**GOOD, "conversations": []}), "neither JSON nor Markdown"),
+    (json.dumps({**GOOD, "conversations": {"a": 1}}), "neither JSON nor Markdown"),
+    (json.dumps({**GOOD, "version": 2}), "newer version"),
+    (changed(title=7), "neither JSON nor Markdown"),
+    (changed(messages=[]), "neither JSON nor Markdown"),
+    (changed(messages=[{"role": "root", "content": "x"}]), "neither JSON nor Markdown"),
+    (changed(messages=[{"role": "user", "content": [{"type": "component"}]}]), "neither JSON nor Markdown"),
+    (changed(messages=[{"role": "user", "content": "x", "metadata": "x"}]), "neither JSON nor Markdown"),
+    ("<!-- streamspace-conversations {} -->\n# t\n", "neither JSON nor Markdown"),
+    ('<!-- streamspace-conversations {"version":1,"mark":"m"} -->\n# t\n\n<!-- m {"ro', "neither JSON nor"),
+    ('<!-- streamspace-conversations {"version":9,"mark":"m"} -->\n# t\n', "newer version"),
+]
 
 
-@pytest.fixture(scope="module")
-def url_of_all() -> Iterator[str]:
-    engine = FakePageEngine(deltas("an answer"))
-    engine.max_model_len = 100_000
-    with served(engine) as url:
-        yield url
+def test_bad_files_are_refused_in_one_sentence_each(url: str, new_page: NewPage) -> None:
+    page = new_page(url)
+    for text, sentence in BAD_FILES:
+        bring_in(page, ("<b>bad</b>.json", text))
+        refusal = rf"^“<b>bad</b>\.json” is not imported: it (is|was) .*{sentence}.*\.$"
+        expect(told(page), str(text[:99])).to_have_text(re.compile(refusal))
+        expect(titles(page)).to_have_count(0)
+        bring_in(page, ("good.json", json.dumps(GOOD)), ("bad.json", text))  # all or none
+        expect(told(page)).to_contain_text("“bad.json” is not imported")
+        expect(titles(page)).to_have_count(0)
 
 
-@pytest.fixture
-def page_of_all(url_of_all: str, new_page: NewPage) -> Page:
-    page = new_page(url_of_all)
-    expect(page.locator("#send")).to_be_enabled()
-    return page
-
-
-def test_windows_line_ends_and_an_editor_that_trims_do_no_harm(page_of_all: Page) -> None:
-    page = page_of_all
+def test_windows_line_ends_and_an_editor_that_trims_do_no_harm(url: str, new_page: NewPage) -> None:
+    page = new_page(url)
     bring_in(page, ("good.json", json.dumps(GOOD)))
     expect(questions(page)).to_have_text("q")
     _, file = exported(page, lambda: act(page, "t", "Export Markdown"))
@@ -633,9 +619,9 @@ def test_windows_line_ends_and_an_editor_that_trims_do_no_harm(page_of_all: Page
     expect(questions(page)).to_have_text("q")
 
 
-def test_what_an_imported_file_holds_runs_nothing(url_of_all: str, open_watched: Callable[[str], Watch]) -> None:
+def test_what_an_imported_file_holds_runs_nothing(url: str, new_page: NewPage) -> None:
     """As a title, a system prompt, a question, an answer and a thought, in the list and in the chat, by both files."""
-    page = (watch := open_watched(url_of_all)).page
+    page = (watched := watch(new_page, url)).page
     expect(page.locator("#send")).to_be_enabled()
     messages = [
         message
@@ -655,17 +641,17 @@ def test_what_an_imported_file_holds_runs_nothing(url_of_all: str, open_watched:
     for menu in page.locator("[data-does=menu]").all():
         menu.click()
     assert page.evaluate(LIVE.replace("#conversation .message *", "#conversations *")) == []
-    watch.check()
+    watched.check()
     whole = {"title": "all", "system_prompt": "\n".join(PAYLOADS.values()), "messages": messages}
     bring_in(page, ("all.json", json.dumps({**GOOD, "conversations": [whole]})))
     expect(questions(page)).to_have_count(len(PAYLOADS))
-    watch.check()
+    watched.check()
     _, file = exported(page, lambda: act(page, "all", "Export Markdown"))
     act(page, "all", "Delete")
     expect(questions(page)).to_have_count(0)
     bring_in(page, ("all.md", file))
     expect(questions(page)).to_have_count(len(PAYLOADS))
-    watch.check()
+    watched.check()
     assert page.locator("#chat button.example, #chat .options button").count() == 0
 
 

@@ -15,40 +15,42 @@ from streamspace.stats import SECONDS, Histogram, Stats, Window
 from streamspace.translation import catalog
 from streamspace.ui.parts.engine_feed import PLOTS, EngineFeed, duration, event_of, facts_text, round_up, rows, spread
 from streamspace.ui.tabs.engine import limits_of, page_html
-from tests.fake import FakePageEngine, deltas
-from tests.support import Running, served, wait_until
-from tests.test_page import bot, idle, send, set_up, wait_for_end
+from tests.fake import FakePageEngine
+from tests.page import NewPage, bot, idle, send, set_up, wait_for_end
+from tests.support import Running, wait_until
+from tests.wire import Site
 
-NewPage = Callable[..., Page]
 BOXES = """() => [...document.querySelectorAll('.engine :is(figure, dl > div, svg, p, summary)')]
   .map((element) => JSON.stringify(element.getBoundingClientRect()))"""
 
 
-class Engine(FakePageEngine):
-    """A scripted engine of which each second can be told; `num_looks` counts how often somebody looked."""
+class Seconds(Stats):
+    """Of which each second can be told; `num_looks` counts how often somebody looked."""
 
     def __init__(self) -> None:
-        super().__init__(deltas("Hello."))
         self.now_s, self.num_looks = 1000.0, 0
-        self.stats = Stats(lambda: self.now_s)
-        window = self.stats.window
+        super().__init__(lambda: self.now_s)
+        self.begin(1)
 
-        def counted() -> Window:
-            self.num_looks += 1
-            return window()
-
-        self.stats.window = counted  # type: ignore[method-assign]
+    def window(self) -> Window:
+        self.num_looks += 1
+        return super().window()
 
     def second(self, num_tokens: int = 0, num_queries: int = 0, num_hits: int = 0) -> None:
-        self.stats.scheduled(0, 3, 1, 0.25, num_queries, num_hits)
-        self.stats.produced(2 * num_tokens, num_tokens, 1, [0.04], [0.012] * num_tokens)
+        self.scheduled(0, 3, 1, 0.25, num_queries, num_hits)
+        self.produced(2 * num_tokens, num_tokens, 1, [0.04], [0.012] * num_tokens)
         self.now_s += 1
 
 
 @pytest.fixture
-def engine() -> Any:
-    engine = Engine()
-    engine.stats.begin(1)
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def engine(seconds: Seconds) -> FakePageEngine:
+    engine = FakePageEngine()
+    engine.stats = seconds
     return engine
 
 
@@ -57,11 +59,11 @@ def queue() -> Queue:
     return Queue(Limits())
 
 
-def test_an_event_says_now_mean_and_highest(engine: Any, queue: Queue) -> None:
+def test_an_event_says_now_mean_and_highest(engine: FakePageEngine, seconds: Seconds, queue: Queue) -> None:
     engine.capacity = 256
-    engine.second(1500, 100, 25)
-    engine.second(500)
-    event = event_of(engine, queue, engine.stats.window())
+    seconds.second(1500, 100, 25)
+    seconds.second(500)
+    event = event_of(engine, queue, seconds.window())
     shown = {key: event["text"][key] for key in ("out", "out.mean", "out.most", "out.top", "running", "kv", "kv.top")}
     assert shown == {
         "out": "500",
@@ -82,26 +84,28 @@ def test_an_event_says_now_mean_and_highest(engine: Any, queue: Queue) -> None:
     assert event["tops"] == [5, 2000, 1.0, 1, 5000, 1.0]
 
 
-def test_a_gap_is_drawn_as_one_and_has_no_numbers(engine: Any, queue: Queue) -> None:
-    engine.second(5)
-    engine.stats.end()
-    engine.now_s += 1
-    window = engine.stats.window()
+def test_a_gap_is_drawn_as_one_and_has_no_numbers(engine: FakePageEngine, seconds: Seconds, queue: Queue) -> None:
+    seconds.second(5)
+    seconds.end()
+    seconds.now_s += 1
+    window = seconds.window()
     assert rows(window.points) == [[3, 5, 0.25, 1, 10, None], None]
     text = event_of(engine, queue, window)["text"]
     assert (text["running"], text["out"], text["uptime"], text["out.mean"]) == ("–", "–", "–", "5.0")
-    engine.now_s += SECONDS
-    assert event_of(engine, queue, engine.stats.window())["text"]["out.mean"] == "–"
+    seconds.now_s += SECONDS
+    assert event_of(engine, queue, seconds.window())["text"]["out.mean"] == "–"
 
 
-def test_before_the_engine_is_built_there_are_no_facts(engine: Any, queue: Queue) -> None:
+def test_before_the_engine_is_built_there_are_no_facts(engine: FakePageEngine, seconds: Seconds, queue: Queue) -> None:
     engine.facts = None
-    text = facts_text(engine, queue, engine.stats.window())
+    text = facts_text(engine, queue, seconds.window())
     assert (text["hardware"], text["context"], text["busy"]) == ("–", "–", "0 / –")
 
 
-def test_every_word_of_an_event_has_its_place_on_the_page(engine: Any, queue: Queue) -> None:
-    page, event = page_html(engine.config), event_of(engine, queue, engine.stats.window())
+def test_every_word_of_an_event_has_its_place_on_the_page(
+    engine: FakePageEngine, seconds: Seconds, queue: Queue
+) -> None:
+    page, event = page_html(engine.config), event_of(engine, queue, seconds.window())
     assert {*re.findall(r'data-key="([^"]+)"', page)} == {
         *event["text"],
         *(f"{key}.{number}" for key, counts in event["bars"].items() for number in range(len(counts))),
@@ -109,11 +113,11 @@ def test_every_word_of_an_event_has_its_place_on_the_page(engine: Any, queue: Qu
     assert page.count("<svg") == len(PLOTS) == len(event["tops"])
 
 
-def test_the_limits_are_named(engine: Any) -> None:
+def test_the_limits_are_named(engine: FakePageEngine) -> None:
     assert limits_of(engine.config) == {"Most tokens of an answer": 2048, "Most seconds of an answer": 3600}
 
 
-def test_every_label_is_said_in_chinese(engine: Any) -> None:
+def test_every_label_is_said_in_chinese(engine: FakePageEngine) -> None:
     config = replace(engine.config, max_prompt_tokens=1, answers_per_visitor=1, requests_per_minute=1)
     labels = re.findall(r"<(?:dt|figcaption|caption|th|summary|p class=.more)\b[^>]*>([^<]+)<", page_html(config))
     assert len(labels) > 40
@@ -143,34 +147,36 @@ async def next_event(events: AsyncGenerator[bytes, None]) -> tuple[bytes, dict[s
     return data, json.loads(data.removeprefix(b"data: "))
 
 
-def test_all_readers_get_the_same_bytes_of_one_computation(engine: Any, queue: Queue) -> None:
+def test_all_readers_get_the_same_bytes_of_one_computation(
+    engine: FakePageEngine, seconds: Seconds, queue: Queue
+) -> None:
     async def scenario() -> None:
         feed = EngineFeed(engine, queue)
-        engine.second(5)
+        seconds.second(5)
         readers = [feed.events() for _ in range(3)]
         firsts = [await next_event(reader) for reader in readers]
         assert len({data for data, _ in firsts}) == 1
         assert firsts[0][1]["whole"] and firsts[0][1]["points"] == [[3, 5, 0.25, 1, 10, None]]
-        assert engine.num_looks == 1
-        engine.second(7)
-        seconds = await asyncio.gather(*map(next_event, readers))
-        assert len({id(data) for data, _ in seconds}) == 1
-        assert not seconds[0][1]["whole"] and seconds[0][1]["points"] == [[3, 7, 0.25, 1, 14, None]]
-        assert engine.num_looks == 2
+        assert seconds.num_looks == 1
+        seconds.second(7)
+        later = await asyncio.gather(*map(next_event, readers))
+        assert len({id(data) for data, _ in later}) == 1
+        assert not later[0][1]["whole"] and later[0][1]["points"] == [[3, 7, 0.25, 1, 14, None]]
+        assert seconds.num_looks == 2
         for reader in readers:
             await reader.aclose()
 
     asyncio.run(scenario())
 
 
-def test_a_reader_who_missed_a_second_gets_all_of_them(engine: Any, queue: Queue) -> None:
+def test_a_reader_who_missed_a_second_gets_all_of_them(engine: FakePageEngine, seconds: Seconds, queue: Queue) -> None:
     async def scenario() -> None:
         feed = EngineFeed(engine, queue)
-        engine.second(5)
+        seconds.second(5)
         reader = feed.events()
         await next_event(reader)
-        engine.second(6)
-        engine.second(7)
+        seconds.second(6)
+        seconds.second(7)
         _, event = await next_event(reader)
         assert event["whole"] and [row[1] for row in event["points"]] == [5, 6, 7]
         await reader.aclose()
@@ -178,10 +184,10 @@ def test_a_reader_who_missed_a_second_gets_all_of_them(engine: Any, queue: Queue
     asyncio.run(scenario())
 
 
-def test_while_nobody_reads_nothing_is_computed(engine: Any, queue: Queue) -> None:
+def test_while_nobody_reads_nothing_is_computed(engine: FakePageEngine, seconds: Seconds, queue: Queue) -> None:
     async def scenario() -> None:
         feed = EngineFeed(engine, queue)
-        assert engine.num_looks == 0
+        assert seconds.num_looks == 0
         for _ in range(2):  # who comes later is served as well
             reader = feed.events()
             await next_event(reader)
@@ -194,7 +200,7 @@ def test_while_nobody_reads_nothing_is_computed(engine: Any, queue: Queue) -> No
     asyncio.run(scenario())
 
 
-def test_the_streams_end_when_the_app_shuts_down(engine: Any, queue: Queue) -> None:
+def test_the_streams_end_when_the_app_shuts_down(engine: FakePageEngine, queue: Queue) -> None:
     async def scenario() -> None:
         reader = EngineFeed(engine, queue).events()
         await next_event(reader)
@@ -261,47 +267,49 @@ def test_the_numbers_move_while_an_answer_streams_and_nothing_runs_once_the_tab_
 
 
 @pytest.mark.browser
-def test_a_chinese_browser_gets_chinese_labels(new_page: NewPage, engine: Any) -> None:
-    with served(engine) as url:
-        page = new_page(url, locale="zh-CN")
-        page.get_by_role("tab", name="引擎").click()
-        expect(page.locator(".engine figcaption").first).to_have_text("运行中的请求")
+def test_a_chinese_browser_gets_chinese_labels(site: Site, new_page: NewPage, seconds: Seconds) -> None:
+    site.engine.stats = seconds
+    page = new_page(site.url, locale="zh-CN")
+    page.get_by_role("tab", name="引擎").click()
+    expect(page.locator(".engine figcaption").first).to_have_text("运行中的请求")
 
 
 @pytest.mark.browser
-def test_a_tab_that_nobody_sees_lets_go(new_page: NewPage, engine: Any) -> None:
-    with served(engine) as url:
-        page = new_page(url)
-        page.get_by_role("tab", name="Engine").click()
-        engine.second(5)
-        expect(page.locator('.engine [data-key="out"]').first).to_have_text("5")
-        page.evaluate(
-            """() => {
-              Object.defineProperty(document, 'hidden', {value: true, configurable: true});
-              document.dispatchEvent(new Event('visibilitychange'));
-            }"""
-        )
-        wait_until(lambda: is_quiet(page, lambda: engine.num_looks), 30, "the stream's end")
-        page.evaluate(
-            """() => {
-              Object.defineProperty(document, 'hidden', {value: false, configurable: true});
-              document.dispatchEvent(new Event('visibilitychange'));
-            }"""
-        )
-        engine.second(8)
-        expect(page.locator('.engine [data-key="out"]').first).to_have_text("8")
+def test_a_tab_that_nobody_sees_lets_go(site: Site, new_page: NewPage, seconds: Seconds) -> None:
+    site.engine.stats = seconds
+    page = new_page(site.url)
+    page.get_by_role("tab", name="Engine").click()
+    seconds.second(5)
+    expect(page.locator('.engine [data-key="out"]').first).to_have_text("5")
+    page.evaluate(
+        """() => {
+          Object.defineProperty(document, 'hidden', {value: true, configurable: true});
+          document.dispatchEvent(new Event('visibilitychange'));
+        }"""
+    )
+    wait_until(lambda: is_quiet(page, lambda: seconds.num_looks), 30, "the stream's end")
+    page.evaluate(
+        """() => {
+          Object.defineProperty(document, 'hidden', {value: false, configurable: true});
+          document.dispatchEvent(new Event('visibilitychange'));
+        }"""
+    )
+    seconds.second(8)
+    expect(page.locator('.engine [data-key="out"]').first).to_have_text("8")
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_shifts_as_numbers_change_and_nothing_is_cut_off(new_page: NewPage, engine: Any, width: int) -> None:
-    with served(engine) as url:
-        page = new_page(url, viewport={"width": width, "height": 844})
-        page.get_by_role("tab", name="Engine").click()
-        engine.second(5)
-        expect(page.locator('.engine [data-key="out"]').first).to_have_text("5")
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        before = page.evaluate(BOXES)
-        engine.second(123_456, 10, 5)
-        expect(page.locator('.engine [data-key="out"]').first).to_have_text("123,456")
-        assert page.evaluate(BOXES) == before
+def test_nothing_shifts_as_numbers_change_and_nothing_is_cut_off(
+    site: Site, new_page: NewPage, seconds: Seconds, width: int
+) -> None:
+    site.engine.stats = seconds
+    page = new_page(site.url, viewport={"width": width, "height": 844})
+    page.get_by_role("tab", name="Engine").click()
+    seconds.second(5)
+    expect(page.locator('.engine [data-key="out"]').first).to_have_text("5")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    before = page.evaluate(BOXES)
+    seconds.second(123_456, 10, 5)
+    expect(page.locator('.engine [data-key="out"]').first).to_have_text("123,456")
+    assert page.evaluate(BOXES) == before

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from streamspace.types import Delta, Metrics
 from streamspace.ui.assets import STATIC
 from tests.fake import FakePageEngine
+from tests.page import NewPage, send
 from tests.support import served
-from tests.test_page import NewPage, send
 
 # Where the page has each name, and what of ours hangs on it.
 FIRST = {

@@ -16,9 +16,9 @@ from fastapi import FastAPI
 from gradio_client import Client
 
 from streamspace.patching import require
+from tests.client import JSON, ask
 from tests.fake import FakePageEngine, deltas
 from tests.support import served
-from tests.client import JSON, ask
 
 UI = Path(__file__).parents[1] / "src" / "streamspace" / "ui"
 INTERNALS = ast.parse((UI / "gradio_" / "internals.py").read_text())

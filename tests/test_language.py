@@ -14,8 +14,9 @@ from streamspace.types import Delta, Metrics, Status
 from streamspace.ui import build_demo, language
 from streamspace.ui.language import spoken, translated
 from tests.fake import FakePageEngine, deltas
-from tests.support import admission_of, served
-from tests.test_page import NewPage, send, wait_for_end
+from tests.page import NewPage, send, wait_for_end
+from tests.support import admission_of
+from tests.wire import Site
 
 SAME = {*vars(Settings()), "StreamSpace", "vLLM"}  # vLLM's names, in every language
 
@@ -34,44 +35,42 @@ def test_every_label_of_the_page_is_said_in_chinese() -> None:
 
 
 @pytest.mark.browser
-def test_a_chinese_browser_gets_a_chinese_page(new_page: NewPage) -> None:
-    engine = FakePageEngine(
-        [Delta("so far"), 100.0], Status("ready", Sentence("Ready: the context holds {number} tokens", number=1000))
-    )
-    with served(engine) as url:
-        page = new_page(url, locale="zh-CN")
-        expect(page.get_by_role("tab", name="对话")).to_be_visible()
-        expect(page.locator("#heading")).to_contain_text("与 streamspace-tiny")
-        expect(page.locator("#status")).to_contain_text("已就绪：上下文可容纳 1000 个 token")
-        send(page, "你好")
-        expect(page.locator("#live")).to_contain_text("so far")
-        page.get_by_role("button", name="停止").click()
-        expect(page.locator("#note")).to_contain_text("已由你停止。")
-        engine.script = deltas(", so good")
-        page.get_by_role("button", name="继续", exact=True).click()
-        wait_for_end(page)
-        expect(page.locator("#note")).to_contain_text("已结束。")
-        send(page, " ")
-        expect(page.get_by_text("消息为空：请先输入内容。").first).to_be_visible()
+def test_a_chinese_browser_gets_a_chinese_page(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), 100.0]
+    engine.status = Status("ready", Sentence("Ready: the context holds {number} tokens", number=1000))
+    page = new_page(site.url, locale="zh-CN")
+    expect(page.get_by_role("tab", name="对话")).to_be_visible()
+    expect(page.locator("#heading")).to_contain_text("与 streamspace-tiny")
+    expect(page.locator("#status")).to_contain_text("已就绪：上下文可容纳 1000 个 token")
+    send(page, "你好")
+    expect(page.locator("#live")).to_contain_text("so far")
+    page.get_by_role("button", name="停止").click()
+    expect(page.locator("#note")).to_contain_text("已由你停止。")
+    engine.script = deltas(", so good")
+    page.get_by_role("button", name="继续", exact=True).click()
+    wait_for_end(page)
+    expect(page.locator("#note")).to_contain_text("已结束。")
+    send(page, " ")
+    expect(page.get_by_text("消息为空：请先输入内容。").first).to_be_visible()
 
 
 @pytest.mark.browser
-def test_choices_mean_the_same_in_chinese(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("Done."))
+def test_choices_mean_the_same_in_chinese(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
     engine.thinks = True
-    with served(engine) as url:
-        page = new_page(url, locale="zh-CN")
-        fold = page.locator("#settings > button")
+    page = new_page(site.url, locale="zh-CN")
+    fold = page.locator("#settings > button")
+    fold.click()
+    expect(page.get_by_label("按模型默认", exact=True)).to_be_checked()
+    send(page, "你好")
+    wait_for_end(page)
+    page.get_by_label("开", exact=True).check()
+    for _ in range(2):  # it is made anew when the fold opens
         fold.click()
-        expect(page.get_by_label("按模型默认", exact=True)).to_be_checked()
-        send(page, "你好")
-        wait_for_end(page)
-        page.get_by_label("开", exact=True).check()
-        for _ in range(2):  # it is made anew when the fold opens
-            fold.click()
-        expect(page.get_by_label("开", exact=True)).to_be_checked()
-        send(page, "你好")
-        wait_for_end(page)
+    expect(page.get_by_label("开", exact=True)).to_be_checked()
+    send(page, "你好")
+    wait_for_end(page)
     assert [settings.enable_thinking for settings in engine.settings] == [None, True]
 
 
@@ -105,25 +104,25 @@ def test_labels_have_every_language_under_all_of_its_names(monkeypatch: pytest.M
 
 
 @pytest.mark.browser
-def test_a_comparison_is_told_in_chinese(new_page: NewPage) -> None:
+def test_a_comparison_is_told_in_chinese(site: Site, new_page: NewPage) -> None:
     rate = Metrics(9, 0, 11, 0.0, 0.1, 0.1)
-    with served(FakePageEngine([Delta("an answer", "stop", metrics=rate)])) as url:
-        page = new_page(url, locale="zh-CN")
-        page.get_by_role("tab", name="比较").click()
-        expect(page.locator("#column-2")).to_contain_text("第 2 列")
-        page.get_by_label("抽样", exact=True).check()
-        page.get_by_role("button", name="比较").click()
-        expect(page.locator("#together")).to_contain_text("3 列同时生成：合计 300 token/秒。")
-        expect(page.locator("#together")).to_contain_text("100 token/秒。合计是它的 3.0 倍。")
-        page.locator("#column-2").get_by_role("button", name="采用这个回答").click()
-        expect(page.locator("#chat [data-testid=bot]")).to_have_text("an answer")
+    site.engine.script = [Delta("an answer", "stop", metrics=rate)]
+    page = new_page(site.url, locale="zh-CN")
+    page.get_by_role("tab", name="比较").click()
+    expect(page.locator("#column-2")).to_contain_text("第 2 列")
+    page.get_by_label("抽样", exact=True).check()
+    page.get_by_role("button", name="比较").click()
+    expect(page.locator("#together")).to_contain_text("3 列同时生成：合计 300 token/秒。")
+    expect(page.locator("#together")).to_contain_text("100 token/秒。合计是它的 3.0 倍。")
+    page.locator("#column-2").get_by_role("button", name="采用这个回答").click()
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text("an answer")
 
 
 @pytest.mark.browser
-def test_other_browsers_get_an_english_page(new_page: NewPage) -> None:
-    with served(FakePageEngine(deltas("Done."))) as url:
-        page = new_page(url, locale="fr-FR")
-        send(page, "Bonjour")
-        wait_for_end(page)
-        expect(page.locator("#note")).to_contain_text("Ended.")
-        expect(page.get_by_role("button", name="Send")).to_be_visible()
+def test_other_browsers_get_an_english_page(site: Site, new_page: NewPage) -> None:
+    site.engine.script = deltas("Done.")
+    page = new_page(site.url, locale="fr-FR")
+    send(page, "Bonjour")
+    wait_for_end(page)
+    expect(page.locator("#note")).to_contain_text("Ended.")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()

@@ -25,8 +25,7 @@ from streamspace.visitors import Visitor, client_of
 from tests.fake import FakeEngine, FakePageEngine, deltas
 from tests.inputs import call_values
 from tests.support import admission_of, served, wait_until
-from tests.test_streams import LONG, Json, Site, completed
-from tests.test_streams import Visitor as Tab
+from tests.wire import LONG, Json, Site, Tab, completed
 
 ANNA, BEN, CLEO = (Visitor(name, f"{name}'s address") for name in ("Anna", "Ben", "Cleo"))
 

@@ -16,8 +16,8 @@ from streamspace.errors import ConfigError
 from tests.adapters import write_adapter
 from tests.apps import App
 from tests.hub import Hub, folder_files
+from tests.page import begin_and_end, bot, set_up
 from tests.support import programs
-from tests.test_page import begin_and_end, bot, set_up
 
 pytestmark = pytest.mark.xdist_group("processes")
 

@@ -35,18 +35,14 @@ from streamspace.types import Delta
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_ import streams
 from streamspace.visitors import Visitor
-from tests import test_streams
 from tests.fake import deltas
 from tests.support import Running, free_port, wait_until
-from tests.test_streams import ASK, LONG, Stream
-from tests.test_streams import Visitor as Tab
+from tests.wire import ASK, LONG, Stream, Tab
 
 ROOT = Path(__file__).parents[1]
 DASHBOARD = json.loads((ROOT / "docs" / "grafana.json").read_text(encoding="utf-8"))
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 BIN = (ROOT / ".venv" / "prometheus" / "usr" / "bin").as_posix()
-
-the_site, site, visitor = test_streams.the_site, test_streams.site, test_streams.visitor  # fixtures
 
 
 def program(name: str) -> str:
@@ -77,45 +73,45 @@ def completes(running: Running) -> None:
     assert "event: complete" in read(f"{url}/{json.load(urllib.request.urlopen(asked))['event_id']}")
 
 
-def begun(visitor: Tab) -> Stream:
+def begun(tab: Tab) -> Stream:
     """A stream of which something was read."""
-    stream = visitor.stream()
+    stream = tab.stream()
     next(message for message in stream if message["msg"] == "process_generating")
     return stream
 
 
-def finish(visitor: Tab) -> None:
-    visitor.site.engine.script = deltas("a|b")
-    visitor.answer()
+def finish(tab: Tab) -> None:
+    tab.site.engine.script = deltas("a|b")
+    tab.answer()
 
 
-def fail(visitor: Tab) -> None:
-    visitor.site.engine.script = [Delta("a"), RequestFailed()]
-    visitor.answer()
+def fail(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("a"), RequestFailed()]
+    tab.answer()
 
 
-def stop(visitor: Tab) -> None:
-    event_id = visitor.ask()
-    stream = begun(visitor)
-    wanted = {"session_hash": visitor.session, "fn_index": visitor.site.number(ASK), "event_id": event_id}
-    visitor.post("cancel", json.dumps(wanted).encode())
+def stop(tab: Tab) -> None:
+    event_id = tab.ask()
+    stream = begun(tab)
+    wanted = {"session_hash": tab.session, "fn_index": tab.site.number(ASK), "event_id": event_id}
+    tab.post("cancel", json.dumps(wanted).encode())
     stream.close()
 
 
-def leave(visitor: Tab) -> None:
-    visitor.ask()
-    begun(visitor).close(reset=True)
+def leave(tab: Tab) -> None:
+    tab.ask()
+    begun(tab).close(reset=True)
 
 
-def never_read(visitor: Tab) -> None:
-    visitor.ask()
+def never_read(tab: Tab) -> None:
+    tab.ask()
 
 
-def stall(visitor: Tab) -> None:
-    visitor.site.engine.script = [step for _ in range(100) for step in (Delta("x" * 1_000_000), 0.05)]
-    visitor.ask()
-    stream = visitor.stream(receive_bytes=4096)
-    wait_until(lambda: visitor.site.engine.num_closed_early == 1, what="the close")
+def stall(tab: Tab) -> None:
+    tab.site.engine.script = [step for _ in range(100) for step in (Delta("x" * 1_000_000), 0.05)]
+    tab.ask()
+    stream = tab.stream(receive_bytes=4096)
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, what="the close")
     stream.close()
 
 
@@ -123,7 +119,7 @@ WAYS = {"finished": finish, "error": fail, "stopped": stop, "left": leave, "neve
 
 
 @pytest.mark.parametrize("cause", WAYS)
-def test_each_way_to_end_is_counted_as_what_it_is(visitor: Tab, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_way_to_end_is_counted_as_what_it_is(tab: Tab, cause: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if cause in ("never_read", "stalled"):
         monkeypatch.setattr(streams, "READER_S", 0.2)
 
@@ -131,8 +127,8 @@ def test_each_way_to_end_is_counted_as_what_it_is(visitor: Tab, cause: str, monk
         return {name: sample("streams_total", event="answer", cause=name) for name in WAYS}
 
     before, frames = counts(), sample("frames_total")
-    visitor.site.engine.script = [Delta("a"), LONG]
-    WAYS[cause](visitor)
+    tab.site.engine.script = [Delta("a"), LONG]
+    WAYS[cause](tab)
     wait_until(lambda: counts() != before, what="the count")
     assert {name: now - before[name] for name, now in counts().items() if now != before[name]} == {cause: 1.0}
     assert sample("frames_total") > frames

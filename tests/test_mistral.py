@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 from streamspace.thoughts import Splitter
 from tests import mistral
 from tests.apps import App
+from tests.page import NewPage, begin_and_end, bot, questions, set_up, wait_for_end
 from tests.support import programs
-from tests.test_page import NewPage, begin_and_end, bot, questions, set_up, wait_for_end
 
 pytestmark = pytest.mark.xdist_group("processes")
 

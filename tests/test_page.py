@@ -1,92 +1,40 @@
 """The page in a real browser on the real engine; where a text or a fault must be exact, on a scripted one."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from streamspace.errors import EngineStopped
 from streamspace.sampling import Settings
 from streamspace.types import Delta, Status
-from streamspace.ui import build_demo
 from tests.fake import FakePageEngine, deltas
-from tests.support import Running, admission_of, served, wait_until
+from tests.page import (
+    FILLED,
+    LONG,
+    SILENCE_S,
+    SLOW,
+    NewPage,
+    begin,
+    begin_and_end,
+    bot,
+    box,
+    delay,
+    fill_setting,
+    idle,
+    questions,
+    run_until,
+    send,
+    set_up,
+    wait_for_end,
+)
+from tests.support import Running, wait_until
+from tests.wire import Site, served_site
 
 pytestmark = pytest.mark.browser
-NewPage = Callable[..., Page]
-LONG = {"max_tokens": "1900"}  # with the fixture `endless`: an answer that does not end before the test does
-SILENCE_S = 60.0  # that no test waits for
-
-expect.set_options(timeout=30_000)
-
-
-def set_up(page: Page, **settings: str) -> None:
-    """Open the settings of the chat and fill them in by their labels."""
-    expect(page.locator("#send")).to_be_enabled()
-    page.get_by_role("button", name="Settings").first.click()
-    for name, value in settings.items():
-        fill_setting(page.locator("#settings"), name, value)
-
-
-def fill_setting(settings: Locator, name: str, value: str) -> None:
-    """Fill the number or the text of the control with this label."""
-    control = settings.locator(".block", has=settings.page.get_by_text(name, exact=True)).last
-    field = control.locator("input:not([type=range]), textarea").first
-
-    def stays() -> bool:
-        # Gradio mounts what is in a fold when it is opened, and takes back what a robot types into it at that moment.
-        field.fill(value)
-        field.press("Tab")
-        settings.page.wait_for_timeout(200)
-        return field.input_value() == value
-
-    wait_until(stays, 5, f"{name} = {value!r}")
-
-
-# Until the page has taken notice of Enter, the end of the answer before still stands.
-TAKES_NOTICE = """() => {
-  const compose = document.querySelector('#compose');
-  window.hasAsked = compose.classList.contains('busy');
-  new MutationObserver((_, observer) => {
-    if (!compose.classList.contains('busy')) return;
-    window.hasAsked = true;
-    observer.disconnect();
-  }).observe(compose, { attributeFilter: ['class'] });
-}"""
-
-
-def send(page: Page, text: str) -> None:
-    """Ask by Enter, and return once the page has begun with it."""
-    expect(page.locator("#send")).to_be_enabled()
-    page.locator("#message textarea").fill(text)
-    page.evaluate(TAKES_NOTICE)
-    page.keyboard.press("Enter")
-    page.wait_for_function("window.hasAsked")
-
-
-def bot(page: Page) -> Any:
-    return page.locator("#conversation [data-testid=bot]").last
-
-
-def questions(page: Page) -> Any:
-    return page.locator("#conversation [data-testid=user]")
-
-
-def wait_for_end(page: Page) -> None:
-    """The answer has ended when Send is back."""
-    expect(page.locator("#send")).to_be_visible()
-    expect(page.locator("#compose.busy")).to_have_count(0)
-
-
-def box(page: Page) -> Any:
-    return page.locator("#message textarea")
-
-
-def idle(running: Running) -> bool:
-    return running.engine.running + running.engine.waiting == 0
 
 
 def test_a_question_is_answered_and_the_next_one_too(running: Running, new_page: NewPage) -> None:
@@ -155,70 +103,70 @@ def test_an_example_is_a_question(running: Running, new_page: NewPage) -> None:
     wait_for_end(page)
 
 
-def test_retry_undo_edit_and_clear(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("an |answer"))
-    with served(engine) as url:
-        page = new_page(url)
-        for number, text in enumerate(("first", "second"), 1):
-            send(page, text)
-            expect(page.locator("#conversation [data-testid=bot]")).to_have_count(number)
-            wait_for_end(page)
-
-        page.get_by_label("Retry").last.click()
-        wait_until(lambda: engine.num_started == 3, what="another answer")
-        assert [message.text for message in engine.conversations[-1]] == ["first", "an answer", "second"]
+def test_retry_undo_edit_and_clear(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an |answer")
+    page = new_page(site.url)
+    for number, text in enumerate(("first", "second"), 1):
+        send(page, text)
+        expect(page.locator("#conversation [data-testid=bot]")).to_have_count(number)
         wait_for_end(page)
 
-        page.get_by_label("Undo").last.click()
-        expect(box(page)).to_have_value("second")
-        expect(questions(page)).to_have_count(1)
+    page.get_by_label("Retry").last.click()
+    wait_until(lambda: engine.num_started == 3, what="another answer")
+    assert [message.text for message in engine.conversations[-1]] == ["first", "an answer", "second"]
+    wait_for_end(page)
 
-        page.get_by_label("Edit").first.click()
-        page.locator("#chat textarea").fill("changed <b>")
-        page.get_by_label("Submit").click()
-        wait_until(lambda: engine.num_started == 4, what="an answer to the edited question")
-        assert [message.text for message in engine.conversations[-1]] == ["changed <b>"]
-        expect(questions(page)).to_have_text("changed <b>")
-        wait_for_end(page)
-        expect(box(page)).to_have_value("second")
+    page.get_by_label("Undo").last.click()
+    expect(box(page)).to_have_value("second")
+    expect(questions(page)).to_have_count(1)
 
-        page.get_by_label("Clear").click()
-        expect(questions(page)).to_have_count(0)
+    page.get_by_label("Edit").first.click()
+    page.locator("#chat textarea").fill("changed <b>")
+    page.get_by_label("Submit").click()
+    wait_until(lambda: engine.num_started == 4, what="an answer to the edited question")
+    assert [message.text for message in engine.conversations[-1]] == ["changed <b>"]
+    expect(questions(page)).to_have_text("changed <b>")
+    wait_for_end(page)
+    expect(box(page)).to_have_value("second")
+
+    page.get_by_label("Clear").click()
+    expect(questions(page)).to_have_count(0)
 
 
 CODE = "Look:\n\n```python\ndef f(x):\n\tif x < 3:\n\t    return '<b>&amp;</b>'\n\n\n    # four\n```\n\nDone."
 
 
-def test_code_html_and_characters_reach_the_eye_and_the_clipboard_undamaged(new_page: NewPage) -> None:
+def test_code_html_and_characters_reach_the_eye_and_the_clipboard_undamaged(site: Site, new_page: NewPage) -> None:
     text = f"A <b>tag</b>, <script>document.title='run'</script>, &lt; and 👩‍👩‍👧 你好 مرحبا.\n\n{CODE}"
-    with served(FakePageEngine(deltas("|".join(re.findall("(?s).{1,7}", text))))) as url:
-        page = new_page(url, permissions=["clipboard-read", "clipboard-write"])
-        send(page, "<img src=x onerror=\"document.title='run'\"> & </textarea>")
-        expect(bot(page)).to_contain_text("Done.")
-        wait_for_end(page)
-        first = "A <b>tag</b>, <script>document.title='run'</script>, &lt; and 👩‍👩‍👧 你好 مرحبا."
-        expect(bot(page).locator("p").first).to_have_text(first)
-        code = bot(page).locator("pre code").first.inner_text()
-        # The Markdown renderer of Gradio draws a leading tab as four spaces; what is copied has the tab.
-        assert code.rstrip("\n") == CODE.split("```")[1].removeprefix("python\n").rstrip("\n").replace("\t", " " * 4)
-        expect(questions(page)).to_have_text("<img src=x onerror=\"document.title='run'\"> & </textarea>")
-        assert page.title() == "streamspace-tiny · StreamSpace"
-        page.get_by_label("Copy message").last.click()
-        copied = page.evaluate("navigator.clipboard.readText()")
-        assert CODE in copied
+    site.engine.script = deltas("|".join(re.findall("(?s).{1,7}", text)))
+    page = new_page(site.url, permissions=["clipboard-read", "clipboard-write"])
+    send(page, "<img src=x onerror=\"document.title='run'\"> & </textarea>")
+    expect(bot(page)).to_contain_text("Done.")
+    wait_for_end(page)
+    first = "A <b>tag</b>, <script>document.title='run'</script>, &lt; and 👩‍👩‍👧 你好 مرحبا."
+    expect(bot(page).locator("p").first).to_have_text(first)
+    code = bot(page).locator("pre code").first.inner_text()
+    # The Markdown renderer of Gradio draws a leading tab as four spaces; what is copied has the tab.
+    assert code.rstrip("\n") == CODE.split("```")[1].removeprefix("python\n").rstrip("\n").replace("\t", " " * 4)
+    expect(questions(page)).to_have_text("<img src=x onerror=\"document.title='run'\"> & </textarea>")
+    assert page.title() == "streamspace-tiny · StreamSpace"
+    page.get_by_label("Copy message").last.click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert CODE in copied
 
 
-def test_history_goes_back_to_the_engine_as_it_came_from_it(new_page: NewPage) -> None:
+def test_history_goes_back_to_the_engine_as_it_came_from_it(site: Site, new_page: NewPage) -> None:
     text = f"  <b>x</b> &amp; `<i>`\n\n{CODE}\n"
-    engine = FakePageEngine(deltas(text))
-    with served(engine) as url:
-        page = new_page(url)
-        send(page, "one <b>")
-        expect(bot(page)).to_contain_text("Done.")
-        wait_for_end(page)
-        send(page, "two")
-        wait_until(lambda: engine.num_started == 2, what="the second answer")
-        assert [message.text for message in engine.conversations[-1]] == ["one <b>", text, "two"]
+    engine = site.engine
+    engine.script = deltas(text)
+    page = new_page(site.url)
+    send(page, "one <b>")
+    expect(bot(page)).to_contain_text("Done.")
+    wait_for_end(page)
+    send(page, "two")
+    wait_until(lambda: engine.num_started == 2, what="the second answer")
+    assert [message.text for message in engine.conversations[-1]] == ["one <b>", text, "two"]
 
 
 def test_a_message_that_is_too_long_is_refused_and_comes_back(running: Running, new_page: NewPage) -> None:
@@ -255,127 +203,113 @@ def test_the_settings_reach_the_engine(running: Running, new_page: NewPage) -> N
     wait_for_end(page)
 
 
-def begin(page: Page, text: str, answer: str) -> None:
-    """Ask, and wait until this much of the answer has come."""
-    send(page, text)
-    expect(page.locator("#live [data-testid=bot]")).to_have_text(answer)
-
-
-def begin_and_end(page: Page, text: str) -> None:
-    """Ask, and wait until the answer is settled."""
-    num_questions = questions(page).count()
-    send(page, text)
-    expect(page.locator("#chat [data-testid=user]")).to_have_count(num_questions + 1)
+def test_a_turn_under_way_is_live_and_joins_the_settled_chat_when_it_ends(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), 3.0, Delta(" and done", "stop")]
+    page = new_page(site.url)
+    begin(page, "Hello", "so far")
+    expect(page.locator("#chat .message")).to_have_count(0)
     wait_for_end(page)
+    expect(page.locator("#live .message")).to_have_count(0)
+    expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far and done")
 
 
-def test_a_turn_under_way_is_live_and_joins_the_settled_chat_when_it_ends(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), 3.0, Delta(" and done", "stop")])
-    with served(engine) as url:
-        page = new_page(url)
-        begin(page, "Hello", "so far")
-        expect(page.locator("#chat .message")).to_have_count(0)
-        wait_for_end(page)
-        expect(page.locator("#live .message")).to_have_count(0)
-        expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
-        expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far and done")
+def test_enter_during_an_answer_leaves_what_is_typed_for_later(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), SILENCE_S]
+    page = new_page(site.url)
+    begin(page, "one", "so far")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    box(page).fill("two")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)  # as long as a request would take
+    assert sent == [] and engine.num_started == 1
+    expect(box(page)).to_have_value("two")
+    page.get_by_role("button", name="Stop").click()
+    wait_for_end(page)
+    expect(box(page)).to_have_value("two")
+    box(page).press("Enter")
+    wait_until(lambda: engine.num_started == 2, what="the next answer")
+    assert [message.text for message in engine.conversations[-1]] == ["one", "so far", "two"]
 
 
-def test_enter_during_an_answer_leaves_what_is_typed_for_later(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), SILENCE_S])
-    with served(engine) as url:
-        page = new_page(url)
-        begin(page, "one", "so far")
-        sent: list[str] = []
-        page.on("request", lambda request: sent.append(request.url))
-        box(page).fill("two")
-        page.keyboard.press("Enter")
-        page.wait_for_timeout(300)  # as long as a request would take
-        assert sent == [] and engine.num_started == 1
-        expect(box(page)).to_have_value("two")
-        page.get_by_role("button", name="Stop").click()
-        wait_for_end(page)
-        expect(box(page)).to_have_value("two")
-        box(page).press("Enter")
-        wait_until(lambda: engine.num_started == 2, what="the next answer")
-        assert [message.text for message in engine.conversations[-1]] == ["one", "so far", "two"]
+def test_stop_before_the_first_token_keeps_the_question_and_brings_send_back(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [SILENCE_S]
+    page = new_page(site.url)
+    send(page, "Hello")
+    expect(page.locator("#note")).to_contain_text("Reading the prompt (prefill of 1 tokens)")
+    expect(page.locator("#send")).to_be_hidden()
+    page.get_by_role("button", name="Stop").click()
+    wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+    wait_for_end(page)
+    expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
+    expect(page.locator("#conversation [data-testid=bot]")).to_have_count(0)
+    expect(page.locator("#live .message")).to_have_count(0)
+    expect(page.locator("#note")).to_have_text("", use_inner_text=True)  # Gradio keeps a hidden word there
 
 
-def test_stop_before_the_first_token_keeps_the_question_and_brings_send_back(new_page: NewPage) -> None:
-    engine = FakePageEngine([SILENCE_S])
-    with served(engine) as url:
-        page = new_page(url)
-        send(page, "Hello")
-        expect(page.locator("#note")).to_contain_text("Reading the prompt (prefill of 1 tokens)")
-        expect(page.locator("#send")).to_be_hidden()
-        page.get_by_role("button", name="Stop").click()
-        wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
-        wait_for_end(page)
-        expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
-        expect(page.locator("#conversation [data-testid=bot]")).to_have_count(0)
-        expect(page.locator("#live .message")).to_have_count(0)
-        expect(page.locator("#note")).to_have_text("", use_inner_text=True)  # Gradio keeps a hidden word there
+def test_retry_replaces_the_last_answer(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("the first")
+    page = new_page(site.url)
+    begin_and_end(page, "one")
+    begin_and_end(page, "two")
+    engine.script = deltas("another")
+    page.get_by_label("Retry").last.click()
+    expect(bot(page)).to_have_text("another")
+    wait_for_end(page)
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text(["the first", "another"])
+    expect(questions(page)).to_have_text(["one", "two"])
 
 
-def test_retry_replaces_the_last_answer(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("the first"))
-    with served(engine) as url:
-        page = new_page(url)
-        begin_and_end(page, "one")
-        begin_and_end(page, "two")
-        engine.script = deltas("another")
-        page.get_by_label("Retry").last.click()
-        expect(bot(page)).to_have_text("another")
-        wait_for_end(page)
-        expect(page.locator("#chat [data-testid=bot]")).to_have_text(["the first", "another"])
-        expect(questions(page)).to_have_text(["one", "two"])
+def test_an_example_leaves_the_box_alone(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an answer")
+    page = new_page(site.url)
+    expect(page.locator("#send")).to_be_enabled()
+    box(page).fill("typed before")
+    page.get_by_text("What is the KV cache?").click()
+    expect(bot(page)).to_have_text("an answer")
+    wait_for_end(page)
+    expect(questions(page)).to_have_text("What is the KV cache?")
+    expect(box(page)).to_have_value("typed before")
 
 
-def test_an_example_leaves_the_box_alone(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("an answer"))
-    with served(engine) as url:
-        page = new_page(url)
-        expect(page.locator("#send")).to_be_enabled()
-        box(page).fill("typed before")
-        page.get_by_text("What is the KV cache?").click()
-        expect(bot(page)).to_have_text("an answer")
-        wait_for_end(page)
-        expect(questions(page)).to_have_text("What is the KV cache?")
-        expect(box(page)).to_have_value("typed before")
+def test_an_edited_question_takes_away_all_that_came_after_it(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an answer")
+    page = new_page(site.url)
+    for text in ("one", "two", "three"):
+        begin_and_end(page, text)
+    engine.script = [Delta("so far"), SILENCE_S]
+    page.get_by_label("Edit").nth(1).click()
+    page.locator("#chat textarea").fill("changed")
+    page.get_by_label("Submit").click()
+    expect(bot(page)).to_have_text("so far")
+    expect(questions(page)).to_have_text(["one", "changed"])
+    assert [message.text for message in engine.conversations[-1]] == ["one", "an answer", "changed"]
+    for name in ("Edit", "Retry", "Undo"):  # nothing to press while the answer is under way
+        expect(page.get_by_label(name).last).to_be_hidden()
 
 
-def test_an_edited_question_takes_away_all_that_came_after_it(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("an answer"))
-    with served(engine) as url:
-        page = new_page(url)
-        for text in ("one", "two", "three"):
-            begin_and_end(page, text)
-        engine.script = [Delta("so far"), SILENCE_S]
-        page.get_by_label("Edit").nth(1).click()
-        page.locator("#chat textarea").fill("changed")
-        page.get_by_label("Submit").click()
-        expect(bot(page)).to_have_text("so far")
-        expect(questions(page)).to_have_text(["one", "changed"])
-        assert [message.text for message in engine.conversations[-1]] == ["one", "an answer", "changed"]
-        for name in ("Edit", "Retry", "Undo"):  # nothing to press while the answer is under way
-            expect(page.get_by_label(name).last).to_be_hidden()
-
-
-def test_clear_during_an_answer_ends_it_and_leaves_nothing(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("an answer"))
-    with served(engine) as url:
-        page = new_page(url)
-        begin_and_end(page, "one")
-        engine.script = [Delta("so far"), SILENCE_S]
-        begin(page, "two", "so far")
-        page.get_by_label("Clear").first.click()
-        wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
-        wait_for_end(page)
-        page.wait_for_load_state("networkidle")
-        expect(page.locator("#conversation .message")).to_have_count(0)
-        engine.script = deltas("another")
-        begin_and_end(page, "three")
-        assert [message.text for message in engine.conversations[-1]] == ["three"]
+def test_clear_during_an_answer_ends_it_and_leaves_nothing(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an answer")
+    page = new_page(site.url)
+    begin_and_end(page, "one")
+    engine.script = [Delta("so far"), SILENCE_S]
+    begin(page, "two", "so far")
+    page.get_by_label("Clear").first.click()
+    wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+    wait_for_end(page)
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("#conversation .message")).to_have_count(0)
+    engine.script = deltas("another")
+    begin_and_end(page, "three")
+    assert [message.text for message in engine.conversations[-1]] == ["three"]
 
 
 def lines(num_lines: int) -> Any:
@@ -405,204 +339,185 @@ def slow_line(page: Page, path: str) -> Iterator[None]:
     page.wait_for_load_state("networkidle")
 
 
-def test_what_is_typed_while_an_answer_is_being_stopped_stays(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), SILENCE_S])
-    with served(engine) as url:
-        page = new_page(url)
-        begin(page, "Hello", "so far")
-        with slow_line(page, "run/predict"):
-            page.get_by_role("button", name="Stop").click()
-            wait_for_end(page)
-            box(page).fill("typed")
-        expect(box(page)).to_have_value("typed")
-        expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far")
-
-
-def test_clear_while_text_streams_leaves_nothing_either(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("an answer"))
-    with served(engine) as url:
-        page = new_page(url)
-        begin_and_end(page, "one")
-        engine.script = lines(200)
-        send(page, "two")
-        wait_for_line(page, 5)
-        with slow_line(page, "cancel"):
-            page.get_by_label("Clear").first.click()
-            wait_for_line(page, 20)
-        wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+def test_what_is_typed_while_an_answer_is_being_stopped_stays(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), SILENCE_S]
+    page = new_page(site.url)
+    begin(page, "Hello", "so far")
+    with slow_line(page, "run/predict"):
+        page.get_by_role("button", name="Stop").click()
         wait_for_end(page)
-        expect(page.locator("#conversation .message")).to_have_count(0)
+        box(page).fill("typed")
+    expect(box(page)).to_have_value("typed")
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far")
 
 
-def test_a_failure_before_the_first_token_gives_the_question_back(new_page: NewPage) -> None:
-    with served(FakePageEngine([0.2, EngineStopped()])) as url:
-        page = new_page(url)
-        send(page, "Is 1 < 2 & <b>?")
-        expect(page.get_by_text("The engine stopped before the answer was complete").first).to_be_visible()
-        expect(box(page)).to_have_value("Is 1 < 2 & <b>?")
-        expect(questions(page)).to_have_count(0)
-        wait_for_end(page)
+def test_clear_while_text_streams_leaves_nothing_either(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an answer")
+    page = new_page(site.url)
+    begin_and_end(page, "one")
+    engine.script = lines(200)
+    send(page, "two")
+    wait_for_line(page, 5)
+    with slow_line(page, "cancel"):
+        page.get_by_label("Clear").first.click()
+        wait_for_line(page, 20)
+    wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+    wait_for_end(page)
+    expect(page.locator("#conversation .message")).to_have_count(0)
 
 
-def test_the_chat_follows_the_answer_until_the_reader_scrolls_up(new_page: NewPage) -> None:
-    with served(FakePageEngine(lines(200))) as url:
-        page = new_page(url)
-        send(page, "Hello")
-        for number in (30, 40, 50):
-            wait_for_line(page, number)
-            assert page.evaluate(BELOW) < 1  # the end is in view
-        page.locator("#conversation").hover()
-        page.mouse.wheel(0, -100_000)
-        page.wait_for_function("document.querySelector('#conversation').scrollTop < -100")
-        page.wait_for_timeout(200)  # the wheel's own motion
-        top = page.evaluate(QUESTION_TOP)
-        wait_for_line(page, 80)
-        assert page.evaluate(QUESTION_TOP) == pytest.approx(top, abs=2)  # what is read stays where it is
-        while page.evaluate("document.querySelector('#conversation').scrollTop") < -1:
-            page.mouse.wheel(0, 1000)
-            page.wait_for_timeout(50)
-        wait_for_line(page, 120)
-        assert page.evaluate(BELOW) < 1
+def test_a_failure_before_the_first_token_gives_the_question_back(site: Site, new_page: NewPage) -> None:
+    site.engine.script = [0.2, EngineStopped()]
+    page = new_page(site.url)
+    send(page, "Is 1 < 2 & <b>?")
+    expect(page.get_by_text("The engine stopped before the answer was complete").first).to_be_visible()
+    expect(box(page)).to_have_value("Is 1 < 2 & <b>?")
+    expect(questions(page)).to_have_count(0)
+    wait_for_end(page)
 
 
-def test_an_engine_that_breaks_keeps_the_text_and_continue_takes_it_up(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), 0.2, EngineStopped()])
-    with served(engine) as url:
-        page = new_page(url, viewport={"width": 390, "height": 844})
-        send(page, "Hello")
-        expect(page.locator("#note")).to_contain_text("Interrupted: the engine stopped before the answer was complete")
-        wait_for_end(page)
-        expect(bot(page)).to_have_text("so far")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        engine.script = deltas(", so good")
-        page.get_by_role("button", name="Continue").click()
-        expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far, so good")
-        assert [(message.role, message.text) for message in engine.conversations[-1]] == [
-            ("user", "Hello"),
-            ("assistant", "so far"),
-        ]
-        expect(questions(page)).to_have_count(1)
-        expect(page.get_by_role("button", name="Continue")).to_be_hidden()
+def test_the_chat_follows_the_answer_until_the_reader_scrolls_up(site: Site, new_page: NewPage) -> None:
+    site.engine.script = lines(200)
+    page = new_page(site.url)
+    send(page, "Hello")
+    for number in (30, 40, 50):
+        wait_for_line(page, number)
+        assert page.evaluate(BELOW) < 1  # the end is in view
+    page.locator("#conversation").hover()
+    page.mouse.wheel(0, -100_000)
+    page.wait_for_function("document.querySelector('#conversation').scrollTop < -100")
+    page.wait_for_timeout(200)  # the wheel's own motion
+    top = page.evaluate(QUESTION_TOP)
+    wait_for_line(page, 80)
+    assert page.evaluate(QUESTION_TOP) == pytest.approx(top, abs=2)  # what is read stays where it is
+    while page.evaluate("document.querySelector('#conversation').scrollTop") < -1:
+        page.mouse.wheel(0, 1000)
+        page.wait_for_timeout(50)
+    wait_for_line(page, 120)
+    assert page.evaluate(BELOW) < 1
 
 
-SLOW = {"its id": "**/queue/join**", "its first frame": "**/queue/data**"}
-
-
-def delay(page: Page, what: str) -> None:
-    """Have what an event needs take half a second, once the page's own events have come to their end."""
-    closed = "performance.getEntriesByType('resource').some((entry) => entry.name.includes('/queue/data'))"
-    wait_until(lambda: page.evaluate(closed), what="the end of the page's own stream")
-
-    def later(route: Route) -> None:
-        page.wait_for_timeout(500)
-        route.continue_()
-
-    page.route(SLOW[what], later)
-
-
-def run_until(page: Page, condition: Callable[[], bool]) -> None:
-    """The same as `wait_until`, with the delays going on meanwhile."""
-    wait_until(lambda: page.evaluate("true") and condition())
+def test_an_engine_that_breaks_keeps_the_text_and_continue_takes_it_up(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), 0.2, EngineStopped()]
+    page = new_page(site.url, viewport={"width": 390, "height": 844})
+    send(page, "Hello")
+    expect(page.locator("#note")).to_contain_text("Interrupted: the engine stopped before the answer was complete")
+    wait_for_end(page)
+    expect(bot(page)).to_have_text("so far")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    engine.script = deltas(", so good")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far, so good")
+    assert [(message.role, message.text) for message in engine.conversations[-1]] == [
+        ("user", "Hello"),
+        ("assistant", "so far"),
+    ]
+    expect(questions(page)).to_have_count(1)
+    expect(page.get_by_role("button", name="Continue")).to_be_hidden()
 
 
 @pytest.mark.parametrize("late", SLOW)
-def test_stop_pressed_before_anything_has_come_ends_the_answer_and_loses_nothing(late: str, new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), SILENCE_S])
-    with served(engine) as url:
-        page = new_page(url)
-        delay(page, late)
-        send(page, "Hello")
-        page.get_by_role("button", name="Stop").click()
-        expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
-        wait_for_end(page)
-        run_until(page, lambda: engine.num_closed_early == 1)
-        if bot(page).count():  # the first words may have come with the first frame
-            expect(page.locator("#note")).to_contain_text("Stopped by you.")
-        begin(page, "And?", "so far")
-        assert [message.text for message in engine.conversations[-1] if message.role == "user"] == ["Hello", "And?"]
-
-
-def test_a_chat_cleared_before_anything_has_come_is_empty(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("an answer"))
-    with served(engine) as url:
-        page = new_page(url)
-        begin_and_end(page, "Hello")
-        engine.script = [Delta("so far"), SILENCE_S]
-        delay(page, "its id")
-        send(page, "And?")
-        page.get_by_role("button", name="Clear").click()
-        wait_for_end(page)
-        run_until(page, lambda: engine.num_closed_early == 1)
-        expect(page.locator("#conversation .message")).to_have_count(0)
-
-
-def test_completions_stopped_before_anything_has_come_end(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), SILENCE_S])
-    with served(engine) as url:
-        page = new_page(url)
-        page.get_by_role("tab", name="Completion").click()
-        delay(page, "its id")
-        page.get_by_role("button", name="Run all at once").click()
-        page.get_by_role("button", name="Stop").last.click()
-        run_until(page, lambda: engine.num_closed_early == 3)
-
-
-def test_an_answer_that_was_stopped_can_be_continued(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so far"), SILENCE_S])
-    with served(engine) as url:
-        page = new_page(url)
-        begin(page, "Hello", "so far")
-        expect(page.get_by_role("button", name="Continue")).to_be_hidden()
-        page.get_by_role("button", name="Stop").click()
+def test_stop_pressed_before_anything_has_come_ends_the_answer_and_loses_nothing(
+    site: Site, late: str, new_page: NewPage
+) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), SILENCE_S]
+    page = new_page(site.url)
+    delay(page, late)
+    send(page, "Hello")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
+    wait_for_end(page)
+    run_until(page, lambda: engine.num_closed_early == 1)
+    if bot(page).count():  # the first words may have come with the first frame
         expect(page.locator("#note")).to_contain_text("Stopped by you.")
-        engine.script = deltas(", so good")
-        page.get_by_role("button", name="Continue").click()
-        expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far, so good")
-        expect(page.locator("#note")).to_contain_text("Ended.")
+    begin(page, "And?", "so far")
+    assert [message.text for message in engine.conversations[-1] if message.role == "user"] == ["Hello", "And?"]
 
 
-def test_every_open_page_is_told_what_the_engine_does(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("hi"))
-    with served(engine) as url:
-        pages = [new_page(url), new_page(url)]
-        for status in (
-            Status("restarting", "The engine has broken down", 1, 4),
-            Status("failed", "The engine is <given> up"),
-            Status("ready", "Ready again"),
-        ):
-            engine.status = status
-            for page in pages:
-                expect(page.locator(f"#status .{status.stage}")).to_contain_text(status.detail)
-        engine.status = Status("restarting", "Once more", 1, 4)
-        expect(pages[0].locator("#status")).to_contain_text("Once more")
-        expect(pages[0].locator("#send")).to_be_enabled()  # a question waits
-        send(pages[0], "Hello")
-        expect(bot(pages[0])).to_have_text("hi")
+def test_a_chat_cleared_before_anything_has_come_is_empty(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("an answer")
+    page = new_page(site.url)
+    begin_and_end(page, "Hello")
+    engine.script = [Delta("so far"), SILENCE_S]
+    delay(page, "its id")
+    send(page, "And?")
+    page.get_by_role("button", name="Clear").click()
+    wait_for_end(page)
+    run_until(page, lambda: engine.num_closed_early == 1)
+    expect(page.locator("#conversation .message")).to_have_count(0)
+
+
+def test_completions_stopped_before_anything_has_come_end(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), SILENCE_S]
+    page = new_page(site.url)
+    page.get_by_role("tab", name="Completion").click()
+    delay(page, "its id")
+    page.get_by_role("button", name="Run all at once").click()
+    page.get_by_role("button", name="Stop").last.click()
+    run_until(page, lambda: engine.num_closed_early == 3)
+
+
+def test_an_answer_that_was_stopped_can_be_continued(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), SILENCE_S]
+    page = new_page(site.url)
+    begin(page, "Hello", "so far")
+    expect(page.get_by_role("button", name="Continue")).to_be_hidden()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#note")).to_contain_text("Stopped by you.")
+    engine.script = deltas(", so good")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far, so good")
+    expect(page.locator("#note")).to_contain_text("Ended.")
+
+
+def test_every_open_page_is_told_what_the_engine_does(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = deltas("hi")
+    pages = [new_page(site.url), new_page(site.url)]
+    for status in (
+        Status("restarting", "The engine has broken down", 1, 4),
+        Status("failed", "The engine is <given> up"),
+        Status("ready", "Ready again"),
+    ):
+        engine.status = status
+        for page in pages:
+            expect(page.locator(f"#status .{status.stage}")).to_contain_text(status.detail)
+    engine.status = Status("restarting", "Once more", 1, 4)
+    expect(pages[0].locator("#status")).to_contain_text("Once more")
+    expect(pages[0].locator("#send")).to_be_enabled()  # a question waits
+    send(pages[0], "Hello")
+    expect(bot(pages[0])).to_have_text("hi")
 
 
 def test_a_page_whose_server_has_gone_says_so(new_page: NewPage) -> None:
-    with served(FakePageEngine(deltas("hi"))) as url:
-        page = new_page(url)
+    with served_site(FakePageEngine(deltas("hi"))) as site:
+        page = new_page(site.url)
         begin_and_end(page, "Hello")  # by then it has all of its scripts
     expect(page.locator("#status .failed")).to_contain_text("The connection to the server is lost")
 
 
-def test_a_failure_to_load_is_shown_with_its_reason_and_nothing_can_be_sent(new_page: NewPage) -> None:
-    engine = FakePageEngine(status=Status("failed", "The driver is <too> old."))
-    with served(engine) as url:
-        page = new_page(url)
-        expect(page.locator("#status .failed")).to_have_text("The driver is <too> old.")
-        box(page).fill("Hello")
-        page.keyboard.press("Enter")
-        expect(page.get_by_text("The model is not ready").first).to_be_visible()
-        expect(box(page)).to_have_value("Hello")
-        expect(page.locator("#send")).to_be_disabled()
+def test_a_failure_to_load_is_shown_with_its_reason_and_nothing_can_be_sent(site: Site, new_page: NewPage) -> None:
+    site.engine.status = Status("failed", "The driver is <too> old.")
+    page = new_page(site.url)
+    expect(page.locator("#status .failed")).to_have_text("The driver is <too> old.")
+    box(page).fill("Hello")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The model is not ready").first).to_be_visible()
+    expect(box(page)).to_have_value("Hello")
+    expect(page.locator("#send")).to_be_disabled()
 
 
 def test_the_load_is_a_bar_with_words_and_numbers_until_the_model_is_ready(new_page: NewPage) -> None:
     engine = FakePageEngine(deltas("hi"), Status("downloading", "Downloading org/m", 10**6, 4 * 10**6))
-    with served(engine) as url:
-        page = new_page(url)
+    with served_site(engine) as site:  # of its own, for the page is built while the model loads
+        page = new_page(site.url)
         expect(page.locator("#status")).to_contain_text("Downloading org/m: 1.0 MB of 4.0 MB (25%)")
         expect(page.locator("#status progress")).to_have_attribute("value", "0.250")
         expect(page.locator("#send")).to_be_disabled()
@@ -628,7 +543,6 @@ def continuation(page: Page, number: int) -> Any:
     return page.locator(f"#continuation-{number} textarea")
 
 
-FILLED = re.compile(r"\S")
 WHOLE = re.compile(r"[\s\S]{200,}")  # a good part of 100 tokens
 
 
@@ -661,9 +575,9 @@ def test_the_completion_defaults_are_those_of_the_example(running: Running, new_
 
 def test_an_empty_seed_stays_empty_when_the_settings_are_opened(new_page: NewPage) -> None:
     engine = FakePageEngine(deltas("Done."))
-    engine.defaults = Settings(seed=None)
-    with served(engine) as url:
-        page = new_page(url)
+    engine.defaults = Settings(seed=None)  # those with which the page is built
+    with served_site(engine) as site:
+        page = new_page(site.url)
         page.get_by_role("button", name="Settings").first.click()
         expect(page.get_by_label("seed").first).to_have_value("")
         begin_and_end(page, "Hello")
@@ -675,23 +589,23 @@ def test_an_empty_seed_stays_empty_when_the_settings_are_opened(new_page: NewPag
     assert [settings.seed for settings in engine.settings] == [None, 7]
 
 
-def test_a_page_begins_with_the_settings_that_suit_the_model_once_one_page_was_settled(new_page: NewPage) -> None:
-    engine = FakePageEngine(deltas("Done."))
-    demo = build_demo(engine, admission_of(engine))
+def test_a_page_begins_with_the_settings_that_suit_the_model_once_one_page_was_settled(
+    site: Site, new_page: NewPage
+) -> None:
+    engine = site.engine
     engine.defaults = Settings(temperature=0.0, seed=None, max_tokens=77)
     engine.thinks = True
 
     def begun() -> dict[str, Any]:
-        return {part["props"].get("label"): part["props"] for part in reversed(demo.config["components"])}
+        return {part["props"].get("label"): part["props"] for part in reversed(site.demo.config["components"])}
 
-    with served(engine, demo) as url:
-        assert begun()["seed"]["value"] == "42"
-        page = new_page(url)
-        begin_and_end(page, "Hello")
-        wait_until(lambda: begun()["seed"]["value"] == "", what="the new beginning")
-        assert begun()["temperature"]["value"] == 0 and begun()["enable_thinking"]["visible"] is True
-        again = new_page(url)
-        begin_and_end(again, "Hello")
+    assert begun()["seed"]["value"] == "42"
+    page = new_page(site.url)
+    begin_and_end(page, "Hello")
+    wait_until(lambda: begun()["seed"]["value"] == "", what="the new beginning")
+    assert begun()["temperature"]["value"] == 0 and begun()["enable_thinking"]["visible"] is True
+    again = new_page(site.url)
+    begin_and_end(again, "Hello")
     assert engine.settings[-1].temperature == 0 and engine.settings[-1].seed is None
 
 

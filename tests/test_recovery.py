@@ -21,8 +21,8 @@ from benchmarks.release import endless_model
 from streamspace.process import workers_of
 from tests.apps import App, assert_gone, family, has_engine, health
 from tests.client import whole
+from tests.page import bot, box, questions, send, set_up, wait_for_end
 from tests.support import Start, programs, wait_until
-from tests.test_page import bot, box, questions, send, set_up, wait_for_end
 
 pytestmark = pytest.mark.xdist_group("processes")
 

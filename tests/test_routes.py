@@ -23,8 +23,8 @@ from streamspace.ui.gradio_.endpoints import complete_arguments
 from tests.client import AUTH, FORM, JSON, ask, joined, log_in
 from tests.fake import FakePageEngine, deltas
 from tests.inputs import call_values
+from tests.page import bot, idle, send, set_up, wait_for_end
 from tests.support import Running, admission_of, serve_beside, served, wait_until
-from tests.test_page import bot, idle, send, set_up, wait_for_end
 
 UPLOAD = (
     b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.mp4"\r\n\r\n' + bytes(300_000) + b"\r\n--x--\r\n"

@@ -21,8 +21,8 @@ from streamspace.config import load_config
 from streamspace.errors import ConfigError
 from streamspace.ui import build_demo
 from tests.fake import FakePageEngine, deltas
+from tests.page import NewPage, begin_and_end, bot
 from tests.support import admission_of, served
-from tests.test_page import NewPage, begin_and_end, bot
 
 CLIENT = {"OAUTH_CLIENT_ID": "streamspace", "OAUTH_CLIENT_SECRET": "a-secret", "OAUTH_SCOPES": "openid profile"}
 SPACE = {"SPACE_ID": "owner/name", "SYSTEM": "spaces"}

@@ -2,151 +2,32 @@
 
 import http.client
 import json
-import socket
-import struct
-import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from gradio_client.utils import apply_diff
 
 from streamspace import frames, server
 from streamspace.errors import EngineStopped, RequestFailed
 from streamspace.types import Delta
-from streamspace.ui import StreamingBlocks, build_demo
 from streamspace.ui.gradio_ import streams
-from streamspace.ui.gradio_.endpoints import complete_arguments
 from streamspace.ui.parts.history import History, chatbot_message
 from tests.fake import FakePageEngine, apart, deltas
-from tests.inputs import CHAT, COMPLETION, call_values, page_values
-from tests.support import admission_of, served, wait_until
-
-ASK = "_answer"  # the chat's handler
-LONG = 60.0  # seconds that no test waits for
-Json = dict[str, Any]
-
-
-@dataclass
-class Site:
-    """The page on a scripted engine, in this process."""
-
-    url: str
-    engine: FakePageEngine
-    demo: StreamingBlocks
-
-    def number(self, name: str) -> int:
-        """The fn_index of the first event with this handler."""
-        return next(i for i, fn in self.demo.fns.items() if getattr(fn.fn, "__name__", "") == name)
-
-    def num_waiting(self, session: str) -> int:
-        """Messages that wait for their reader."""
-        messages = self.demo._queue.pending_messages_per_session.get(session)
-        return messages.qsize() if messages else 0
-
-    def remembers(self, session: str) -> bool:
-        queue = self.demo._queue
-        return session in queue.pending_messages_per_session or session in queue.pending_event_ids_session
-
-
-class Stream:
-    """A reader of GET /queue/data."""
-
-    def __init__(self, site: Site, session: str, receive_bytes: int | None = None) -> None:
-        self.socket = socket.socket()
-        self.socket.settimeout(10)
-        if receive_bytes is not None:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        host, port = site.url.removeprefix("http://").split(":")
-        self.socket.connect((host, int(port)))
-        path = f"/gradio_api/queue/data?session_hash={session}"
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-        self.response = http.client.HTTPResponse(self.socket)
-
-    def __iter__(self) -> Iterator[Json]:
-        """Every message until the server ends the stream."""
-        self.response.begin()
-        assert self.response.status == 200 and self.response.headers.get_content_type() == "text/event-stream"
-        for line in self.response:
-            if line.strip():
-                yield json.loads(line.removeprefix(b"data: "))
-        self.close()
-
-    def close(self, reset: bool = False) -> None:
-        """Go away by RST, or by FIN."""
-        if reset:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.response.close()  # which holds the socket, too
-        self.socket.close()
-
-
-class Visitor:
-    """A session, as a tab of the browser is one."""
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.session = uuid.uuid4().hex
-
-    def post(self, path: str, body: bytes, **headers: str) -> tuple[int, http.client.HTTPMessage, str]:
-        connection = http.client.HTTPConnection(self.site.url.removeprefix("http://"), timeout=10)
-        connection.request("POST", f"/gradio_api/{path}", body, {"Content-Type": "application/json", **headers})
-        response = connection.getresponse()
-        text = response.read().decode()
-        connection.close()
-        return response.status, response.headers, text
-
-    def join(self, name: str, data: Any, event_data: Any = None) -> str:
-        """Start an event; returns its id."""
-        asked = {
-            "data": data,
-            "event_data": event_data,
-            "fn_index": self.site.number(name),
-            "session_hash": self.session,
-        }
-        status, _, text = self.post("queue/join", json.dumps(asked).encode())
-        assert status == 200, text
-        return str(json.loads(text)["event_id"])
-
-    def ask(self, text: Any = "Hi", history: Any = (), event_data: Any = None, system_prompt: Any = "Be brief.") -> str:
-        return self.join(ASK, page_values(CHAT, message=text, history=history, system_prompt=system_prompt), event_data)
-
-    def complete(self, prompt: str = "Hi") -> str:
-        return self.join("complete", call_values(complete_arguments(), prompt=prompt, seed=None))
-
-    def call_complete(self) -> str:
-        """The same by the route that Gradio serves itself."""
-        body = {"data": call_values(complete_arguments(), prompt="Hi", seed=None), "session_hash": self.session}
-        status, _, text = self.post("call/complete", json.dumps(body).encode())
-        assert status == 200, text
-        return str(json.loads(text)["event_id"])
-
-    def stream(self, receive_bytes: int | None = None) -> Stream:
-        return Stream(self.site, self.session, receive_bytes)
-
-    def answer(self, text: Any = "Hi", **options: Any) -> list[Json]:
-        """Ask, and read to the end of the stream."""
-        self.ask(text, **options)
-        return list(self.stream())
-
-
-@pytest.fixture(scope="module")
-def the_site() -> Iterator[Site]:
-    engine = FakePageEngine()
-    engine.max_model_len = 100_000
-    demo = build_demo(engine, admission_of(engine))
-    with served(engine, demo) as url:
-        yield Site(url, engine, demo)
-
-
-@pytest.fixture
-def site(the_site: Site) -> Iterator[Site]:
-    """With nothing running, before and after."""
-    the_site.engine.num_started = the_site.engine.num_closed_early = 0
-    yield the_site
-    wait_until(lambda: not the_site.engine.num_running, 2, "the end of all runs")
+from tests.inputs import CHAT, COMPLETION, page_values
+from tests.support import wait_until
+from tests.wire import (
+    ASK,
+    LONG,
+    Site,
+    Tab,
+    added_up,
+    completed,
+    generating,
+    kinds,
+    served_site,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -156,43 +37,12 @@ def prompt_close(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def visitor(site: Site) -> Visitor:
-    return Visitor(site)
-
-
-@pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames as fast as they come."""
     monkeypatch.setattr(frames, "FRAME_S", 0.0)
     monkeypatch.setattr(frames, "TICK_S", 1e-6)
     monkeypatch.setattr(frames, "CHAR_S", 0.0)
     monkeypatch.setattr(frames, "FRAME_COST_S", 0.0)
-
-
-def kinds(messages: Sequence[Json]) -> list[str]:
-    return [message["msg"] for message in messages]
-
-
-def generating(messages: Sequence[Json]) -> list[Json]:
-    return [message for message in messages if message["msg"] == "process_generating"]
-
-
-def completed(messages: Sequence[Json], event_id: str | None = None) -> Json:
-    (last,) = (
-        message
-        for message in messages
-        if message["msg"] == "process_completed" and event_id in (None, message["event_id"])
-    )
-    return last
-
-
-def added_up(messages: Sequence[Json]) -> list[Any]:
-    """The values after each frame, put together as Gradio's own client does it."""
-    first, *later = [message["output"]["data"] for message in generating(messages)]
-    values = [first]
-    for changes in later:
-        values.append([apply_diff(old, change) for old, change in zip(values[-1], changes, strict=True)])
-    return values
 
 
 def text_of(live: History) -> str:
@@ -218,11 +68,11 @@ TEXTS = {
 @pytest.mark.parametrize("merged", [False, True], ids=["each", "merged"])
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_the_frames_add_up_to_the_completed_value(
-    visitor: Visitor, text: str, merged: bool, monkeypatch: pytest.MonkeyPatch
+    tab: Tab, text: str, merged: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "MOST_WAITING", 2 if merged else 1000)
-    visitor.site.engine.script = deltas(text)
-    messages = visitor.answer()
+    tab.site.engine.script = deltas(text)
+    messages = tab.answer()
     values = added_up(messages)
     end = completed(messages)
     assert end["success"] is True
@@ -238,27 +88,27 @@ def test_the_frames_add_up_to_the_completed_value(
     assert kinds(messages)[0] == "process_starts" and kinds(messages)[-2:] == ["process_completed", "close_stream"]
 
 
-def test_every_prefix_is_a_frame_at_an_even_pace(visitor: Visitor) -> None:
-    visitor.site.engine.script = apart(deltas("a|b|c"))
-    seen = [text_of(values[2]) for values in added_up(visitor.answer())]
+def test_every_prefix_is_a_frame_at_an_even_pace(tab: Tab) -> None:
+    tab.site.engine.script = apart(deltas("a|b|c"))
+    seen = [text_of(values[2]) for values in added_up(tab.answer())]
     assert seen == ["", "a", "ab", "abc"]
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_slow_reader_gets_fewer_frames_and_the_whole_text(visitor: Visitor) -> None:
+def test_a_slow_reader_gets_fewer_frames_and_the_whole_text(tab: Tab) -> None:
     parts = [f"{n:05}" * 20_000 for n in range(150)]  # more than the sockets between hold
-    visitor.site.engine.script = deltas("|".join(parts))
-    visitor.complete()
-    stream = visitor.stream(receive_bytes=4096)
+    tab.site.engine.script = deltas("|".join(parts))
+    tab.complete()
+    stream = tab.stream(receive_bytes=4096)
     most = 0
 
     def seen() -> bool:
         nonlocal most
-        most = max(most, visitor.site.num_waiting(visitor.session))
-        return bool(visitor.site.engine.num_started) and not visitor.site.engine.num_running
+        most = max(most, tab.site.num_waiting(tab.session))
+        return bool(tab.site.engine.num_started) and not tab.site.engine.num_running
 
     wait_until(seen, what="the end of the answer")
-    most = max(most, visitor.site.num_waiting(visitor.session))
+    most = max(most, tab.site.num_waiting(tab.session))
     assert streams.MOST_WAITING <= most <= streams.MOST_WAITING + 2  # the last frame, and the end
     messages = list(stream)
     assert len(generating(messages)) < len(parts) / 2
@@ -267,51 +117,51 @@ def test_a_slow_reader_gets_fewer_frames_and_the_whole_text(visitor: Visitor) ->
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_first_frame_is_never_merged(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_frame_is_never_merged(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     """It alone empties the box, and takes away what is answered again."""
     monkeypatch.setattr(streams, "MOST_WAITING", 1)
-    visitor.site.engine.script = [*deltas("a|b|c|d")]
-    visitor.ask()
-    wait_until(lambda: visitor.site.engine.num_started and not visitor.site.engine.num_running, what="the answer")
-    messages = list(visitor.stream())
+    tab.site.engine.script = [*deltas("a|b|c|d")]
+    tab.ask()
+    wait_until(lambda: tab.site.engine.num_started and not tab.site.engine.num_running, what="the answer")
+    messages = list(tab.stream())
     assert generating(messages)[0]["output"]["data"][0] == ""
     assert text_of(completed(messages)["output"]["data"][2]) == "abcd"
 
 
-def test_what_came_before_a_failure_is_sent_before_it(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_came_before_a_failure_is_sent_before_it(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MOST_WAITING", 2)  # so that the last text could not be sent when it came
-    visitor.site.engine.script = [Delta("so "), Delta("far"), RequestFailed()]
-    visitor.ask()
-    wait_until(lambda: visitor.site.engine.num_started and not visitor.site.engine.num_running, what="the failure")
-    messages = list(visitor.stream())
+    tab.site.engine.script = [Delta("so "), Delta("far"), RequestFailed()]
+    tab.ask()
+    wait_until(lambda: tab.site.engine.num_started and not tab.site.engine.num_running, what="the failure")
+    messages = list(tab.stream())
     assert text_of(added_up(messages)[-1][2]) == "so far"
     end = completed(messages)
     assert end["success"] is False and "data" not in end["output"]
     assert end["output"]["error"] == "The engine could not finish this answer; try again."
 
 
-def test_an_answer_that_the_engine_breaks_off_is_whole_so_far_and_marked(visitor: Visitor) -> None:
-    visitor.site.engine.script = [Delta("so "), Delta("far"), EngineStopped()]
-    end = completed(visitor.answer())
+def test_an_answer_that_the_engine_breaks_off_is_whole_so_far_and_marked(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("so "), Delta("far"), EngineStopped()]
+    end = completed(tab.answer())
     assert end["success"] is True
     live, note = end["output"]["data"][2:4]
     assert text_of(live) == "so far" and "Interrupted" in note and 'class="cut"' in note
 
 
 def test_an_answer_that_takes_too_long_is_cut_with_the_limit_and_can_be_continued(
-    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visitor.site.engine, "max_seconds", 0.2)
-    visitor.site.engine.script = [Delta("so far"), LONG]
-    live, note = completed(visitor.answer())["output"]["data"][2:4]
+    monkeypatch.setattr(tab.site.engine, "max_seconds", 0.2)
+    tab.site.engine.script = [Delta("so far"), LONG]
+    live, note = completed(tab.answer())["output"]["data"][2:4]
     assert text_of(live) == "so far" and "an answer may take 0.2 s here" in note and 'class="cut"' in note
 
 
 def test_an_error_of_ours_that_nobody_foresaw_shows_nothing_of_itself(
-    visitor: Visitor, caplog: pytest.LogCaptureFixture
+    tab: Tab, caplog: pytest.LogCaptureFixture
 ) -> None:
-    visitor.site.engine.script = [Delta("so far"), RuntimeError("the secret of /etc/passwd")]
-    messages = visitor.answer()
+    tab.site.engine.script = [Delta("so far"), RuntimeError("the secret of /etc/passwd")]
+    messages = tab.answer()
     assert text_of(added_up(messages)[-1][2]) == "so far"
     end = completed(messages)
     assert end["success"] is False and end["output"] == {"error": None}
@@ -319,8 +169,8 @@ def test_an_error_of_ours_that_nobody_foresaw_shows_nothing_of_itself(
     assert "the secret" in caplog.text  # the operator is told
 
 
-def test_a_refusal_changes_nothing_on_the_page(visitor: Visitor, caplog: pytest.LogCaptureFixture) -> None:
-    messages = visitor.answer("   ", history=[chatbot_message("user", "before")])
+def test_a_refusal_changes_nothing_on_the_page(tab: Tab, caplog: pytest.LogCaptureFixture) -> None:
+    messages = tab.answer("   ", history=[chatbot_message("user", "before")])
     assert kinds(messages) == ["process_starts", "process_completed", "close_stream"]
     end = completed(messages)
     assert end["success"] is False and end["output"]["error"] == "The message is empty: type something first."
@@ -329,35 +179,35 @@ def test_a_refusal_changes_nothing_on_the_page(visitor: Visitor, caplog: pytest.
 
 @pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
 @pytest.mark.parametrize("begun", [True, False], ids=["in mid-answer", "before the first token"])
-def test_leaving_closes_the_run_within_a_second(visitor: Visitor, reset: bool, begun: bool) -> None:
-    visitor.site.engine.script = [*([Delta("a")] if begun else []), LONG]
-    visitor.ask()
-    stream = visitor.stream()
+def test_leaving_closes_the_run_within_a_second(tab: Tab, reset: bool, begun: bool) -> None:
+    tab.site.engine.script = [*([Delta("a")] if begun else []), LONG]
+    tab.ask()
+    stream = tab.stream()
     messages = iter(stream)
     next(message for message in messages if message["msg"] == "process_generating")
     if begun:
         next(message for message in messages if '"a"' in json.dumps(message))
     stream.close(reset)
-    wait_until(lambda: visitor.site.engine.num_closed_early == 1, 1, "the close")
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, 1, "the close")
 
 
-def test_a_visitor_who_never_reads_loses_its_run(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_visitor_who_never_reads_loses_its_run(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "READER_S", 0.1)
-    visitor.site.engine.script = [Delta("a"), LONG]
-    visitor.ask()
-    wait_until(lambda: visitor.site.engine.num_closed_early == 1, 2, "the close")
+    tab.site.engine.script = [Delta("a"), LONG]
+    tab.ask()
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, 2, "the close")
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_reader_who_takes_nothing_any_more_loses_its_run_and_is_told(
-    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "READER_S", 0.5)
     part = "x" * 1_000_000  # which fills the sockets between at once
-    visitor.site.engine.script = [step for _ in range(100) for step in (Delta(part), 0.05)]
-    visitor.complete()
-    stream = visitor.stream(receive_bytes=4096)
-    wait_until(lambda: visitor.site.engine.num_closed_early == 1, 4, "the close")
+    tab.site.engine.script = [step for _ in range(100) for step in (Delta(part), 0.05)]
+    tab.complete()
+    stream = tab.stream(receive_bytes=4096)
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, 4, "the close")
     messages = list(stream)
     assert completed(messages)["output"]["error"].startswith("The answer was ended, because nothing of it was read")
     assert part in added_up(messages)[-1][0]
@@ -368,9 +218,8 @@ def test_a_reader_whose_machine_takes_nothing_any_more_is_cut_off(monkeypatch: p
     """Long before the buffers on the way are full, which is all that the server itself can see."""
     monkeypatch.setattr(server, "GONE_S", 1)
     engine = FakePageEngine([step for _ in range(2000) for step in (Delta("a word "), 0.005)])
-    demo = build_demo(engine, admission_of(engine))
-    with served(engine, demo) as url:
-        reader = Visitor(Site(url, engine, demo))
+    with served_site(engine) as site:
+        reader = Tab(site)
         reader.ask()
         stream = reader.stream(receive_bytes=4096)
         wait_until(lambda: engine.num_closed_early == 1, 8, "the cut")
@@ -378,66 +227,66 @@ def test_a_reader_whose_machine_takes_nothing_any_more_is_cut_off(monkeypatch: p
         stream.close()
 
 
-def test_a_reader_has_all_the_time(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_has_all_the_time(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "READER_S", 0.2)
-    visitor.site.engine.script = [Delta("a"), 0.3, *deltas("b|c")]
-    assert text_of(completed(visitor.answer())["output"]["data"][2]) == "abc"
+    tab.site.engine.script = [Delta("a"), 0.3, *deltas("b|c")]
+    assert text_of(completed(tab.answer())["output"]["data"][2]) == "abc"
 
 
-def test_a_reader_who_comes_a_little_later_misses_nothing(visitor: Visitor) -> None:
-    visitor.site.engine.script = deltas("a|b|c")
-    visitor.ask()
-    wait_until(lambda: visitor.site.engine.num_started and not visitor.site.engine.num_running, what="the answer")
-    messages = list(visitor.stream())
+def test_a_reader_who_comes_a_little_later_misses_nothing(tab: Tab) -> None:
+    tab.site.engine.script = deltas("a|b|c")
+    tab.ask()
+    wait_until(lambda: tab.site.engine.num_started and not tab.site.engine.num_running, what="the answer")
+    messages = list(tab.stream())
     assert text_of(completed(messages)["output"]["data"][2]) == "abc" and kinds(messages)[0] == "process_starts"
 
 
 @pytest.mark.parametrize("way", ["served", "left", "never read", "never read to its end"])
-def test_nothing_is_remembered_of_a_visitor(visitor: Visitor, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    visitor.site.engine.script = [Delta("a"), LONG] if way in ("left", "never read") else deltas("a")
+def test_nothing_is_remembered_of_a_visitor(tab: Tab, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tab.site.engine.script = [Delta("a"), LONG] if way in ("left", "never read") else deltas("a")
     reads = way in ("served", "left")
     if not reads:
         monkeypatch.setattr(streams, "READER_S", 0.1)
-    visitor.ask()
+    tab.ask()
     if reads:
-        stream = visitor.stream()
+        stream = tab.stream()
         messages = iter(stream)
         next(messages)
         list(messages) if way == "served" else stream.close(reset=True)
-    wait_until(lambda: not visitor.site.remembers(visitor.session), 2, "forgetting")
+    wait_until(lambda: not tab.site.remembers(tab.session), 2, "forgetting")
 
 
-def test_a_visitor_who_lost_the_connection_can_go_on(visitor: Visitor) -> None:
-    visitor.site.engine.script = [Delta("a"), LONG]
-    visitor.ask()
-    stream = visitor.stream()
+def test_a_visitor_who_lost_the_connection_can_go_on(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("a"), LONG]
+    tab.ask()
+    stream = tab.stream()
     next(iter(stream))
     stream.close(reset=True)
-    wait_until(lambda: visitor.site.engine.num_closed_early == 1, 1, "the close")
-    visitor.site.engine.script = deltas("b")
-    messages = visitor.answer()
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, 1, "the close")
+    tab.site.engine.script = deltas("b")
+    messages = tab.answer()
     assert text_of(completed(messages)["output"]["data"][2]) == "b" and kinds(messages)[-1] == "close_stream"
 
 
-def test_cancel_ends_the_run_and_the_stream(visitor: Visitor) -> None:
-    visitor.site.engine.script = [Delta("a"), LONG]
-    event_id = visitor.ask()
-    messages = iter(visitor.stream())
+def test_cancel_ends_the_run_and_the_stream(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("a"), LONG]
+    event_id = tab.ask()
+    messages = iter(tab.stream())
     next(message for message in messages if message["msg"] == "process_generating")
-    wanted = {"session_hash": visitor.session, "fn_index": visitor.site.number(ASK), "event_id": event_id}
-    status, _, _ = visitor.post("cancel", json.dumps(wanted).encode())
-    assert status == 200 and visitor.site.engine.num_closed_early == 1
+    wanted = {"session_hash": tab.session, "fn_index": tab.site.number(ASK), "event_id": event_id}
+    status, _, _ = tab.post("cancel", json.dumps(wanted).encode())
+    assert status == 200 and tab.site.engine.num_closed_early == 1
     rest = list(messages)
     assert kinds(rest)[-2:] == ["process_completed", "close_stream"] and completed(rest)["success"] is True
 
 
-def test_two_events_share_one_stream_that_closes_after_both(visitor: Visitor) -> None:
-    visitor.site.engine.script = deltas("a|b|c|d|e")
-    first = visitor.ask()
-    messages = iter(visitor.stream())
+def test_two_events_share_one_stream_that_closes_after_both(tab: Tab) -> None:
+    tab.site.engine.script = deltas("a|b|c|d|e")
+    first = tab.ask()
+    messages = iter(tab.stream())
     seen = [next(messages)]
-    visitor.site.engine.script = deltas("f")
-    second = visitor.complete()
+    tab.site.engine.script = deltas("f")
+    second = tab.complete()
     seen += messages
     assert [message["event_id"] for message in seen if message["msg"] == "process_completed"] == [second, first]
     assert text_of(completed(seen, first)["output"]["data"][2]) == "abcde"
@@ -446,10 +295,10 @@ def test_two_events_share_one_stream_that_closes_after_both(visitor: Visitor) ->
 
 
 @pytest.mark.parametrize("text", ["a|b|c|d|e|f", "a"], ids=["ours ends last", "Gradio's ends last"])
-def test_an_event_of_gradios_own_shares_the_stream(visitor: Visitor, text: str) -> None:
-    visitor.site.engine.script = deltas(text)
-    ours, gradios = visitor.ask(), visitor.call_complete()
-    messages = list(visitor.stream())
+def test_an_event_of_gradios_own_shares_the_stream(tab: Tab, text: str) -> None:
+    tab.site.engine.script = deltas(text)
+    ours, gradios = tab.ask(), tab.call_complete()
+    messages = list(tab.stream())
     whole = text.replace("|", "")
     assert text_of(completed(messages, ours)["output"]["data"][2]) == whole
     assert generating(messages)[-1]["output"]["data"]
@@ -457,94 +306,94 @@ def test_an_event_of_gradios_own_shares_the_stream(visitor: Visitor, text: str) 
     assert kinds(messages).count("close_stream") == 1 and kinds(messages)[-1] == "close_stream"
 
 
-def test_an_event_of_gradios_own_is_served_alone(visitor: Visitor) -> None:
-    visitor.site.engine.script = deltas("answer")
-    visitor.call_complete()
-    messages = list(visitor.stream())
+def test_an_event_of_gradios_own_is_served_alone(tab: Tab) -> None:
+    tab.site.engine.script = deltas("answer")
+    tab.call_complete()
+    messages = list(tab.stream())
     assert completed(messages)["success"] is True and '"answer"' in json.dumps(messages)
 
 
-def test_undo_gives_the_question_back(visitor: Visitor) -> None:
+def test_undo_gives_the_question_back(tab: Tab) -> None:
     history = [
         chatbot_message("user", "first"),
         chatbot_message("assistant", "answer"),
         chatbot_message("user", "<b>"),
         chatbot_message("assistant", "x"),
     ]
-    visitor.join("_undo", [history, "typed"])
-    end = completed(list(visitor.stream()))
+    tab.join("_undo", [history, "typed"])
+    end = completed(list(tab.stream()))
     assert end["output"]["data"] == [history[:2], "<b>\ntyped", ""]
 
 
 def test_one_event_more_than_there_may_be_is_refused_and_the_next_one_runs(
-    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "MOST_RUNS", 1)
-    visitor.site.engine.script = [Delta("a"), 100.0]
-    visitor.ask()
-    second = Visitor(visitor.site)
+    tab.site.engine.script = [Delta("a"), 100.0]
+    tab.ask()
+    second = Tab(tab.site)
     asked = {
         "data": page_values(COMPLETION, prompt="p", max_tokens=1),
-        "fn_index": visitor.site.number("run"),
+        "fn_index": tab.site.number("run"),
         "session_hash": second.session,
     }
     status, _, text = second.post("queue/join", json.dumps(asked).encode())
     assert (status, text) == (503, '{"detail":"1 events are under way: try again in a moment."}')
-    assert not visitor.site.remembers(second.session)
+    assert not tab.site.remembers(second.session)
 
-    stream = visitor.stream()
+    stream = tab.stream()
     assert next(iter(stream))
     stream.close()
-    wait_until(lambda: not visitor.site.engine.num_running, 2, "the end of the first")
-    visitor.site.engine.script = deltas("answer")
+    wait_until(lambda: not tab.site.engine.num_running, 2, "the end of the first")
+    tab.site.engine.script = deltas("answer")
     assert second.answer()[-1]["msg"] == "close_stream"
 
 
-def test_a_heartbeat_comes_in_a_silence(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_comes_in_a_silence(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT_S", 0.1)
-    visitor.site.engine.script = [0.3, *deltas("a")]
-    messages = visitor.answer()
+    tab.site.engine.script = [0.3, *deltas("a")]
+    messages = tab.answer()
     assert "heartbeat" in kinds(messages)
     assert text_of(completed(messages)["output"]["data"][2]) == "a"
 
 
-def test_a_stream_waits_for_the_next_event_before_it_closes(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_waits_for_the_next_event_before_it_closes(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "LINGER_S", 0.5)
-    visitor.site.engine.script = deltas("a")
-    visitor.ask()
-    messages = iter(visitor.stream())
+    tab.site.engine.script = deltas("a")
+    tab.ask()
+    messages = iter(tab.stream())
     seen = [next(message for message in messages if message["msg"] == "process_completed")]
-    second = visitor.complete()
+    second = tab.complete()
     seen += messages
     assert completed(seen, second)["output"]["data"] == ["a"] and kinds(seen).count("close_stream") == 1
-    assert not visitor.site.remembers(visitor.session)
+    assert not tab.site.remembers(tab.session)
 
 
-def test_a_stream_waits_for_nothing_when_the_server_stops(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_waits_for_nothing_when_the_server_stops(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "LINGER_S", LONG)
-    monkeypatch.setattr(visitor.site.engine, "is_stopping", True)
-    visitor.site.engine.script = deltas("a")
-    assert kinds(visitor.answer())[-2:] == ["process_completed", "close_stream"]
+    monkeypatch.setattr(tab.site.engine, "is_stopping", True)
+    tab.site.engine.script = deltas("a")
+    assert kinds(tab.answer())[-2:] == ["process_completed", "close_stream"]
 
 
-def test_a_stream_of_an_unknown_session_is_answered_as_gradio_does_it(visitor: Visitor) -> None:
-    (message,) = visitor.stream()
+def test_a_stream_of_an_unknown_session_is_answered_as_gradio_does_it(tab: Tab) -> None:
+    (message,) = tab.stream()
     assert message["msg"] == "unexpected_error" and message["session_not_found"] is True
 
 
 @pytest.mark.parametrize(
     ("origin", "allowed"), [("https://elsewhere.example", None), ("http://localhost:1234", "http://localhost:1234")]
 )
-def test_another_sites_script_may_not_read_a_local_page(visitor: Visitor, origin: str, allowed: str | None) -> None:
+def test_another_sites_script_may_not_read_a_local_page(tab: Tab, origin: str, allowed: str | None) -> None:
     asked = {
         "data": page_values(CHAT, message=""),
-        "fn_index": visitor.site.number(ASK),
-        "session_hash": visitor.session,
+        "fn_index": tab.site.number(ASK),
+        "session_hash": tab.session,
     }
-    status, headers, _ = visitor.post("queue/join", json.dumps(asked).encode(), Origin=origin)
+    status, headers, _ = tab.post("queue/join", json.dumps(asked).encode(), Origin=origin)
     assert status == 200 and headers["Access-Control-Allow-Origin"] == allowed
-    connection = http.client.HTTPConnection(visitor.site.url.removeprefix("http://"), timeout=10)
-    path = f"/gradio_api/queue/data?session_hash={visitor.session}"
+    connection = http.client.HTTPConnection(tab.site.url.removeprefix("http://"), timeout=10)
+    path = f"/gradio_api/queue/data?session_hash={tab.session}"
     connection.request("GET", path, headers={"Origin": origin})
     response = connection.getresponse()
     assert response.status == 200 and response.headers["Access-Control-Allow-Origin"] == allowed
@@ -553,15 +402,13 @@ def test_another_sites_script_may_not_read_a_local_page(visitor: Visitor, origin
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_frame_costs_the_same_after_fifty_turns_as_after_none(
-    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_frame_costs_the_same_after_fifty_turns_as_after_none(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "MOST_WAITING", 1000)
-    visitor.site.engine.script = apart(deltas("|".join("a few words" for _ in range(20))))
+    tab.site.engine.script = apart(deltas("|".join("a few words" for _ in range(20))))
     turns = [chatbot_message("user", "question " * 20), chatbot_message("assistant", "answer " * 40)]
     costs = []
     for history in ([], turns * 50):
-        messages = visitor.answer(history=history)
+        messages = tab.answer(history=history)
         costs.append(sum(len(json.dumps(message)) for message in generating(messages)))
     assert abs(costs[0] - costs[1]) < 100  # the digits of what was measured
 
@@ -587,23 +434,23 @@ GARBAGE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
-def test_garbage_is_refused_at_once(visitor: Visitor, garbage: Any) -> None:
-    body = garbage if isinstance(garbage, bytes) else asked(visitor.site, **garbage)
-    status, _, text = visitor.post("queue/join", body)
+def test_garbage_is_refused_at_once(tab: Tab, garbage: Any) -> None:
+    body = garbage if isinstance(garbage, bytes) else asked(tab.site, **garbage)
+    status, _, text = tab.post("queue/join", body)
     assert 400 <= status < 500 and "Traceback" not in text
-    assert visitor.site.engine.num_started == 0
+    assert tab.site.engine.num_started == 0
 
 
-def test_an_unknown_event_is_refused_in_a_sentence(visitor: Visitor) -> None:
-    status, _, text = visitor.post("queue/join", asked(visitor.site, fn_index=12345))
+def test_an_unknown_event_is_refused_in_a_sentence(tab: Tab) -> None:
+    status, _, text = tab.post("queue/join", asked(tab.site, fn_index=12345))
     assert status == 400 and json.loads(text)["detail"].startswith("The page has no such event")
 
 
 @pytest.mark.parametrize("num_inputs", [0, 1, len(CHAT) - 1, len(CHAT) + 1])
-def test_a_wrong_number_of_inputs_is_refused_in_a_sentence(visitor: Visitor, num_inputs: int) -> None:
-    status, _, text = visitor.post("queue/join", asked(visitor.site, data=["Hi"] * num_inputs))
+def test_a_wrong_number_of_inputs_is_refused_in_a_sentence(tab: Tab, num_inputs: int) -> None:
+    status, _, text = tab.post("queue/join", asked(tab.site, data=["Hi"] * num_inputs))
     assert (status, json.loads(text)["detail"]) == (400, f"data has {num_inputs} values; _answer takes {len(CHAT)}.")
-    assert visitor.site.engine.num_started == 0
+    assert tab.site.engine.num_started == 0
 
 
 QUESTION = chatbot_message("user", "question")
@@ -629,12 +476,12 @@ ODD: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("options", ODD.values(), ids=ODD)
 def test_a_conversation_that_is_not_the_pages_is_refused_in_a_sentence(
-    visitor: Visitor, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+    tab: Tab, options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    end = completed(visitor.answer(**options))
+    end = completed(tab.answer(**options))
     assert end["success"] is False
     assert end["output"]["error"] == "The conversation is not one of this page: reload it to begin a new one."
-    assert not caplog.records and visitor.site.engine.num_started == 0
+    assert not caplog.records and tab.site.engine.num_started == 0
 
 
 @pytest.mark.parametrize(
@@ -645,34 +492,34 @@ def test_a_conversation_that_is_not_the_pages_is_refused_in_a_sentence(
     ],
 )
 def test_a_completion_of_what_is_no_text_is_refused_in_a_sentence(
-    visitor: Visitor, values: list[Any], sentence: str, caplog: pytest.LogCaptureFixture
+    tab: Tab, values: list[Any], sentence: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    visitor.join("run", values)
-    end = completed(list(visitor.stream()))
+    tab.join("run", values)
+    end = completed(list(tab.stream()))
     assert end["success"] is False and end["output"]["error"] == sentence
-    assert not caplog.records and visitor.site.engine.num_started == 0
+    assert not caplog.records and tab.site.engine.num_started == 0
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", '"hot"', "[]", "1e400"])
 def test_a_setting_that_is_no_number_is_refused_by_name(
-    visitor: Visitor, number: str, caplog: pytest.LogCaptureFixture
+    tab: Tab, number: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    body = asked(visitor.site, session_hash=visitor.session).replace(b"0.8", number.encode())
-    status, _, text = visitor.post("queue/join", body)
+    body = asked(tab.site, session_hash=tab.session).replace(b"0.8", number.encode())
+    status, _, text = tab.post("queue/join", body)
     assert status == 200, text
-    end = completed(list(visitor.stream()))
+    end = completed(list(tab.stream()))
     assert end["success"] is False and end["output"]["error"].startswith("temperature is ")
-    assert not caplog.records and visitor.site.engine.num_started == 0
+    assert not caplog.records and tab.site.engine.num_started == 0
 
 
-def test_half_a_character_is_replaced(visitor: Visitor) -> None:
-    visitor.site.engine.script = deltas("a")
+def test_half_a_character_is_replaced(tab: Tab) -> None:
+    tab.site.engine.script = deltas("a")
     end = completed(
-        visitor.answer("x\ud800y", history=[chatbot_message("user", "\udc00"), chatbot_message("assistant", "z")])
+        tab.answer("x\ud800y", history=[chatbot_message("user", "\udc00"), chatbot_message("assistant", "z")])
     )
     assert end["success"] is True
     assert end["output"]["data"][2] == [chatbot_message("user", "x\ufffdy"), chatbot_message("assistant", "a")]
-    assert [message.text for message in visitor.site.engine.conversations[-1]] == [
+    assert [message.text for message in tab.site.engine.conversations[-1]] == [
         "Be brief.",
         "\ufffd",
         "z",

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -18,10 +18,10 @@ from streamspace.sampling import Settings
 from streamspace.types import Delta, Prompt, Reply, Token
 from streamspace.ui.parts.tokens import NUM_RUNNERS_UP, percent, spoken, token_label, tokens_html
 from tests.fake import FakePageEngine, deltas
-from tests.support import Running, served
-from tests.test_page import begin_and_end, send, set_up, wait_for_end
+from tests.page import NewPage, begin_and_end, send, set_up, wait_for_end
+from tests.support import Running
+from tests.wire import Site
 
-NewPage = Callable[..., Page]
 GREEDY = Settings(max_tokens=40, temperature=0.0, seed=None, logprobs=5)
 CHINESE = check_constraint("regex", "[一-龥]{6}🎉")  # which a byte-level BPE of few tokens writes in pieces
 
@@ -210,51 +210,51 @@ def test_the_view_is_for_the_keyboard_the_mouse_and_the_finger(running: Running,
     assert 5 <= table.locator("tbody tr").count() <= 6
 
 
-def test_the_view_is_there_only_when_it_is_wanted_and_keeps_its_height(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so", tokens=(Token("so", 0.5),)), 0.5, *deltas(" far")])
-    with served(engine) as url:
-        page = open_completion(url, new_page)
-        page.get_by_role("button", name="Run 1").click()
-        expect(page.locator(".completion .note").first).to_contain_text("Ended.")
-        assert page.locator(".tokens").count() == 0
-        page.get_by_label("Show token probabilities").check()
-        page.get_by_role("button", name="Run all at once").click()
-        expect(page.locator("#tokens-1")).to_contain_text("when the text has ended")
-        before = page.locator("#tokens-1").bounding_box()
-        expect(options(page, 3)).to_have_text("so")
-        assert page.locator("#tokens-1").bounding_box() == before
-        page.get_by_label("Show token probabilities").uncheck()
-        page.get_by_role("button", name="Run 1").click()
-        expect(page.locator("#tokens-1 .tokens")).to_have_count(0)
+def test_the_view_is_there_only_when_it_is_wanted_and_keeps_its_height(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so", tokens=(Token("so", 0.5),)), 0.5, *deltas(" far")]
+    page = open_completion(site.url, new_page)
+    page.get_by_role("button", name="Run 1").click()
+    expect(page.locator(".completion .note").first).to_contain_text("Ended.")
+    assert page.locator(".tokens").count() == 0
+    page.get_by_label("Show token probabilities").check()
+    page.get_by_role("button", name="Run all at once").click()
+    expect(page.locator("#tokens-1")).to_contain_text("when the text has ended")
+    before = page.locator("#tokens-1").bounding_box()
+    expect(options(page, 3)).to_have_text("so")
+    assert page.locator("#tokens-1").bounding_box() == before
+    page.get_by_label("Show token probabilities").uncheck()
+    page.get_by_role("button", name="Run 1").click()
+    expect(page.locator("#tokens-1 .tokens")).to_have_count(0)
 
 
-def test_the_chat_shows_the_tokens_of_its_last_answer(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("so", tokens=(Token("so", 0.5),)), 0.5, *deltas(" far")])
-    with served(engine) as url:
-        page = new_page(url)
-        tokens, waiting = page.locator("#chat-tokens [role=option]"), page.locator("#chat-tokens .tokens")
-        begin_and_end(page, "Hi")
-        expect(waiting).to_have_count(0)
-        set_up(page)
-        page.get_by_label("Show token probabilities").check()
-        send(page, "Hi again")
-        expect(waiting).to_contain_text("when the text has ended")
-        expect(tokens).to_have_text("so")
-        wait_for_end(page)
-        expect(tokens).to_have_text("so")
-        page.get_by_role("button", name="Undo").first.click()
-        expect(waiting).to_have_count(0)
-        assert [settings.logprobs for settings in engine.settings] == [None, NUM_RUNNERS_UP]
+def test_the_chat_shows_the_tokens_of_its_last_answer(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so", tokens=(Token("so", 0.5),)), 0.5, *deltas(" far")]
+    page = new_page(site.url)
+    tokens, waiting = page.locator("#chat-tokens [role=option]"), page.locator("#chat-tokens .tokens")
+    begin_and_end(page, "Hi")
+    expect(waiting).to_have_count(0)
+    set_up(page)
+    page.get_by_label("Show token probabilities").check()
+    send(page, "Hi again")
+    expect(waiting).to_contain_text("when the text has ended")
+    expect(tokens).to_have_text("so")
+    wait_for_end(page)
+    expect(tokens).to_have_text("so")
+    page.get_by_role("button", name="Undo").first.click()
+    expect(waiting).to_have_count(0)
+    assert [settings.logprobs for settings in engine.settings] == [None, NUM_RUNNERS_UP]
 
 
-def test_nothing_that_a_model_writes_runs_in_the_view(new_page: NewPage) -> None:
-    engine = FakePageEngine([Delta("x", "stop", tokens=evil_tokens())])
-    with served(engine) as url:
-        page = open_completion(url, new_page)
-        page.on("dialog", lambda dialog: pytest.fail(dialog.message))
-        page.get_by_label("Show token probabilities").check()
-        page.get_by_role("button", name="Run 1").click()
-        expect(options(page)).to_have_text(EVIL)
-        options(page).first.focus()
-        expect(page.locator("#tokens-1 tbody code")).to_have_text([token_label(text) for text in (EVIL[0], *EVIL)])
-        assert page.locator("#tokens-1").locator("img, b, script").count() == 0
+def test_nothing_that_a_model_writes_runs_in_the_view(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("x", "stop", tokens=evil_tokens())]
+    page = open_completion(site.url, new_page)
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    page.get_by_label("Show token probabilities").check()
+    page.get_by_role("button", name="Run 1").click()
+    expect(options(page)).to_have_text(EVIL)
+    options(page).first.focus()
+    expect(page.locator("#tokens-1 tbody code")).to_have_text([token_label(text) for text in (EVIL[0], *EVIL)])
+    assert page.locator("#tokens-1").locator("img, b, script").count() == 0
