@@ -59,9 +59,8 @@ def add_endpoints(engine: ServedEngine, pacer: Pacer, admission: Admission) -> s
         prompt = check_text("prompt", values["prompt"])
         return stream_completion(engine, prompt, replace(settings, constraint=constraint), pacer)
 
-    return {
-        _endpoint(chat, chat_arguments(), admission), _endpoint(complete, complete_arguments(), admission)
-    }  # fmt: skip
+    endpoints = ((chat, chat_arguments()), (complete, complete_arguments()))
+    return {_endpoint(start, arguments, admission) for start, arguments in endpoints}
 
 
 def chat_arguments() -> Arguments:

@@ -189,9 +189,8 @@ class CompareTab:
 
     @property
     def _controls(self) -> Inputs:
-        return Inputs(
-            run=self._run, sampled=self._sampled.components, shared=self._shared.components, **self._own
-        )  # fmt: skip
+        panels = {"sampled": self._sampled.components, "shared": self._shared.components, **self._own}
+        return Inputs(run=self._run, **panels)
 
     @property
     def controls(self) -> list[Any]:
