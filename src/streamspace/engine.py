@@ -160,7 +160,7 @@ class Engine:
         try:
             set_environment(self.config)
         except ConfigError as error:
-            self._tell(Status("failed", str(error)))
+            self._tell(Status("failed", error.sentence))
             return
         self._others = set(multiprocessing.active_children())
         loop = asyncio.get_running_loop()
@@ -258,7 +258,7 @@ class Engine:
         try:
             vllm = self._load(loop)
         except StreamSpaceError as error:
-            return _Life(str(error), may_heal=isinstance(error, EngineStopped))
+            return _Life(error.sentence, may_heal=isinstance(error, EngineStopped))
         except Exception as error:
             if not self._stopping.is_set():
                 log.exception("The engine did not start")
