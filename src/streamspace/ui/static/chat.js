@@ -20,10 +20,7 @@ function stoppedNote() {
   return `<span class="cut">${say("Stopped by you.")}</span> ${numbers}`;
 }
 
-/**
- * A question was sent.
- * @param {unknown[]} inputs
- */
+/** A question was sent. @param {unknown[]} inputs */
 export function begin(...inputs) {
   states().remove("ended", "unbegun", "cleared");
   states().add("busy");

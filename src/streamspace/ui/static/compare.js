@@ -8,10 +8,7 @@ import { say } from "./language.js";
 
 const FOCUS_MS = 100; // until the tab can be seen
 
-/**
- * @template T
- * @param {T[]} inputs
- */
+/** @template T @param {T[]} inputs */
 export function begin(...inputs) {
   find("#compare").classList.add("busy");
   return inputs;

@@ -73,11 +73,7 @@ export class ConversationList {
     );
   }
 
-  /**
-   * @param {string} text
-   * @param {() => unknown} onClick
-   * @param {Record<string, unknown>} properties
-   */
+  /** @param {string} text @param {() => unknown} onClick @param {Record<string, unknown>} properties */
   button(text, onClick, properties = {}) {
     return element("button", {
       type: "button",

@@ -59,10 +59,7 @@ const allMessages = ({ messages, live }) => [...messages, ...live];
 /** @param {string} text */
 export const oneLine = (text) => text.replace(/\s+/g, " ").trim();
 
-/**
- * The visitor's own title, or the first question, cut at a word.
- * @param {ConversationRecord} record
- */
+/** The visitor's own title, or the first question, cut at a word. @param {ConversationRecord} record */
 export function titleOf(record) {
   if (record.title) return record.title;
   const question = allMessages(record).find(({ role }) => role === "user");
@@ -82,11 +79,7 @@ export const matches = (record, words) =>
     text.toLowerCase().includes(words),
   );
 
-/**
- * The message; if it is a thought, one that has ended.
- * @param {Message} message
- * @returns {Message}
- */
+/** The message; if it is a thought, one that has ended. @param {Message} message @returns {Message} */
 export const thoughtDone = (message) =>
   message.metadata?.title
     ? { ...message, metadata: { ...message.metadata, title: say("Thought"), status: "done" } }
@@ -154,10 +147,7 @@ export function pageValues({ id, messages, live, note, system }, box) {
 
 // ---- Files
 
-/**
- * @param {ConversationRecord} record
- * @returns {FileConversation}
- */
+/** @param {ConversationRecord} record @returns {FileConversation} */
 const toFile = (record) => ({
   title: titleOf(record),
   updated: new Date(record.updated).toISOString(),
@@ -207,10 +197,7 @@ function fromFile(conversation) {
   return { ...record, title: title === titleOf(record) ? null : title || null };
 }
 
-/**
- * @param {ConversationRecord[]} records
- * @param {unknown[]} aside what is left of damaged records
- */
+/** @param {ConversationRecord[]} records @param {unknown[]} aside what is left of damaged records */
 export const toJsonFile = (records, aside = []) =>
   JSON.stringify(
     { format: FORMAT, version: VERSION, conversations: records.map(toFile), ...(aside.length ? { aside } : {}) },

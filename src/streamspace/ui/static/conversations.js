@@ -136,11 +136,7 @@ async function enqueue(id, content) {
   await saving;
 }
 
-/**
- * @param {string} id
- * @param {Content} content
- * @returns {Promise<void>}
- */
+/** @param {string} id @param {Content} content @returns {Promise<void>} */
 async function write(id, content) {
   const isEmpty = !content.messages.length && !content.live.length;
   const revision = randomId();
@@ -174,10 +170,7 @@ function writeCopy(id, content, isEmpty) {
   return write(copy, content);
 }
 
-/**
- * The values by which the page shows the conversation that was opened.
- * @param {string | null} box
- */
+/** The values by which the page shows the conversation that was opened. @param {string | null} box */
 export function show(box) {
   if (!next) {
     setCurrent(randomId());

@@ -30,12 +30,7 @@ export function element(name, properties, ...children) {
   return made;
 }
 
-/**
- * Have the browser save a file.
- * @param {string} name
- * @param {string} text
- * @param {string} type
- */
+/** Have the browser save a file. @param {string} name @param {string} text @param {string} type */
 export function download(name, text, type) {
   const link = element("a", { href: URL.createObjectURL(new Blob([text], { type })) });
   // biome-ignore lint/suspicious/noControlCharactersInRegex: file systems refuse them

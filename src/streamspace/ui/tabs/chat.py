@@ -63,7 +63,7 @@ class ChatTab:
 
     def _lay_out(self) -> None:
         self._conversations = Conversations()
-        # The outer column scrolls and keeps its end in view; see CSS.
+        # The outer column scrolls and keeps its end in view; see gradio.css.
         with gr.Column(elem_id="conversation"), gr.Column():
             self._settled = gr.Chatbot(
                 label="Conversation",
