@@ -42,8 +42,7 @@ export function clear() {
 
 /**
  * The turn that was under way joins the conversation. Its first words may have come after the click on Stop.
- * @param {Message[] | null} messages
- * @param {Message[] | null} live
+ * @param {Message[] | null} messages @param {Message[] | null} live
  */
 export function joinTurn(messages, live) {
   states().remove("busy");

@@ -38,9 +38,7 @@ export const randomId = () => [...crypto.getRandomValues(new Uint32Array(4))].ma
 // ---- Texts
 
 /**
- * @param {"user" | "assistant"} role
- * @param {string} text as Markdown
- * @param {Metadata | null} metadata
+ * @param {"user" | "assistant"} role @param {string} text as Markdown @param {Metadata | null} metadata
  * @returns {Message}
  */
 export const message = (role, text, metadata = null) => ({
@@ -71,8 +69,7 @@ export function titleOf(record) {
 
 /**
  * Whether the words, in lower case, are in the title or in a text.
- * @param {ConversationRecord} record
- * @param {string} words
+ * @param {ConversationRecord} record @param {string} words
  */
 export const matches = (record, words) =>
   [titleOf(record), record.system, ...allMessages(record).map(textOf)].some((text) =>
@@ -122,8 +119,7 @@ function noteHtml(text, isCut = false) {
 /**
  * The values of the page's components: id, conversation, turn under way, note, system prompt, message box. The question
  * of a turn that was interrupted before its answer began goes back into the box, unless the visitor typed another one.
- * @param {ConversationRecord} record
- * @param {string | null} box
+ * @param {ConversationRecord} record @param {string | null} box
  */
 export function pageValues({ id, messages, live, note, system }, box) {
   /** @param {Message[]} more @param {string} html @param {string} [question] */
@@ -161,8 +157,7 @@ const toFile = (record) => ({
 
 /**
  * A record of what a file has, checked, and with nothing else of it; null if it is no conversation.
- * @param {any} conversation
- * @returns {ConversationRecord | null}
+ * @param {any} conversation @returns {ConversationRecord | null}
  */
 function fromFile(conversation) {
   const isGood =
@@ -232,8 +227,7 @@ export class NewerFile extends Error {}
 
 /**
  * The records of an exported file's text; throws NewerFile, or another error for a file that was not exported here.
- * @param {string} text
- * @returns {ConversationRecord[]}
+ * @param {string} text @returns {ConversationRecord[]}
  */
 export function parseFile(text) {
   const records = conversationsIn(text).map(fromFile);
@@ -243,8 +237,7 @@ export function parseFile(text) {
 
 /**
  * The conversations of a file's text, as `toFile` made them; throws NewerFile, or another error for any other text.
- * @param {string} text
- * @returns {any[]}
+ * @param {string} text @returns {any[]}
  */
 function conversationsIn(text) {
   const head = new RegExp(`^<!-- ${FORMAT} (\\{[^\n]*\\}) -->(\r?)\n# ([^\n]*)\n`).exec(text);

@@ -91,8 +91,7 @@ export function memoryStore() {
 
 /**
  * The tab's own storage, which a reload leaves alone; null where it is blocked.
- * @template T
- * @param {(storage: Storage) => T} work
+ * @template T @param {(storage: Storage) => T} work
  */
 function inTab(work) {
   try {

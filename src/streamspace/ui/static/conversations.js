@@ -90,8 +90,7 @@ const plain = (messages) => JSON.parse(JSON.stringify(messages ?? []));
 
 /**
  * A note's words and whether it offers Continue; parsed in a document that runs nothing.
- * @param {string | null} html
- * @returns {Note}
+ * @param {string | null} html @returns {Note}
  */
 function noteOf(html) {
   const { body } = new DOMParser().parseFromString(html ?? "", "text/html");
@@ -100,11 +99,8 @@ function noteOf(html) {
 
 /**
  * Save what the page shows; the values of its components come together, so that none goes to another's record.
- * @param {string | null} id
- * @param {Message[] | null} messages
- * @param {Message[] | null} live
- * @param {string | null} note
- * @param {string | null} systemPrompt
+ * @param {string | null} id @param {Message[] | null} messages @param {Message[] | null} live
+ * @param {string | null} note @param {string | null} systemPrompt
  */
 export async function save(id, messages, live, note, systemPrompt) {
   if (!store) return;
@@ -122,8 +118,7 @@ export async function save(id, messages, live, note, systemPrompt) {
 
 /**
  * Save how far the answer under way has come: the rest of the page stays as it is, and costs nothing.
- * @param {string | null} id
- * @param {Message[] | null} live
+ * @param {string | null} id @param {Message[] | null} live
  */
 export async function saveTurn(id, live) {
   if (turn?.id !== (id || currentId) || isCleared()) return;
@@ -156,9 +151,7 @@ async function write(id, content) {
 
 /**
  * Go on with a copy of a conversation that went on in another tab.
- * @param {string} id
- * @param {Content} content
- * @param {boolean} isEmpty
+ * @param {string} id @param {Content} content @param {boolean} isEmpty
  */
 function writeCopy(id, content, isEmpty) {
   const copy = randomId();
@@ -203,8 +196,7 @@ async function open(id) {
 
 /**
  * When the page is there: what this tab showed before a reload is shown again.
- * @param {string | null} systemPrompt
- * @param {string | null} box
+ * @param {string | null} systemPrompt @param {string | null} box
  */
 export async function begin(systemPrompt, box) {
   newSystemPrompt = systemPrompt ?? "";

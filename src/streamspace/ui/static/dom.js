@@ -2,10 +2,7 @@
 
 /**
  * The element that the page must have; throws where it has none.
- * @template {HTMLElement} [T=HTMLElement]
- * @param {string} selector
- * @param {ParentNode} within
- * @returns {T}
+ * @template {HTMLElement} [T=HTMLElement] @param {string} selector @param {ParentNode} within @returns {T}
  */
 export function find(selector, within = document) {
   const found = /** @type {T | null} */ (within.querySelector(selector));
@@ -15,8 +12,7 @@ export function find(selector, within = document) {
 
 /**
  * A new element. Strings among its children become text, so that nothing in them is taken for HTML.
- * @template {keyof HTMLElementTagNameMap} K
- * @param {K} name
+ * @template {keyof HTMLElementTagNameMap} K @param {K} name
  * @param {Record<string, unknown>} properties set as attributes where the element has no property of that name
  * @param {(Node | string)[]} children
  */

@@ -5,8 +5,7 @@ const chinese = /** @type {any} */ (globalThis).streamspace?.chinese ?? {};
 
 /**
  * The sentence in the browser's language, with its values in the places that {name} marks.
- * @param {string} sentence
- * @param {Record<string, string | number>} values
+ * @param {string} sentence @param {Record<string, string | number>} values
  */
 export function say(sentence, values = {}) {
   const translated = (navigator.language.startsWith("zh") && chinese[sentence]) || sentence;
