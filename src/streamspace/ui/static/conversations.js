@@ -26,7 +26,7 @@ const MOST_MEBIBYTES = 64; // of an imported file
 
 /** @type {ConversationList} */
 let list;
-/** @type {Store | undefined} until the page is there */
+/** @type {Store} there once the page is */
 let store;
 /** @type {BroadcastChannel | undefined} */
 let otherTabs;
@@ -43,18 +43,12 @@ let newSystemPrompt = ""; // that a new chat begins with
 /** @type {ConversationRecord | null} what `show` is to show; null is a new chat */
 let next = null;
 
-/** The store of a page that is there. */
-function opened() {
-  if (!store) throw new Error("The page is not there");
-  return store;
-}
-
 /** All readable records, the latest first; what cannot be read is set aside. */
 async function readAll() {
-  const all = await opened().all();
+  const all = await store.all();
   const damaged = all.filter((record) => !isRecord(record) && !isNewer(record));
   if (damaged.length) {
-    await opened().setAside(damaged);
+    await store.setAside(damaged);
     const number = damaged.length;
     list.announce(
       say("Damaged conversations, set aside: {number}; “Export all” has what is left of them.", { number }),
@@ -136,7 +130,7 @@ async function write(id, content) {
   const isEmpty = !content.messages.length && !content.live.length;
   const revision = randomId();
   const known = revisions.get(id);
-  const before = await opened().update(id, (stored) => {
+  const before = await store.update(id, (stored) => {
     if (stored && stored.revision !== known) return stored;
     const title = stored?.title ?? null;
     return isEmpty ? null : { ...content, version: VERSION, id, revision, title, updated: Date.now() };
@@ -189,7 +183,7 @@ async function open(id) {
     await Promise.race([saved, new Promise((resolve) => setTimeout(resolve, STOP_MS))]);
   }
   await saving;
-  next = (id && (await opened().get(id))) || null;
+  next = (id && (await store.get(id))) || null;
   find("#open").click(); // the hidden button, whose event calls `show`
   await list.draw();
 }
@@ -241,16 +235,16 @@ function saveNowAndThen() {
 
 /** @param {ConversationRecord} record @param {string} title */
 async function rename(record, title) {
-  await opened().update(record.id, (stored) => (stored ? { ...stored, title: oneLine(title) || null } : null));
+  await store.update(record.id, (stored) => (stored ? { ...stored, title: oneLine(title) || null } : null));
   await drawEverywhere();
-  const renamed = await opened().get(record.id);
+  const renamed = await store.get(record.id);
   if (renamed) list.announce(say("Renamed to “{title}”.", { title: titleOf(renamed) }));
 }
 
 /** @param {ConversationRecord} record */
 async function remove(record) {
   if (record.id === currentId) await open(null);
-  const removed = await opened().update(record.id, () => null);
+  const removed = await store.update(record.id, () => null);
   revisions.delete(record.id);
   if (removed) announceRemoved(removed);
   await drawEverywhere();
@@ -261,8 +255,8 @@ function announceRemoved(record) {
   const title = titleOf(record);
   const undo = async () => {
     const restored = { ...record, id: randomId() };
-    await opened().update(restored.id, () => restored);
-    if (!(await opened().get(currentId))) await open(restored.id);
+    await store.update(restored.id, () => restored);
+    if (!(await store.get(currentId))) await open(restored.id);
     list.announce(say("“{title}” is back.", { title }));
     await drawEverywhere();
   };
@@ -289,13 +283,13 @@ async function importFiles(files) {
       );
     }
   }
-  for (const record of records) await opened().update(record.id, () => record);
+  for (const record of records) await store.update(record.id, () => record);
   if (records.length === 1) await open(records[0].id);
   list.announce(say("Conversations imported: {number}.", { number: records.length }));
   await drawEverywhere();
 }
 
 async function exportAll() {
-  const text = toJsonFile(await readAll(), await opened().aside());
+  const text = toJsonFile(await readAll(), await store.aside());
   download(`${say("Conversations")}.json`, text, "application/json");
 }
