@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import gradio
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from streamspace.types import Delta, Metrics
 from streamspace.ui.assets import STATIC
@@ -50,7 +50,7 @@ COMPLETION = {'#constrain [value="json"]': "a kind of constraint shows its own b
 
 @pytest.fixture
 def engine() -> FakePageEngine:
-    return FakePageEngine([2.0, Delta("so far"), 2.0, Delta(" done", "stop", metrics=Metrics(1, 0, 2, 0.0, 0.1, 0.1))])
+    return FakePageEngine([Delta("so far"), 3.0, Delta(" done", "stop", metrics=Metrics(1, 0, 2, 0.0, 0.1, 0.1))])
 
 
 @pytest.fixture
@@ -71,8 +71,13 @@ def check(page: Page, names: dict[str, str]) -> None:
 def test_the_page_has_the_names(page: Page) -> None:
     expect(page.locator("#send")).to_be_enabled()
     check(page, FIRST)
+    held: list[Route] = []
+    page.route("**/queue/join**", lambda route: held.append(route))
     send(page, "one")
     check(page, PENDING)
+    page.unroute("**/queue/join**")
+    for route in held:
+        route.continue_()
     expect(page.locator("#live")).to_contain_text("so far")
     check(page, LIVE)
     expect(page.locator("#compose.busy")).to_have_count(0)

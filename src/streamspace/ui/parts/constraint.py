@@ -24,7 +24,7 @@ CHOICES = " bright\n uncertain\n already here"
 
 
 class ConstraintPanel:
-    """A kind and a box for each, of which the page shows one (see CSS); made inside a Blocks."""
+    """A kind and a box for each, of which the page shows one (see gradio.css); made inside a Blocks."""
 
     def __init__(self) -> None:
         kinds = [("None", "none"), ("JSON schema", "json"), ("Regex", "regex"), ("Choice", "choice")]

@@ -1,4 +1,4 @@
-"""Conversations that the visitor's browser keeps: conversations.js does all of it, and the server has no part in it.
+"""Conversations that the visitor's browser keeps: static/conversations.js does all of it, the server nothing.
 
 What it saves and what it shows again are values of the page's components, which come and go by events that end in the
 browser. The id goes with them, so that a conversation is never saved as another one.

@@ -20,10 +20,7 @@ function stoppedNote() {
   return `<span class="cut">${say("Stopped by you.")}</span> ${numbers}`;
 }
 
-/**
- * A question was sent.
- * @param {unknown[]} inputs
- */
+/** A question was sent. @param {unknown[]} inputs */
 export function begin(...inputs) {
   states().remove("ended", "unbegun", "cleared");
   states().add("busy");
@@ -45,8 +42,7 @@ export function clear() {
 
 /**
  * The turn that was under way joins the conversation. Its first words may have come after the click on Stop.
- * @param {Message[] | null} messages
- * @param {Message[] | null} live
+ * @param {Message[] | null} messages @param {Message[] | null} live
  */
 export function joinTurn(messages, live) {
   states().remove("busy");

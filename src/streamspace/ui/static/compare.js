@@ -8,10 +8,7 @@ import { say } from "./language.js";
 
 const FOCUS_MS = 100; // until the tab can be seen
 
-/**
- * @template T
- * @param {T[]} inputs
- */
+/** @template T @param {T[]} inputs */
 export function begin(...inputs) {
   find("#compare").classList.add("busy");
   return inputs;
@@ -26,8 +23,7 @@ function parse(html) {
 
 /**
  * Have the summaries of answers that did not come to their end say so.
- * @param {string | null} together the line about all columns
- * @param {(string | null)[]} summaries
+ * @param {string | null} together the line about all columns @param {(string | null)[]} summaries
  */
 export function end(together, ...summaries) {
   find("#compare").classList.remove("busy");
@@ -44,10 +40,7 @@ export function end(together, ...summaries) {
 
 /**
  * The question and one answer become a turn of the chat, where an answer that was cut can be continued.
- * @param {Message[] | null} messages
- * @param {string} _note
- * @param {string} question
- * @param {string} answer
+ * @param {Message[] | null} messages @param {string} _note @param {string} question @param {string} answer
  * @param {string | null} summary
  */
 export function use(messages, _note, question, answer, summary) {

@@ -73,11 +73,7 @@ export class ConversationList {
     );
   }
 
-  /**
-   * @param {string} text
-   * @param {() => unknown} onClick
-   * @param {Record<string, unknown>} properties
-   */
+  /** @param {string} text @param {() => unknown} onClick @param {Record<string, unknown>} properties */
   button(text, onClick, properties = {}) {
     return element("button", {
       type: "button",
@@ -98,8 +94,7 @@ export class ConversationList {
 
   /**
    * Show one sentence below the bar, for screen readers alone unless `isSeen`, and how to undo what it says.
-   * @param {string} sentence
-   * @param {{ undo?: () => unknown, isSeen?: boolean }} options
+   * @param {string} sentence @param {{ undo?: () => unknown, isSeen?: boolean }} options
    */
   announce(sentence, { undo, isSeen = true } = {}) {
     this.hasFailed = false;
@@ -206,8 +201,7 @@ export class ConversationList {
 
   /**
    * Have a new title typed in the place of the old one: Enter and leaving the field take it, Escape does not.
-   * @param {ConversationRecord} record
-   * @param {HTMLElement} name
+   * @param {ConversationRecord} record @param {HTMLElement} name
    */
   edit(record, name) {
     const title = titleOf(record);

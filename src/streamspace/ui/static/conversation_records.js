@@ -38,9 +38,7 @@ export const randomId = () => [...crypto.getRandomValues(new Uint32Array(4))].ma
 // ---- Texts
 
 /**
- * @param {"user" | "assistant"} role
- * @param {string} text as Markdown
- * @param {Metadata | null} metadata
+ * @param {"user" | "assistant"} role @param {string} text as Markdown @param {Metadata | null} metadata
  * @returns {Message}
  */
 export const message = (role, text, metadata = null) => ({
@@ -59,10 +57,7 @@ const allMessages = ({ messages, live }) => [...messages, ...live];
 /** @param {string} text */
 export const oneLine = (text) => text.replace(/\s+/g, " ").trim();
 
-/**
- * The visitor's own title, or the first question, cut at a word.
- * @param {ConversationRecord} record
- */
+/** The visitor's own title, or the first question, cut at a word. @param {ConversationRecord} record */
 export function titleOf(record) {
   if (record.title) return record.title;
   const question = allMessages(record).find(({ role }) => role === "user");
@@ -74,19 +69,14 @@ export function titleOf(record) {
 
 /**
  * Whether the words, in lower case, are in the title or in a text.
- * @param {ConversationRecord} record
- * @param {string} words
+ * @param {ConversationRecord} record @param {string} words
  */
 export const matches = (record, words) =>
   [titleOf(record), record.system, ...allMessages(record).map(textOf)].some((text) =>
     text.toLowerCase().includes(words),
   );
 
-/**
- * The message; if it is a thought, one that has ended.
- * @param {Message} message
- * @returns {Message}
- */
+/** The message; if it is a thought, one that has ended. @param {Message} message @returns {Message} */
 export const thoughtDone = (message) =>
   message.metadata?.title
     ? { ...message, metadata: { ...message.metadata, title: say("Thought"), status: "done" } }
@@ -129,8 +119,7 @@ function noteHtml(text, isCut = false) {
 /**
  * The values of the page's components: id, conversation, turn under way, note, system prompt, message box. The question
  * of a turn that was interrupted before its answer began goes back into the box, unless the visitor typed another one.
- * @param {ConversationRecord} record
- * @param {string | null} box
+ * @param {ConversationRecord} record @param {string | null} box
  */
 export function pageValues({ id, messages, live, note, system }, box) {
   /** @param {Message[]} more @param {string} html @param {string} [question] */
@@ -154,10 +143,7 @@ export function pageValues({ id, messages, live, note, system }, box) {
 
 // ---- Files
 
-/**
- * @param {ConversationRecord} record
- * @returns {FileConversation}
- */
+/** @param {ConversationRecord} record @returns {FileConversation} */
 const toFile = (record) => ({
   title: titleOf(record),
   updated: new Date(record.updated).toISOString(),
@@ -171,8 +157,7 @@ const toFile = (record) => ({
 
 /**
  * A record of what a file has, checked, and with nothing else of it; null if it is no conversation.
- * @param {any} conversation
- * @returns {ConversationRecord | null}
+ * @param {any} conversation @returns {ConversationRecord | null}
  */
 function fromFile(conversation) {
   const isGood =
@@ -207,10 +192,7 @@ function fromFile(conversation) {
   return { ...record, title: title === titleOf(record) ? null : title || null };
 }
 
-/**
- * @param {ConversationRecord[]} records
- * @param {unknown[]} aside what is left of damaged records
- */
+/** @param {ConversationRecord[]} records @param {unknown[]} aside what is left of damaged records */
 export const toJsonFile = (records, aside = []) =>
   JSON.stringify(
     { format: FORMAT, version: VERSION, conversations: records.map(toFile), ...(aside.length ? { aside } : {}) },
@@ -245,8 +227,7 @@ export class NewerFile extends Error {}
 
 /**
  * The records of an exported file's text; throws NewerFile, or another error for a file that was not exported here.
- * @param {string} text
- * @returns {ConversationRecord[]}
+ * @param {string} text @returns {ConversationRecord[]}
  */
 export function parseFile(text) {
   const records = conversationsIn(text).map(fromFile);
@@ -256,8 +237,7 @@ export function parseFile(text) {
 
 /**
  * The conversations of a file's text, as `toFile` made them; throws NewerFile, or another error for any other text.
- * @param {string} text
- * @returns {any[]}
+ * @param {string} text @returns {any[]}
  */
 function conversationsIn(text) {
   const head = new RegExp(`^<!-- ${FORMAT} (\\{[^\n]*\\}) -->(\r?)\n# ([^\n]*)\n`).exec(text);

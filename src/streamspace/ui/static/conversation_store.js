@@ -19,11 +19,7 @@ const CURRENT = "streamspace-conversation"; // in the tab's own sessionStorage: 
  * }} Store
  */
 
-/**
- * @template T
- * @param {IDBRequest<T>} request
- * @returns {Promise<T>}
- */
+/** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
 const resultOf = (request) =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -74,10 +70,7 @@ export async function openStore() {
   };
 }
 
-/**
- * A store for as long as the page is open, where the browser keeps nothing.
- * @returns {Store}
- */
+/** A store for as long as the page is open, where the browser keeps nothing. @returns {Store} */
 export function memoryStore() {
   /** @type {Map<string, ConversationRecord>} */
   const records = new Map();
@@ -98,8 +91,7 @@ export function memoryStore() {
 
 /**
  * The tab's own storage, which a reload leaves alone; null where it is blocked.
- * @template T
- * @param {(storage: Storage) => T} work
+ * @template T @param {(storage: Storage) => T} work
  */
 function inTab(work) {
   try {

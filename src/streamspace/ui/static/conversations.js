@@ -26,7 +26,7 @@ const MOST_MEBIBYTES = 64; // of an imported file
 
 /** @type {ConversationList} */
 let list;
-/** @type {Store | undefined} until the page is there */
+/** @type {Store} there once the page is */
 let store;
 /** @type {BroadcastChannel | undefined} */
 let otherTabs;
@@ -43,18 +43,12 @@ let newSystemPrompt = ""; // that a new chat begins with
 /** @type {ConversationRecord | null} what `show` is to show; null is a new chat */
 let next = null;
 
-/** The store of a page that is there. */
-function opened() {
-  if (!store) throw new Error("The page is not there");
-  return store;
-}
-
 /** All readable records, the latest first; what cannot be read is set aside. */
 async function readAll() {
-  const all = await opened().all();
+  const all = await store.all();
   const damaged = all.filter((record) => !isRecord(record) && !isNewer(record));
   if (damaged.length) {
-    await opened().setAside(damaged);
+    await store.setAside(damaged);
     const number = damaged.length;
     list.announce(
       say("Damaged conversations, set aside: {number}; “Export all” has what is left of them.", { number }),
@@ -90,8 +84,7 @@ const plain = (messages) => JSON.parse(JSON.stringify(messages ?? []));
 
 /**
  * A note's words and whether it offers Continue; parsed in a document that runs nothing.
- * @param {string | null} html
- * @returns {Note}
+ * @param {string | null} html @returns {Note}
  */
 function noteOf(html) {
   const { body } = new DOMParser().parseFromString(html ?? "", "text/html");
@@ -100,11 +93,8 @@ function noteOf(html) {
 
 /**
  * Save what the page shows; the values of its components come together, so that none goes to another's record.
- * @param {string | null} id
- * @param {Message[] | null} messages
- * @param {Message[] | null} live
- * @param {string | null} note
- * @param {string | null} systemPrompt
+ * @param {string | null} id @param {Message[] | null} messages @param {Message[] | null} live
+ * @param {string | null} note @param {string | null} systemPrompt
  */
 export async function save(id, messages, live, note, systemPrompt) {
   if (!store) return;
@@ -122,8 +112,7 @@ export async function save(id, messages, live, note, systemPrompt) {
 
 /**
  * Save how far the answer under way has come: the rest of the page stays as it is, and costs nothing.
- * @param {string | null} id
- * @param {Message[] | null} live
+ * @param {string | null} id @param {Message[] | null} live
  */
 export async function saveTurn(id, live) {
   if (turn?.id !== (id || currentId) || isCleared()) return;
@@ -136,16 +125,12 @@ async function enqueue(id, content) {
   await saving;
 }
 
-/**
- * @param {string} id
- * @param {Content} content
- * @returns {Promise<void>}
- */
+/** @param {string} id @param {Content} content @returns {Promise<void>} */
 async function write(id, content) {
   const isEmpty = !content.messages.length && !content.live.length;
   const revision = randomId();
   const known = revisions.get(id);
-  const before = await opened().update(id, (stored) => {
+  const before = await store.update(id, (stored) => {
     if (stored && stored.revision !== known) return stored;
     const title = stored?.title ?? null;
     return isEmpty ? null : { ...content, version: VERSION, id, revision, title, updated: Date.now() };
@@ -160,9 +145,7 @@ async function write(id, content) {
 
 /**
  * Go on with a copy of a conversation that went on in another tab.
- * @param {string} id
- * @param {Content} content
- * @param {boolean} isEmpty
+ * @param {string} id @param {Content} content @param {boolean} isEmpty
  */
 function writeCopy(id, content, isEmpty) {
   const copy = randomId();
@@ -174,10 +157,7 @@ function writeCopy(id, content, isEmpty) {
   return write(copy, content);
 }
 
-/**
- * The values by which the page shows the conversation that was opened.
- * @param {string | null} box
- */
+/** The values by which the page shows the conversation that was opened. @param {string | null} box */
 export function show(box) {
   if (!next) {
     setCurrent(randomId());
@@ -203,15 +183,14 @@ async function open(id) {
     await Promise.race([saved, new Promise((resolve) => setTimeout(resolve, STOP_MS))]);
   }
   await saving;
-  next = (id && (await opened().get(id))) || null;
+  next = (id && (await store.get(id))) || null;
   find("#open").click(); // the hidden button, whose event calls `show`
   await list.draw();
 }
 
 /**
  * When the page is there: what this tab showed before a reload is shown again.
- * @param {string | null} systemPrompt
- * @param {string | null} box
+ * @param {string | null} systemPrompt @param {string | null} box
  */
 export async function begin(systemPrompt, box) {
   newSystemPrompt = systemPrompt ?? "";
@@ -256,16 +235,16 @@ function saveNowAndThen() {
 
 /** @param {ConversationRecord} record @param {string} title */
 async function rename(record, title) {
-  await opened().update(record.id, (stored) => (stored ? { ...stored, title: oneLine(title) || null } : null));
+  await store.update(record.id, (stored) => (stored ? { ...stored, title: oneLine(title) || null } : null));
   await drawEverywhere();
-  const renamed = await opened().get(record.id);
+  const renamed = await store.get(record.id);
   if (renamed) list.announce(say("Renamed to “{title}”.", { title: titleOf(renamed) }));
 }
 
 /** @param {ConversationRecord} record */
 async function remove(record) {
   if (record.id === currentId) await open(null);
-  const removed = await opened().update(record.id, () => null);
+  const removed = await store.update(record.id, () => null);
   revisions.delete(record.id);
   if (removed) announceRemoved(removed);
   await drawEverywhere();
@@ -276,8 +255,8 @@ function announceRemoved(record) {
   const title = titleOf(record);
   const undo = async () => {
     const restored = { ...record, id: randomId() };
-    await opened().update(restored.id, () => restored);
-    if (!(await opened().get(currentId))) await open(restored.id);
+    await store.update(restored.id, () => restored);
+    if (!(await store.get(currentId))) await open(restored.id);
     list.announce(say("“{title}” is back.", { title }));
     await drawEverywhere();
   };
@@ -304,13 +283,13 @@ async function importFiles(files) {
       );
     }
   }
-  for (const record of records) await opened().update(record.id, () => record);
+  for (const record of records) await store.update(record.id, () => record);
   if (records.length === 1) await open(records[0].id);
   list.announce(say("Conversations imported: {number}.", { number: records.length }));
   await drawEverywhere();
 }
 
 async function exportAll() {
-  const text = toJsonFile(await readAll(), await opened().aside());
+  const text = toJsonFile(await readAll(), await store.aside());
   download(`${say("Conversations")}.json`, text, "application/json");
 }

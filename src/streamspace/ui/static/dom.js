@@ -2,10 +2,7 @@
 
 /**
  * The element that the page must have; throws where it has none.
- * @template {HTMLElement} [T=HTMLElement]
- * @param {string} selector
- * @param {ParentNode} within
- * @returns {T}
+ * @template {HTMLElement} [T=HTMLElement] @param {string} selector @param {ParentNode} within @returns {T}
  */
 export function find(selector, within = document) {
   const found = /** @type {T | null} */ (within.querySelector(selector));
@@ -15,8 +12,7 @@ export function find(selector, within = document) {
 
 /**
  * A new element. Strings among its children become text, so that nothing in them is taken for HTML.
- * @template {keyof HTMLElementTagNameMap} K
- * @param {K} name
+ * @template {keyof HTMLElementTagNameMap} K @param {K} name
  * @param {Record<string, unknown>} properties set as attributes where the element has no property of that name
  * @param {(Node | string)[]} children
  */
@@ -30,12 +26,7 @@ export function element(name, properties, ...children) {
   return made;
 }
 
-/**
- * Have the browser save a file.
- * @param {string} name
- * @param {string} text
- * @param {string} type
- */
+/** Have the browser save a file. @param {string} name @param {string} text @param {string} type */
 export function download(name, text, type) {
   const link = element("a", { href: URL.createObjectURL(new Blob([text], { type })) });
   // biome-ignore lint/suspicious/noControlCharactersInRegex: file systems refuse them

@@ -18,8 +18,7 @@ const LABELS = "dt, figcaption, caption, th, summary, .more";
 
 /**
  * The path of one plot's values, and the path of the times without an engine.
- * @param {Point[]} points the latest last
- * @param {number} index of the plot
+ * @param {Point[]} points the latest last @param {number} index of the plot
  * @param {{ top: number, width: number, height: number }} scale `top` is the value at the plot's upper edge
  */
 export function plotPaths(points, index, { top, width, height }) {

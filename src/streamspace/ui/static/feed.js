@@ -4,9 +4,7 @@ const RETRY_MS = 3000;
 
 /**
  * Read the events of `path` while `isWanted()` and the tab is visible.
- * @template T
- * @param {string} path
- * @param {(event: T) => void} show
+ * @template T @param {string} path @param {(event: T) => void} show
  * @param {{ isWanted?: () => boolean, onError?: () => void }} options
  * @returns {() => void} to be called when `isWanted()` has changed
  */

@@ -6,17 +6,11 @@ const STOPS = "button.stop, #chat .top-panel button"; // a Stop button, and Clea
 const PENDING = ".note .translucent"; // an output of an event that has not given its first frame
 const TAB = "[role=tabpanel]";
 
-/**
- * The Stop or Clear button that a click hit.
- * @param {Event} event
- */
+/** The Stop or Clear button that a click hit. @param {Event} event */
 export const stopButtonOf = ({ target }) =>
   /** @type {HTMLElement | null} */ (target instanceof Element ? target.closest(STOPS) : null);
 
-/**
- * Whether an event of this button's tab has not given its first frame.
- * @param {Element} button
- */
+/** Whether an event of this button's tab has not given its first frame. @param {Element} button */
 export const isPending = (button) => Boolean(button.closest(TAB)?.querySelector(PENDING));
 
 /** Whether the answer under way has begun to show. */

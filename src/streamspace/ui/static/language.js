@@ -5,8 +5,7 @@ const catalogs = /** @type {any} */ (globalThis).streamspace?.catalogs ?? {};
 
 /**
  * The sentence in the browser's language, with its values in the places that {name} marks.
- * @param {string} sentence
- * @param {Record<string, string | number>} values
+ * @param {string} sentence @param {Record<string, string | number>} values
  */
 export function say(sentence, values = {}) {
   const catalog = catalogs[navigator.language.split("-")[0] ?? ""] ?? {};

@@ -5,10 +5,7 @@ import { say } from "./language.js";
 
 /**
  * The index to which a key moves, out of range at either end; undefined for other keys.
- * @param {string} key
- * @param {number} index
- * @param {number} last
- * @returns {number | undefined}
+ * @param {string} key @param {number} index @param {number} last @returns {number | undefined}
  */
 export function indexAfter(key, index, last) {
   /** @type {Record<string, number>} */

@@ -74,7 +74,7 @@ class ChatTab:
             self._lay_out_settings()
 
     def _lay_out_turns(self) -> None:
-        # The outer column scrolls and keeps its end in view; see CSS.
+        # The outer column scrolls and keeps its end in view; see gradio.css.
         with gr.Column(elem_id="conversation"), gr.Column():
             self._history = gr.Chatbot(
                 label="Conversation", show_label=False, elem_id="chat", height=None, buttons=["copy", "copy_all"],
