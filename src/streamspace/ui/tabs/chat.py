@@ -23,6 +23,7 @@ from streamspace.summary import Summary
 from streamspace.types import Message, Reply
 from streamspace.ui.assets import call
 from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.gradio_.internals import event_data
 from streamspace.ui.gradio_.streams import RAW, UNCHANGED, Handler, StreamingBlocks
 from streamspace.ui.language import say
 from streamspace.ui.parts.conversations import Conversations
@@ -210,9 +211,8 @@ class ChatTab:
         history = inputs["history"]
         before, question = asked_question(inputs["box"], history, event)
         keeps_history = len(before) == len(history)
-        return Turn(
-            messages_of(before), question, keeps_history=keeps_history, clears_box=keeps_history and not event._data
-        )
+        is_typed = keeps_history and not event_data(event)
+        return Turn(messages_of(before), question, keeps_history=keeps_history, clears_box=is_typed)
 
     def _continued_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
         """The turn of the last answer, which goes on where it was cut."""
