@@ -87,6 +87,7 @@ def test_the_command_line_wins_over_the_environment() -> None:
     [
         (["--port", "high"], {}, "--port is 'high'; allowed is a whole number from 1 to 65535."),
         ([], {"GRADIO_SERVER_PORT": "0"}, "GRADIO_SERVER_PORT is '0'; allowed is a whole number from 1 to 65535."),
+        ([], {"MAX_TOKENS": "many"}, "MAX_TOKENS is 'many'; allowed is a whole number from 1 to 1000000."),
         ([], {"MAX_TOKENS": "1.5"}, "MAX_TOKENS is '1.5'; allowed is a whole number from 1 to 1000000."),
         ([], {"GRADIO_SHARE": "maybe"}, "GRADIO_SHARE is 'maybe'; allowed is 1, true, yes or on; 0, false, no or off."),
         (["--max-model-length", "9"], {}, "Unknown option --max-model-length: did you mean --max-model-len?"),
@@ -146,10 +147,18 @@ def test_no_secret_is_in_a_printed_config() -> None:
     assert "secret" not in repr(config) and "zoe" not in repr(config)
 
 
-@pytest.mark.parametrize("arguments", [["--hf_token=hf_secret"], ["--hf-tokn=hf_secret"], ["--auth=secret"]])
-def test_no_secret_is_in_a_refusal(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        (["--hf_token=hf_secret"], {}),
+        (["--hf-tokn=hf_secret"], {}),
+        (["--auth=secret"], {}),
+        ([], {"GRADIO_AUTH": "secret"}),
+    ],
+)
+def test_no_secret_is_in_a_refusal(arguments: list[str], environ: dict[str, str]) -> None:
     with pytest.raises(ConfigError) as refused:
-        load_config(arguments, {})
+        load_config(arguments, environ)
     assert "hf_secret" not in str(refused.value) and "'secret'" not in str(refused.value)
 
 

@@ -47,7 +47,7 @@ class Case:
         return self.engine.running + self.engine.waiting == 0
 
 
-@pytest.fixture(params=["real", "scripted"])
+@pytest.fixture(params=[pytest.param("real", marks=pytest.mark.xdist_group("engine")), "scripted"])
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
     if request.param == "scripted":
         scripted = FakePageEngine([*SCRIPT, Delta("end", "length")])

@@ -20,6 +20,8 @@ from streamspace import chat
 from streamspace.types import Delta, Reply, Split, Status
 from tests.support import ROOT, Running, wait_until
 
+pytestmark = pytest.mark.xdist_group("engine")
+
 PROMPTS = [
     "The future of artificial intelligence is",
     "In a galaxy far, far away",

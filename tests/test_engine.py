@@ -14,6 +14,8 @@ from streamspace.config import load_config
 from streamspace.engine import Engine, set_environment
 from streamspace.types import Status
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 
 def final_status(engine: Engine) -> Status:
     async def load() -> Status:
@@ -30,6 +32,21 @@ def final_status(engine: Engine) -> Status:
 def test_a_model_that_cannot_be_had_is_a_failure_with_its_sentence() -> None:
     status = final_status(Engine(load_config(["--model", "./no/such/model"], {})))
     assert status.stage == "failed" and "./no/such/model" in status.detail
+
+
+def test_an_engine_that_was_given_up_is_tried_again_when_it_is_asked_for() -> None:
+    engine = Engine(load_config(["--model", "./no/such/model"], {}))
+
+    async def ask_again() -> None:
+        engine.start()
+        for num_restarts in range(2):
+            while engine.status.stage != "failed" or engine.num_restarts < num_restarts:
+                await asyncio.sleep(0.02)
+            engine.retry()
+        await engine.stop()
+
+    asyncio.run(asyncio.wait_for(ask_again(), 60))
+    assert engine.num_restarts >= 1
 
 
 def test_hardware_that_cannot_serve_is_a_failure_with_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

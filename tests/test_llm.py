@@ -19,6 +19,8 @@ from streamspace.sampling import Settings
 from streamspace.types import Message, Prompt, Role
 from tests.support import Running, wait_until
 
+pytestmark = pytest.mark.xdist_group("engine")  # all of them: importing vLLM takes long
+
 GREEDY = Settings(max_tokens=40, temperature=0.0, seed=None)
 
 
@@ -132,10 +134,15 @@ def test_the_operators_environment_stays() -> None:
     assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
 
 
+def is_engine(process: psutil.Process) -> bool:
+    """Whether it is vLLM's, by its title: a browser has processes here, too."""
+    return "EngineCore" in " ".join(process.cmdline())
+
+
 @pytest.mark.skipif(has_gpu(os.environ), reason="only an engine on a CPU preloads anything")
 def test_the_engines_process_has_the_libraries_and_every_cpu(running: Running) -> None:
     wanted, _ = cpu_environment({})
-    (engine,) = [child for child in psutil.Process().children(recursive=True) if child.ppid() != os.getpid()]
+    (engine,) = [child for child in psutil.Process().children(recursive=True) if is_engine(child)]
     loaded = Path(f"/proc/{engine.pid}/maps").read_text()
     assert all(library in loaded for library in wanted.get("LD_PRELOAD", "").split(":"))
     # Intel's OpenMP would bind the threads of a forked process by itself.

@@ -14,11 +14,12 @@ from streamspace import flags as engine_flags
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.errors import ConfigError
 from tests.adapters import write_adapter
+from tests.apps import App
 from tests.hub import Hub, folder_files
-from tests.support import programs, wait_until
+from tests.support import programs
 from tests.test_page import begin_and_end, bot, set_up
-from tests.test_process import health
-from tests.test_recovery import App
+
+pytestmark = pytest.mark.xdist_group("processes")
 
 NewPage = Callable[..., Page]
 QUESTION = "What is a token?"
@@ -120,13 +121,13 @@ def test_adapters_can_be_compared(app: App, new_page: NewPage) -> None:
     expect(page.locator("#column-3 .block.answer")).not_to_contain_text("Ahoy")
 
 
+@pytest.mark.slow
 def test_an_adapter_that_the_engine_cannot_use_is_told_and_not_asked(folders: dict[str, Path], tmp_path: Path) -> None:
     broken = shutil.copytree(folders["pirate"], tmp_path / "broken")
     (broken / "adapter_model.safetensors").write_bytes(b"no weights")
     with programs() as start:
         app = App(start, tmp_path / "log", "--lora-modules", f"broken={broken}")
-        wait_until(lambda: health(app.port)[1].get("status") == "failed", 120, "the failure")
-        told = str(health(app.port)[1]["detail"])
+        told = app.wait_for_stage("failed", 120)
         assert told.startswith("The LoRA adapter 'broken' cannot be used: ")
         assert str(tmp_path) not in told
 

@@ -11,9 +11,11 @@ from playwright.sync_api import expect
 
 from streamspace.thoughts import Splitter
 from tests import mistral
+from tests.apps import App
 from tests.support import programs
 from tests.test_page import NewPage, begin_and_end, bot, questions, set_up, wait_for_end
-from tests.test_recovery import App
+
+pytestmark = pytest.mark.xdist_group("processes")
 
 HI = "Hi [INST] é"
 

@@ -1,9 +1,9 @@
 """The real engine broken on purpose under the real app: it is built again, and everybody is told."""
 
-import json
 import os
 import re
 import signal
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -19,10 +19,12 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.release import endless_model
 from streamspace.process import workers_of
-from tests.support import Start, free_port, programs, wait_until
+from tests.apps import App, assert_gone, family, has_engine, health
+from tests.support import Start, programs, wait_until
 from tests.test_metrics import read
 from tests.test_page import bot, box, questions, send, set_up, wait_for_end
-from tests.test_process import family, has_engine, health
+
+pytestmark = pytest.mark.xdist_group("processes")
 
 NewPage = Callable[..., Page]
 STORY = "Tell me a story about a robot, a lighthouse and a lost key."
@@ -30,46 +32,20 @@ SOME = re.compile(r"\S[\s\S]{20,}")
 BROKEN = "The engine has broken down and is being restarted"
 
 
-class App:
-    """The app in a process of its own; `written` is what it has said so far."""
-
-    def __init__(self, start: Start, log: Path, *arguments: str, **environ: str) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._log = log
-        with log.open("w", encoding="utf-8") as file:
-            self.process = start("app.py", "--port", str(self.port), *arguments, log=file, **environ)
-
-    def wait(self, status: int, seconds: float = 120.0) -> None:
-        wait_until(lambda: health(self.port)[0] == status, seconds, f"health {status}")
-
-    @property
-    def engine(self) -> psutil.Process:
-        """vLLM's process: forked from the one that is our child."""
-        (engine,) = (child for child in family(self.process) if child.ppid() != self.process.pid)
-        return engine
-
-    @property
-    def written(self) -> str:
-        return self._log.read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """For temporary files; short, for a socket's path has at most 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="mortal-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def mortal(folder: Path) -> Iterator[App]:
     """An app for all tests that leave a working engine behind; no answer ends before the engine is broken."""
     with programs() as start, endless_model() as model:
-        app = App(start, tmp_path_factory.mktemp("mortal") / "log", "--hang-timeout", "3", "--model", model)
+        app = App(start, folder / "log", "--hang-timeout", "3", "--model", model, TMPDIR=str(folder))
         app.wait(200)
         yield app
-
-
-def answer_once(app: App) -> None:
-    """Have the engine answer somebody to the end."""
-    body = json.dumps({"data": ["Once", 5, 0, 1, 0, 0, 1, *[None] * 6]}).encode()
-    url = f"{app.url}/gradio_api/call/complete"
-    event = json.load(urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})))
-    with urllib.request.urlopen(f"{url}/{event['event_id']}") as stream:
-        assert b"event: complete" in stream.read()
 
 
 def begin(page: Page) -> None:
@@ -80,7 +56,7 @@ def begin(page: Page) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("way", ["killed", "hung"])
+@pytest.mark.parametrize("way", ["killed", pytest.param("hung", marks=pytest.mark.slow)])
 def test_a_broken_engine_comes_back_and_the_answer_goes_on(mortal: App, new_page: NewPage, way: str) -> None:
     asked, looking = new_page(mortal.url), new_page(mortal.url)
     expect(looking.locator("#status")).to_contain_text("Ready")
@@ -102,7 +78,7 @@ def test_a_broken_engine_comes_back_and_the_answer_goes_on(mortal: App, new_page
     assert bot(asked).inner_text().startswith(begun.rstrip()) and questions(asked).count() == 1
 
 
-@pytest.mark.parametrize("way", ["killed", "hung"])
+@pytest.mark.parametrize("way", [pytest.param("killed", marks=pytest.mark.slow), "hung"])
 def test_a_client_of_the_api_is_told_and_answered_by_the_next_engine(mortal: App, way: str) -> None:
     mortal.wait(200)
     client = OpenAI(base_url=f"{mortal.url}/v1", api_key="any", max_retries=0)
@@ -133,40 +109,76 @@ def test_an_answer_of_the_api_that_was_not_begun_to_be_sent_is_given_by_the_next
     assert answer.choices[0].finish_reason == "length" and answer.usage and answer.usage.completion_tokens == 1900
 
 
-def test_nothing_is_left_of_the_engines_that_broke(mortal: App) -> None:
-    app = psutil.Process(mortal.process.pid)
+def kept(app: App, folder: Path) -> tuple[int, ...]:
+    """Processes, open files and sockets of an app that has an engine."""
+    time.sleep(1)  # an engine makes its last files when it is ready already
+    process = psutil.Process(app.process.pid)
+    own = process.num_fds() - sum(c.status == psutil.CONN_ESTABLISHED for c in process.net_connections("tcp"))
+    return len(family(app.process)), own, sum(len(list(one.iterdir())) for one in folder.glob("streamspace-*"))
 
-    def kept() -> tuple[int, ...]:
-        own = app.num_fds() - sum(c.status == psutil.CONN_ESTABLISHED for c in app.net_connections("tcp"))
-        sockets = sum(len(list(folder.iterdir())) for folder in Path("/tmp").glob("streamspace-*"))
-        return len(family(mortal.process)), own, sockets, len(list(Path("/dev/shm").iterdir()))
+
+def shared_memory() -> list[str]:
+    return [file.name for file in Path("/dev/shm").iterdir()]
+
+
+def series(app: App) -> dict[str, float]:
+    lines = read(f"{app.url}/metrics").splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def test_a_rebuilt_engine_has_the_same_series_and_keeps_no_more_and_a_gone_one_has_none(
+    mortal: App, folder: Path
+) -> None:
+    mortal.wait(200)
+    mortal.answer_once()  # an engine that answered nobody is built again later and later
+    series_before, kept_before, gone = series(mortal), kept(mortal, folder), mortal.engine.pid
+    mortal.engine.kill()
+    wait_until(
+        lambda: not any(name.startswith("vllm:") for name in series(mortal)), 20, "the end of the gone one's series"
+    )
+    mortal.wait(200)
+    mortal.answer_once()
+    series_after, kept_after = series(mortal), kept(mortal, folder)
+    assert series_after.keys() == series_before.keys()
+    restarts = "streamspace_engine_restarts_total"
+    assert series_after[restarts] == series_before[restarts] + 1
+    assert all(now <= then for now, then in zip(kept_after, kept_before, strict=True)), (kept_after, kept_before)
+    assert not [name for name in shared_memory() if f"_{gone}_" in name]
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_many_engines_that_broke(mortal: App, folder: Path) -> None:
+    def all_kept() -> tuple[int, ...]:
+        return *kept(mortal, folder), len(shared_memory())  # of the whole machine: no other engine may come or go
 
     before: tuple[int, ...] = ()
     for _ in range(3):
-        answer_once(mortal)  # an engine that answered nobody is built again later and later
+        mortal.answer_once()
         mortal.engine.kill()
         mortal.wait(503, 20)
         mortal.wait(200)
-        time.sleep(1)  # an engine makes its last files when it is ready already
-        before = before or kept()  # of the first one: others may have been used less
-    assert all(now <= then for now, then in zip(kept(), before, strict=True)), (kept(), before)
+        before = before or all_kept()  # of the first one: others may have been used less
+    assert all(now <= then for now, then in zip(all_kept(), before, strict=True)), (all_kept(), before)
 
 
-def test_a_rebuilt_engine_has_the_same_series_and_a_gone_one_has_none(mortal: App) -> None:
-    def series() -> dict[str, float]:
-        lines = read(f"{mortal.url}/metrics").splitlines()
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
-
-    answer_once(mortal)
-    before = series()
-    mortal.engine.kill()
-    wait_until(lambda: not any(name.startswith("vllm:") for name in series()), 20, "the end of the gone one's series")
+def test_a_second_app_loads_beside_the_first_which_answers_on(mortal: App, start: Start, tmp_path: Path) -> None:
     mortal.wait(200)
-    answer_once(mortal)
-    after = series()
-    assert after.keys() == before.keys()
-    restarts = "streamspace_engine_restarts_total"
-    assert after[restarts] == before[restarts] + 1
+    second = App(start, tmp_path / "log")
+    wait_until(lambda: has_engine(second.process), 120, "the second engine's process")
+    mortal.long_answer().close()
+    assert health(second.port)[1]["status"] in ("loading", "ready")
+    second.process.terminate()
+    assert second.process.wait(20) == 143
+    assert health(mortal.port)[0] == 200
+
+
+def test_the_engine_does_not_outlive_an_app_that_is_killed_in_mid_answer(mortal: App) -> None:
+    """The last one with this app."""
+    mortal.wait(200)
+    with mortal.long_answer():
+        children = family(mortal.process)
+        mortal.process.kill()
+        assert_gone(children, 10)
 
 
 def test_an_engine_that_dies_while_it_loads_is_loaded_again(start: Start, tmp_path: Path) -> None:
@@ -177,6 +189,7 @@ def test_an_engine_that_dies_while_it_loads_is_loaded_again(start: Start, tmp_pa
     assert "It is built again in 0 s." in app.written
 
 
+@pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="vLLM binds each worker to a CPU of its own")
 def test_a_worker_that_dies_is_noticed_before_vllm_tells_of_it(start: Start, tmp_path: Path) -> None:
     bound = {"VLLM_CPU_OMP_THREADS_BIND": "0|1"}
@@ -188,15 +201,15 @@ def test_a_worker_that_dies_is_noticed_before_vllm_tells_of_it(start: Start, tmp
     wait_until(lambda: "One of the engine's workers has died (the log may say why)." in app.written, what="the word")
     app.wait(200, 240)
     assert not any(worker.is_running() for worker in workers)
-    answer_once(app)
+    app.answer_once()
 
 
+@pytest.mark.slow
 def test_an_engine_without_enough_memory_is_given_up_with_its_words_until_the_operator_says_so(
     start: Start, tmp_path: Path
 ) -> None:
     app = App(start, tmp_path / "log", "--kv-cache-memory-bytes", str(10**14))
-    wait_until(lambda: health(app.port)[1].get("status") == "failed", 120, "giving up")
-    detail = health(app.port)[1]["detail"]
+    detail = app.wait_for_stage("failed", 120)
     assert detail.startswith("vLLM could not start streamspace-tiny: its process failed: ValueError: Available memory")
     assert str(Path(__file__).parents[1]) not in detail
     (key,) = re.findall(r"open /retry\?key=(\S+)", app.written)

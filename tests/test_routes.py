@@ -16,6 +16,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AuthenticationError
 from playwright.sync_api import Page, expect
 
+from streamspace.types import Status
 from streamspace.ui import build_demo
 from streamspace.ui.gradio_ import routes as doors
 from tests.fake import FakePageEngine, deltas
@@ -84,6 +85,14 @@ def test_no_route_is_open_that_nobody_decided_on() -> None:
     with served(FakePageEngine(), demo):
         paths = {getattr(route, "path", "a mount").rstrip("/") or "/" for route in demo.app.routes}
     assert paths == {*doors.PAGE, *("/gradio_api" + path for path in doors.API)}
+
+
+def test_only_the_logs_reader_has_the_engine_tried_again() -> None:
+    engine = FakePageEngine(status=Status("failed", "It broke too often."))
+    with served(engine) as url:
+        assert ask(url, "GET", "/retry?key=guessed")[0] == ask(url, "GET", "/retry")[0] == 403
+        assert engine.num_retries == 0
+        assert ask(url, "GET", f"/retry?key={engine.retry_key}")[0] < 400 and engine.num_retries == 1
 
 
 PRIVATE = [
