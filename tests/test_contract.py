@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,27 +12,29 @@ from streamspace.chat import ServedEngine
 from streamspace.errors import BadRequest, EngineNotReady, EngineRestarting, PromptTooLong
 from streamspace.sampling import Settings
 from streamspace.types import Delta, Message, Prompt, Status
-from tests.fake import FakePageEngine
+from tests.fake import FakePageEngine, Step
 from tests.support import Running, wait_until
 
 GREEDY = Settings(max_tokens=40, temperature=0.0, seed=None)
-SCRIPT = [step for number in range(39) for step in (Delta(f"{number} "), 0.01)]
+SCRIPT: list[Step] = [step for number in range(39) for step in (Delta(f"{number} "), 0.01)]
 
 
 @dataclass(frozen=True)
 class Case:
-    """An engine, how to run a coroutine on its loop, and how to put it into another state."""
+    """An engine, how to run a coroutine on its loop, to put it into another state, and to have it write longer."""
 
     engine: ServedEngine
     run: Callable[[Coroutine[Any, Any, Any]], Any]
     set_status: Callable[[Status], None]
+    lengthen: Callable[[], None]
 
-    def ask(self, ended: asyncio.Event | None = None, text: str = "Once upon a time") -> AsyncGenerator[Delta, None]:
-        """An answer of 40 tokens."""
+    def ask(self, ended: asyncio.Event | None = None, max_tokens: int = 40) -> AsyncGenerator[Delta, None]:
+        """An answer of so many tokens."""
 
         async def answer() -> AsyncGenerator[Delta, None]:
-            prompt = await self.engine.render_text(text)
-            async with aclosing(self.engine.generate(prompt, GREEDY, ended)) as deltas:
+            prompt = await self.engine.render_text("Once upon a time")
+            settings = replace(GREEDY, max_tokens=max_tokens)
+            async with aclosing(self.engine.generate(prompt, settings, ended)) as deltas:
                 async for delta in deltas:
                     yield delta
 
@@ -51,11 +53,21 @@ class Case:
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
     if request.param == "scripted":
         scripted = FakePageEngine([*SCRIPT, Delta("end", "length")])
-        return Case(scripted, asyncio.run, lambda status: setattr(scripted, "status", status))
+        return Case(
+            scripted,
+            asyncio.run,
+            lambda status: setattr(scripted, "status", status),
+            lambda: setattr(scripted, "script", SCRIPT * 50),
+        )
     request.getfixturevalue("endless")
     running: Running = request.getfixturevalue("running")
     wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="an idle engine")
-    return Case(running.engine, running.run, lambda status: monkeypatch.setattr(running.engine, "_status", status))
+    return Case(
+        running.engine,
+        running.run,
+        lambda status: monkeypatch.setattr(running.engine, "_status", status),
+        lambda: None,  # it writes as much as it may
+    )
 
 
 def test_the_last_delta_alone_has_a_finish_reason(case: Case) -> None:
@@ -111,14 +123,26 @@ def test_each_delta_says_what_was_measured_so_far(case: Case) -> None:
 
 
 def test_closing_frees_the_request_and_that_alone(case: Case) -> None:
-    async def leave() -> str | None:
-        left, kept = case.ask(), case.ask(text="In a galaxy far, far away")
-        await asyncio.gather(anext(left), anext(kept))
-        await left.aclose()
-        return [delta async for delta in kept][-1].finish_reason
+    async def running(number: int) -> bool:
+        """Whether so many requests are under way, within 5 s."""
+        for _ in range(500):
+            if case.engine.running == number:
+                return True
+            await asyncio.sleep(0.01)
+        return False
 
-    assert case.run(leave()) == "length"
-    wait_until(lambda: case.is_idle, 5, "the release")
+    async def leave() -> bool:
+        left, kept = case.ask(max_tokens=1900), case.ask(max_tokens=1900)
+        await asyncio.gather(anext(left), anext(kept))
+        assert await running(2)
+        await left.aclose()
+        assert await running(1)
+        goes_on = (await anext(kept)).finish_reason is None
+        await kept.aclose()
+        return goes_on and await running(0)
+
+    case.lengthen()
+    assert case.run(leave())
 
 
 def test_a_prompt_that_does_not_fit_is_refused_with_the_contexts_size(case: Case) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from contextlib import aclosing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +12,11 @@ from tokenizers import AddedToken
 
 from streamspace.config import BUNDLED_MODEL, SERVER_FLAGS, engine_flags, load_config
 from streamspace.engine import Engine, set_environment
-from streamspace.errors import ConfigError, EngineNotReady, PromptTooLong
+from streamspace.errors import ConfigError, EngineNotReady
 from streamspace.hardware import cpu_environment, has_gpu
 from streamspace.sampling import Settings
 from streamspace.types import Message, Prompt, Role
-from tests.support import Running, wait_until
+from tests.support import Running
 
 pytestmark = pytest.mark.xdist_group("engine")  # all of them: importing vLLM takes long
 
@@ -149,27 +148,6 @@ def test_the_engines_process_has_the_libraries_and_every_cpu(running: Running) -
     assert engine.cpu_affinity() == psutil.Process().cpu_affinity()
 
 
-async def counts_after(running: Running, leave_after: int) -> int:
-    """Start an endless answer, take some deltas, leave; returns how many were running meanwhile."""
-    prompt = await running.engine.render_text("Once upon a time")
-    deltas = running.engine.generate(prompt, Settings(max_tokens=1900))
-    for _ in range(leave_after):
-        await anext(deltas)
-    for _ in range(200):
-        if running.engine.running:
-            break
-        await asyncio.sleep(0.01)
-    seen = running.engine.running
-    await deltas.aclose()
-    return seen
-
-
-@pytest.mark.usefixtures("endless")
-def test_closing_the_generator_frees_the_request_in_the_engine(running: Running) -> None:
-    assert running.run(counts_after(running, 2)) == 1
-    wait_until(lambda: running.engine.running == 0, 5, "the abort")
-
-
 def test_many_answers_at_once_keep_apart(running: Running) -> None:
     async def answer(text: str) -> str:
         prompt = await running.engine.render_chat([Message("user", text)])
@@ -181,35 +159,6 @@ def test_many_answers_at_once_keep_apart(running: Running) -> None:
 
     at_once, alone = running.run(all_of_them())
     assert sum(a == b for a, b in zip(at_once, alone, strict=True)) >= 15  # bf16 sums may differ in another batch
-
-
-def test_a_prompt_as_long_as_the_context_is_refused(running: Running) -> None:
-    limit = running.engine.max_model_len
-    assert limit is not None
-
-    async def generate() -> None:
-        async for _ in running.engine.generate(Prompt((1,) * limit), GREEDY):
-            pass
-
-    with pytest.raises(PromptTooLong, match=str(limit)):
-        running.run(generate())
-    with pytest.raises(PromptTooLong, match=str(limit)):
-        running.run(running.engine.render_text("word " * 3 * limit))
-
-
-def test_the_end_of_an_answer_is_told_before_anybody_fetches_it(running: Running) -> None:
-    async def late() -> tuple[str, str | None]:
-        ended = asyncio.Event()
-        settings = Settings(max_tokens=20, temperature=0, seed=None)
-        async with aclosing(running.engine.generate(Prompt((1,)), settings, ended)) as deltas:
-            first = await anext(deltas)
-            assert not ended.is_set()
-            await asyncio.wait_for(ended.wait(), 20)
-            rest = await anext(deltas)
-        return first.text + rest.text, rest.finish_reason
-
-    text, finish_reason = running.run(late())
-    assert text and finish_reason
 
 
 def test_an_engine_that_was_not_started_says_so() -> None:
