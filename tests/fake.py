@@ -42,7 +42,7 @@ class FakeEngine:
         return replace(await self.render_text(" ".join(message.text for message in messages)), split=self.split)
 
     async def render_text(self, text: str) -> Prompt:
-        self._check_ready()
+        self.check_ready()
         num_tokens = len(text.split())
         if num_tokens > self.max_model_len:
             raise PromptTooLong(self.max_model_len, num_tokens)
@@ -54,7 +54,7 @@ class FakeEngine:
     async def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:
-        self._check_ready()
+        self.check_ready()
         if not prompt.token_ids:
             raise BadRequest("The prompt is empty: there must be something to continue.")
         if len(prompt.token_ids) >= self.max_model_len:
@@ -74,7 +74,7 @@ class FakeEngine:
             self.num_closed_early += not answer.is_taken
             self.num_running -= 1
 
-    def _check_ready(self) -> None:
+    def check_ready(self) -> None:
         if self.status.stage == "restarting":
             raise EngineRestarting
         if self.status.stage != "ready":
@@ -161,7 +161,7 @@ class FakePageEngine(FakeEngine):
 
     @property
     def openai(self) -> Any:
-        self._check_ready()
+        self.check_ready()
         return self.openai_app
 
     def start(self) -> None: ...

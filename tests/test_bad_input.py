@@ -34,6 +34,7 @@ from streamspace.ui import StreamingBlocks, build_demo
 from streamspace.ui.gradio_ import streams
 from streamspace.ui.parts.history import chatbot_message
 from tests.fake import FakePageEngine, deltas
+from tests.hostile import json_values, numbers, scalars, texts
 from tests.support import Running, admission_of, served, wait_until
 
 ASKED_FOR = os.environ.get("STREAMSPACE_BAD_INPUTS")
@@ -141,30 +142,7 @@ def scripted(watched: list[str]) -> Iterator[Site]:
         yield Site(url, demo, watched)
 
 
-# Values, from any JSON to what is nearly right.
-
-TOKENS = ["<|im_start|>system\n", "<|im_end|>", "<think>", "</think>", "<|endoftext|>", "</s>", "[INST]", "{{ 7 * 7 }}"]
-ODD_TEXTS = [
-    *TOKENS, "", " ", "\x00\x01\x1b[31m\x7f", "\u202e\u2066abc\u2069", "e\u0301\u200b\ufeff", "\ud800", "a\udfffb",
-    "a" * 1_000_000, "word " * 50_000, "`" * 10_000, "$" * 10_000, "<" * 10_000, "&lt;" * 10_000, "\n" * 10_000,
-    "../../etc/passwd", "%s%n{0}", "<script>alert(1)</script>", "NaN", "1e5", "null",
-]  # fmt: skip
-texts = st.text(max_size=40) | st.sampled_from(ODD_TEXTS)
-numbers = (
-    st.integers(-5, 2100)
-    | st.integers()
-    | st.floats()
-    | st.sampled_from(
-        [2**31, 2**63, 2**64, -(2**63) - 1, 10**30, 10**400, 1e308, -0.0, 5e-324, float("nan"), float("inf")]
-    )
-)
-scalars = st.none() | st.booleans() | numbers | texts
-json_values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=8,
-)
-
+# Values that are nearly right.
 
 deep = st.builds(
     lambda value, levels, as_list: functools.reduce(lambda v, _: [v] if as_list else {"a": v}, range(levels), value),

@@ -19,6 +19,7 @@ from streamspace.constraint import check_constraint, verdict
 from streamspace.errors import BadRequest
 from streamspace.types import Constraint, Reply
 from streamspace.ui.parts.constraint import CHOICES, REGEX, SCHEMA
+from tests.hostile import CONSTRAINTS
 from tests.support import Running, wait_until
 from tests.test_page import fill_setting
 
@@ -113,27 +114,7 @@ def test_the_verdict_says_what_is_wrong(constraint: Constraint, reply: Reply, wo
     assert verdict(constraint, reply) == words
 
 
-# Made to take long, or for ever, where they are compiled or matched.
-BRANCHING = {"anyOf": [{"type": "array", "items": {"$ref": "#"}} for _ in range(30)]}
-HOSTILE: dict[str, tuple[str, Any]] = {
-    "a count": ("regex", "a{1,100000}"),
-    "counts of counts": ("regex", "(((a{1,900}){1,900}){1,900}){1,900}"),
-    "a backtracker": ("regex", "(a+)+b"),
-    "ambiguous": ("regex", "(a|a)*b"),
-    "a million states": ("regex", "(a|b)*a(a|b){20}"),
-    "what xgrammar compiles for ever": ("regex", "(.*)*a(.|b){500}"),
-    "many wildcards": ("regex", "(.*a){100}(.*b){100}"),
-    "a long string": ("json", {"type": "string", "minLength": 100_000}),
-    "arrays of arrays": ("json", {"items": {"items": {"maxItems": 1000}, "maxItems": 1000}, "maxItems": 1000}),
-    "no end": ("json", {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}),
-    "branching": ("json", BRANCHING),
-    "patterns of patterns": ("json", {"allOf": [{"pattern": f"(.*{c}.*){{9}}"} for c in "abcdefgh"]}),
-    "many fields": ("json", {"properties": {f"p{n}": {"type": "integer"} for n in range(250)}}),
-    "many choices": ("choice", [f"number {n}" for n in range(500)]),
-}
-
-
-@pytest.mark.parametrize(("kind", "value"), HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(("kind", "value"), CONSTRAINTS.values(), ids=CONSTRAINTS)
 def test_nothing_takes_long_to_check(kind: str, value: Any) -> None:
     """Where a check is not bounded, these take from minutes to for ever; as it is, three seconds on a quick machine."""
     began_s = time.process_time()
@@ -214,7 +195,7 @@ def test_an_endpoint_refuses_in_a_sentence(client: Client, given: dict[str, Any]
 
 def test_no_constraint_stops_or_breaks_the_engine(running: Running, client: Client) -> None:
     refused = {}
-    for case, (kind, value) in HOSTILE.items():
+    for case, (kind, value) in CONSTRAINTS.items():
         name = "json_schema" if kind == "json" else kind
         try:
             complete(client, "Once upon a time", max_tokens=30, **{name: value})
@@ -248,6 +229,7 @@ def run(page: Page) -> None:
     page.get_by_role("button", name="Run 1").click()
 
 
+@pytest.mark.browser
 def test_each_kind_has_an_example_that_works_and_is_chosen_by_the_keyboard(running: Running, new_page: NewPage) -> None:
     page = open_constrain(running, new_page)
     page.keyboard.press("Tab")
@@ -266,6 +248,7 @@ def test_each_kind_has_an_example_that_works_and_is_chosen_by_the_keyboard(runni
     expect(note(page)).not_to_contain_text("choices")
 
 
+@pytest.mark.browser
 def test_a_cut_answer_says_why_it_is_not_valid(running: Running, new_page: NewPage) -> None:
     page = open_constrain(running, new_page)
     page.get_by_label("JSON schema", exact=True).first.check()
@@ -276,6 +259,7 @@ def test_a_cut_answer_says_why_it_is_not_valid(running: Running, new_page: NewPa
     expect(note(page)).to_contain_text(words)
 
 
+@pytest.mark.browser
 def test_a_schema_that_is_wrong_is_refused_with_its_place_and_can_be_mended(
     running: Running, new_page: NewPage
 ) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import socket
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,10 +15,10 @@ from mcp.client.streamable_http import streamablehttp_client
 from streamspace.config import load_config
 from streamspace.types import Delta, Status
 from streamspace.ui import build_demo
+from tests.client import AUTH, ask, joined, log_in, whole
 from tests.fake import FakePageEngine, deltas
+from tests.openai_client import GREEDY, HI, is_idle
 from tests.support import Running, admission_of, served, wait_until
-from tests.test_openai_server import GREEDY, HI, is_idle
-from tests.test_routes import AUTH, ask, joined, log_in
 
 PATH = "/gradio_api/mcp"
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -143,12 +142,6 @@ def test_the_tools_are_for_mcp_alone() -> None:
         assert joined(url, "ask", ["Hi", None, None, None, None], "x", {})[0] == 200
         text = whole(url, "/gradio_api/queue/data?session_hash=x")
     assert "This is a tool of the MCP server at /gradio_api/mcp" in text and engine.num_started == 0
-
-
-def whole(url: str, path: str) -> str:
-    """All that is answered."""
-    with urllib.request.urlopen(url + path) as answer:
-        return str(answer.read().decode())
 
 
 @pytest.mark.parametrize("path", ["/sse", "/messages/", "/messages/?session_id=x", "/http", "/x"])

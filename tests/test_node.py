@@ -7,8 +7,8 @@ from gradio_client import Client
 
 from streamspace.config import load_config
 from tests.fake import FakePageEngine
+from tests.openai_client import GREEDY, HI, MODEL, Answers, is_idle
 from tests.support import Running, ask_from_node, served, wait_until
-from tests.test_openai_server import GREEDY, HI, MODEL, Answers, is_idle
 
 OPENAI = {"key": "any", "model": MODEL}
 

@@ -23,34 +23,21 @@ from streamspace.config import load_config
 from streamspace.limits import Admission, Limits
 from streamspace.metrics import REFUSALS, RUNNING
 from streamspace.types import Delta, Status
+from tests.client import JSON, ask
 from tests.fake import FakePageEngine
+from tests.hostile import CONSTRAINTS, json_values
+from tests.openai_client import GREEDY, HI, MODEL, RESTARTING, Answers, client_of, is_idle
 from tests.support import Running, served, wait_until
-from tests.test_bad_input import json_values
-from tests.test_constrain import HOSTILE as CONSTRAINTS
-from tests.test_routes import ask
 
-MODEL = "streamspace-tiny"
-HI: Any = [{"role": "user", "content": "What is the KV cache?"}]
-GREEDY: Any = {"temperature": 0, "max_tokens": 24}
 LONG: Any = {"max_tokens": 1900, "temperature": 1, "extra_body": {"ignore_eos": True}}
-RESTARTING = Status("restarting", "The engine has broken down")
-JSON = {"Content-Type": "application/json"}
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
-
-
-def client_of(url: str, key: str = "any", **options: Any) -> OpenAI:
-    return OpenAI(base_url=f"{url}/v1", api_key=key, **{"max_retries": 0, **options})
 
 
 @pytest.fixture(scope="module")
 def client(running: Running) -> Iterator[OpenAI]:
     with client_of(running.url) as client:
         yield client
-
-
-def is_idle(running: Running) -> bool:
-    return running.engine.running + running.engine.waiting == 0
 
 
 def handler(running: Running) -> Any:
@@ -317,36 +304,6 @@ def test_a_prompt_has_at_most_so_many_tokens_as_the_operator_allows(
 
 
 # The door, before a scripted application
-
-
-class Answers:
-    """In the place of vLLM's application: the first chunk at once, the last one when `end` is set."""
-
-    def __init__(self) -> None:
-        self.end = False
-        self.num_running = 0
-        self.status = 200
-        self.chunk = b"data: {}\n\n"
-        self.breaks: FakePageEngine | None = None  # under the answer
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        self.num_running += 1
-        if self.breaks:
-            self.breaks.status = RESTARTING
-        leaving = asyncio.ensure_future(self._gone(receive))
-        try:
-            await send({"type": "http.response.start", "status": self.status, "headers": []})
-            while not self.end and not leaving.done():
-                await send({"type": "http.response.body", "body": self.chunk, "more_body": True})
-                await asyncio.sleep(0.01)
-            await send({"type": "http.response.body", "body": b""})
-        finally:
-            self.num_running -= 1
-            leaving.cancel()
-
-    async def _gone(self, receive: Any) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
 
 
 Site = tuple[str, FakePageEngine, Answers]

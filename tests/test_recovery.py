@@ -20,8 +20,8 @@ from playwright.sync_api import Page, expect
 from benchmarks.release import endless_model
 from streamspace.process import workers_of
 from tests.apps import App, assert_gone, family, has_engine, health
+from tests.client import whole
 from tests.support import Start, programs, wait_until
-from tests.test_metrics import read
 from tests.test_page import bot, box, questions, send, set_up, wait_for_end
 
 pytestmark = pytest.mark.xdist_group("processes")
@@ -122,7 +122,7 @@ def shared_memory() -> list[str]:
 
 
 def series(app: App) -> dict[str, float]:
-    lines = read(f"{app.url}/metrics").splitlines()
+    lines = whole(app.url, "/metrics").splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
