@@ -86,9 +86,9 @@ class App:
         event = json.load(self.visitor.open(urllib.request.Request(url, body, {"Content-Type": "application/json"})))
         return self.visitor.open(f"{url}/{event['event_id']}")
 
-    def long_answer(self) -> Any:
+    def long_answer(self, max_tokens: int = 1900) -> Any:
         """An answer that has begun and does not end soon."""
-        stream = self.answer("Once upon a time", 1900)
+        stream = self.answer("Once upon a time", max_tokens)
         assert stream.readline().startswith(b"event: generating")
         return stream
 

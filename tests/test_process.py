@@ -105,7 +105,7 @@ def test_without_a_home_it_answers_shows_no_secret_however_much_it_logs_and_ends
     app = App(start, tmp_path / "log", "--max-model-len", "1024", HOME=NOWHERE, VLLM_LOGGING_LEVEL="DEBUG", **SECRETS)
     app.wait(200)
     shown = everything_shown(app)
-    with app.long_answer():
+    with app.long_answer(max_tokens=1000):
         children, began = family(app.process), time.monotonic()
         app.process.terminate()
         app.process.wait(20)
@@ -185,6 +185,7 @@ def test_a_model_of_the_hub_is_downloaded_with_progress_and_answers_until_ctrl_c
         expect(page.locator("#send")).to_be_enabled()
         page.keyboard.press("Enter")
         expect(page.locator("#chat [data-testid=bot]")).to_be_visible()
+        page.close()
     children = family(app.process)
     os.killpg(app.process.pid, signal.SIGINT)
     assert app.process.wait(20) == 130
