@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import openai
@@ -309,8 +309,8 @@ def test_a_prompt_has_at_most_so_many_tokens_as_the_operator_allows(
 Site = tuple[str, FakePageEngine, Answers]
 
 
-@pytest.fixture
-def open_site() -> Iterator[Callable[..., Site]]:
+@contextmanager
+def sites() -> Iterator[Callable[..., Site]]:
     """Serves the page with these options and variables, on an engine that takes one request at a time."""
     open_ones: list[Any] = []
 
@@ -325,6 +325,21 @@ def open_site() -> Iterator[Callable[..., Site]]:
     for serving, answers in open_ones:
         answers.end = True
         serving.__exit__(None, None, None)
+
+
+@pytest.fixture
+def open_site() -> Iterator[Callable[..., Site]]:
+    with sites() as serve:
+        yield serve
+
+
+@pytest.fixture(scope="module")
+def with_keys() -> Iterator[str]:
+    """A page with two keys, whose answers are at their end at once."""
+    with sites() as serve:
+        url, _, answers = serve("--api-key", "first, second")
+        answers.end = True
+        yield url
 
 
 def begin(url: str, forwarded: str = "") -> socket.socket:
@@ -373,20 +388,16 @@ def test_it_is_on_where_the_page_is_for_oneself_or_a_key_is_asked_for(
         ("Bearer fürst", 401),
     ],
 )
-def test_one_of_the_keys_opens_the_door_and_nothing_else_does(
-    open_site: Callable[..., Site], given: str, status: int
-) -> None:
-    url, _, answers = open_site("--api-key", "first, second")
-    answers.end = True
+def test_one_of_the_keys_opens_the_door_and_nothing_else_does(with_keys: str, given: str, status: int) -> None:
     for path, body in ((CHAT, b"{}"), ("/v1/nothing", b"{}"), (COMPLETIONS, b"")):
         if status == 401:
             answered, headers, text = ask(
-                url, "POST", path, body, {**JSON, "Authorization": given.encode().decode("latin-1")}
+                with_keys, "POST", path, body, {**JSON, "Authorization": given.encode().decode("latin-1")}
             )
             assert answered == 401 and headers["WWW-Authenticate"] == "Bearer"
             assert json.loads(text)["error"]["message"].startswith("The API key is missing or wrong")
     if status == 200:
-        assert ask(url, "POST", CHAT, b"{}", {**JSON, "Authorization": given})[0] == 200
+        assert ask(with_keys, "POST", CHAT, b"{}", {**JSON, "Authorization": given})[0] == 200
 
 
 def test_openais_client_knows_the_refusals(open_site: Callable[..., Site]) -> None:
