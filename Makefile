@@ -29,7 +29,7 @@ check: ## format, lint, types and import order of Python and JavaScript, CSS, an
 	$(python) -m mypy
 	$(python) -m pytest --quiet --noconftest tests/test_layers.py
 	$(node)/biome check --error-on-warnings --config-path=tests/node $(scripts)
-	$(node)/dprint check --config tests/node/dprint.json $(styles)
+	node tests/node/format_css.mjs $(styles)
 	$(node)/tsc --project tests/node
 	node --test tests/js
 	.venv/bin/hadolint docker/*.Dockerfile
@@ -39,7 +39,7 @@ fix: ## format, and mend what the linter can mend
 	$(python) -m ruff format .
 	$(python) -m ruff check --fix .
 	$(node)/biome check --write --config-path=tests/node $(scripts)
-	$(node)/dprint fmt --config tests/node/dprint.json $(styles)
+	node tests/node/format_css.mjs --write $(styles)
 
 resolve: ## would a Space's builder find versions that fit together?
 	scripts/resolve

@@ -75,9 +75,9 @@ def test_the_page_has_the_names(page: Page) -> None:
     page.route("**/queue/join**", lambda route: held.append(route))
     send(page, "one")
     check(page, PENDING)
-    page.unroute("**/queue/join**")
     for route in held:
         route.continue_()
+    page.unroute("**/queue/join**")
     expect(page.locator("#live")).to_contain_text("so far")
     check(page, LIVE)
     expect(page.locator("#compose.busy")).to_have_count(0)
