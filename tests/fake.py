@@ -60,7 +60,7 @@ class FakeEngine:
         if len(prompt.token_ids) >= self.max_model_len:
             raise PromptTooLong(self.max_model_len)
         if settings.adapter:
-            raise BadRequest(f"There is no LoRA adapter {settings.adapter!r}; there are: none.")
+            raise BadRequest(f"There is no LoRA adapter {settings.adapter[:60]!r}; there are: none.")
         self.settings.append(settings)
         self.num_started += 1
         self.num_running += 1

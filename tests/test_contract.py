@@ -199,8 +199,12 @@ def test_a_conversation_has_more_tokens_than_its_last_message(case: Case) -> Non
 def test_an_engine_that_is_away_says_which_way(case: Case, status: Status, error: type[Exception]) -> None:
     case.set_status(status)
     words = status.detail if error is EngineNotReady else None
-    for asked in (case.engine.render_text("Hi"), anext(case.engine.generate(Prompt((1,)), GREEDY))):
+
+    async def first_delta() -> Delta:
+        return await anext(case.engine.generate(Prompt((1,)), GREEDY))
+
+    for call in (case.engine.render_text("Hi"), first_delta()):
         with pytest.raises(error, match=words):
-            case.run(asked)
+            case.run(call)
     with pytest.raises(error, match=words):
         _ = case.engine.openai

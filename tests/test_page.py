@@ -493,6 +493,8 @@ def test_every_open_page_is_told_what_the_engine_does(site: Site, new_page: NewP
     expect(pages[0].locator("#status")).to_contain_text("Once more")
     expect(pages[0].locator("#send")).to_be_enabled()  # a question waits
     send(pages[0], "Hello")
+    expect(pages[0].locator("#note")).to_contain_text("this waits until it is back")
+    engine.status = Status("ready", "Ready at last")
     expect(bot(pages[0])).to_have_text("hi")
 
 
@@ -503,15 +505,15 @@ def test_a_page_whose_server_has_gone_says_so(new_page: NewPage) -> None:
     expect(page.locator("#status .failed")).to_contain_text("The connection to the server is lost")
 
 
-def test_a_failure_to_load_is_shown_with_its_reason_and_nothing_can_be_sent(site: Site, new_page: NewPage) -> None:
-    site.engine.status = Status("failed", "The driver is <too> old.")
-    page = new_page(site.url)
-    expect(page.locator("#status .failed")).to_have_text("The driver is <too> old.")
-    box(page).fill("Hello")
-    page.keyboard.press("Enter")
-    expect(page.get_by_text("The model is not ready").first).to_be_visible()
-    expect(box(page)).to_have_value("Hello")
-    expect(page.locator("#send")).to_be_disabled()
+def test_a_failure_to_load_is_shown_with_its_reason_and_nothing_can_be_sent(new_page: NewPage) -> None:
+    with served_site(FakePageEngine(status=Status("failed", "The driver is <too> old."))) as site:
+        page = new_page(site.url)
+        expect(page.locator("#status .failed")).to_have_text("The driver is <too> old.")
+        box(page).fill("Hello")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("The model is not ready").first).to_be_visible()
+        expect(box(page)).to_have_value("Hello")
+        expect(page.locator("#send")).to_be_disabled()
 
 
 def test_the_load_is_a_bar_with_words_and_numbers_until_the_model_is_ready(new_page: NewPage) -> None:

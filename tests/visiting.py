@@ -60,6 +60,7 @@ def origin_of(url: str) -> str:
 def forget(context: BrowserContext, origins: set[str]) -> None:
     """Close all pages, and clear what the browser keeps of a visitor; its HTTP cache stays."""
     for page in context.pages:
+        page.unroute_all(behavior="ignoreErrors")  # a route that still waits would fail on the closed page
         page.close()
     context.clear_cookies()
     page = context.new_page()

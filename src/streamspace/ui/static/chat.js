@@ -41,15 +41,15 @@ export function clear() {
 }
 
 /**
- * The turn that was under way joins the conversation. Its first words may have come after the click on Stop.
+ * The turn that was under way joins the conversation. Frames may have come after the click on Stop, and another note.
  * @param {Message[] | null} messages @param {Message[] | null} live
  */
 export function joinTurn(messages, live) {
   states().remove("busy");
   if (isCleared()) return [[], [], undefined];
   const turn = (live ?? []).map(thoughtDone);
-  const lacksNote = states().contains("unbegun") && turn.at(-1)?.role === "assistant";
-  return [[...(messages ?? []), ...turn], [], lacksNote ? stoppedNote() : undefined];
+  const isStopped = states().contains("ended") && turn.at(-1)?.role === "assistant";
+  return [[...(messages ?? []), ...turn], [], isStopped ? stoppedNote() : undefined];
 }
 
 /**
