@@ -40,10 +40,8 @@ export function clear() {
   return [[], [], ""];
 }
 
-/**
- * The turn that was under way joins the conversation. Its first words may have come after the click on Stop.
- * @param {Message[] | null} messages @param {Message[] | null} live
- */
+/** The turn that was under way joins the conversation. Its first words may have come after the click on Stop.
+ * @param {Message[] | null} messages @param {Message[] | null} live */
 export function joinTurn(messages, live) {
   states().remove("busy");
   if (isCleared()) return [[], [], undefined];
@@ -52,10 +50,8 @@ export function joinTurn(messages, live) {
   return [[...(messages ?? []), ...turn], [], lacksNote ? stoppedNote() : undefined];
 }
 
-/**
- * The inputs of what follows a failure. Gradio takes an answer that the visitor ended for one, too: then they are null.
- * @param {unknown[]} inputs
- */
+/** The inputs of the event after a failure; nulls if the visitor ended the answer, which Gradio calls a failure too.
+ * @param {unknown[]} inputs */
 export function fail(...inputs) {
   states().remove("busy");
   return states().contains("ended") ? inputs.map(() => null) : inputs;
