@@ -36,10 +36,8 @@ export function message(role, text, metadata = null) {
 
 /** @param {Message} message */
 const textOf = ({ content }) => fromMarkdown(content.map(({ text }) => text).join(""));
-
 /** @param {Content} content */
 const allMessages = ({ messages, live }) => [...messages, ...live];
-
 /** @param {string} text */
 export const oneLine = (text) => text.replace(/\s+/g, " ").trim();
 
@@ -70,16 +68,12 @@ export const thoughtDone = ({ metadata, ...rest }) => ({
 
 /** @param {unknown} value */
 const isText = (value) => typeof value === "string";
-
 /** @param {unknown} role */
 const isRole = (role) => role === "user" || role === "assistant";
-
 /** @param {any} value */
 const isMetadata = (value) => value == null || (typeof value === "object" && isText(value.title ?? ""));
-
 /** @param {any} part */
 const isPart = (part) => part?.type === "text" && isText(part.text);
-
 /** @param {any} value */
 const isMessage = (value) =>
   isRole(value?.role) && Array.isArray(value.content) && value.content.every(isPart) && isMetadata(value.metadata);

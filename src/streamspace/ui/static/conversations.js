@@ -14,12 +14,9 @@ const LOOK_MS = 250; // how often an answer under way is saved
 const STOP_MS = 3000; // how long a stopped answer may take to end
 const MOST_MEBIBYTES = 64; // of an imported file
 
-/** @type {ConversationList} */
-let list;
-/** @type {Store} there once the page is */
-let store;
-/** @type {BroadcastChannel | undefined} */
-let otherTabs;
+/** @type {ConversationList} */ let list;
+/** @type {Store} */ let store; // there once the page is
+/** @type {BroadcastChannel | undefined} */ let otherTabs;
 let currentId = records.randomId(); // of the conversation that this tab shows
 let saving = Promise.resolve(); // one save after the other
 /** @type {Map<string, string>} id → the revision that this tab knows */
@@ -33,7 +30,7 @@ let newSystemPrompt = ""; // that a new chat begins with
 /** @type {ConversationRecord | null} the conversation for `show`; null is a new chat */
 let next = null;
 
-/** All readable records, the latest first; unreadable ones are set aside. */
+/** All readable records, the latest first; sets damaged ones aside. */
 async function readAll() {
   const all = await store.all();
   const damaged = all.filter((record) => !records.isRecord(record) && !records.isNewer(record));
