@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 from statistics import fmean
 from typing import Any
 
@@ -184,7 +183,10 @@ def rows(points: Sequence[Point | None]) -> list[list[float | None] | None]:
 
 def round_up(most: float) -> int:
     """The end of a scale for numbers up to `most`: 1, 2 or 5 times a power of ten, so that it seldom changes."""
-    return next(10**power * factor for power in count() for factor in (1, 2, 5) if 10**power * factor >= most)
+    power = 1
+    while power * 10 < most:
+        power *= 10
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= most)
 
 
 def duration(seconds: float) -> str:
