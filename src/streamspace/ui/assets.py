@@ -1,7 +1,7 @@
 """The page's scripts and styles: files of static/, in the forms that Gradio takes.
 
-Gradio gets scripts as text. So the modules go into the page's head as one script, in which each is a property of the
-global object `streamspace`, and a module's imports are looked up there.
+Gradio takes scripts as text. So all modules go into the page's head as one script. There each module is a property of
+the global object `streamspace`, and its imports become look-ups in that object.
 """
 
 import json
@@ -13,12 +13,12 @@ from string import Template
 
 STATIC = Path(__file__).with_name("static")
 STYLES = [STATIC / f"{name}.css" for name in ("page", "engine", "conversations", "gradio")]
-MODULES = (  # each after those that it imports
+MODULES = (  # each after the modules that it imports
     "language dom markdown feed gradio_dom stop conversation_records conversation_store conversation_list chat compare "
     "conversations engine status tokens"
 ).split()
 _COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)  # for readers of the file
-_IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
+_IMPORT = re.compile(r'^import (?:\* as )?(\w+|\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:class|const|function) (\w+))", re.MULTILINE)
 
 

@@ -1,7 +1,7 @@
 """Conversations that the visitor's browser keeps: static/conversations.js does all of it, the server nothing.
 
-What it saves and what it shows again are values of the page's components, which come and go by events that end in the
-browser. The id goes with them, so that a conversation is never saved as another one.
+The script saves and restores values of the page's components, by events that end in the browser. The conversation's id
+is one of the values, so that a conversation is never saved as another one.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,13 @@ QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 
 
 class Conversations:
-    """The list of them, above the chat; made inside Blocks."""
+    """The list of conversations, above the chat; made inside Blocks."""
 
     def __init__(self) -> None:
         gr.HTML('<div id="conversations"></div>', padding=False)
         self._id = gr.Textbox(label="Conversation", visible="hidden")  # which one the page shows
-        self._keep = gr.Button("Keep", elem_id="keep")  # that nobody sees: the script presses them
+        # Hidden buttons, which the script presses.
+        self._keep = gr.Button("Keep", elem_id="keep")
         self._keep_live = gr.Button("Keep the answer under way", elem_id="keep-live")
         self._open = gr.Button("Open", elem_id="open")
 
@@ -30,11 +31,11 @@ class Conversations:
         """Have the chat kept.
 
         Args:
-            demo: the page, when whose parts are there what was shown before a reload is shown again.
-            chat: the settled Chatbot, the live one, the note, and the system prompt.
-            box: the message to come, into which a question goes that was never answered.
+            demo: the page; after a reload it shows its last conversation again.
+            chat: the Chatbot of ended turns, the live one, the note, and the system prompt.
+            box: the message box; an interrupted question goes back into it.
             ends: the events after which the conversation is saved.
-            undone: the events that must not change the page any more when another conversation is opened.
+            undone: the events that opening another conversation cancels.
         """
         shown = self._shown = [self._id, *chat]
         for end in ends:
@@ -46,9 +47,9 @@ class Conversations:
 
     @property
     def opens(self) -> Any:
-        """The event by which another conversation, or a new one, is shown."""
+        """The event that shows another conversation, or a new one."""
         return self._open.click
 
     def keep_after(self, end: Any) -> None:
-        """Save the conversation after one more event."""
+        """Save the conversation after this event, too."""
         end.then(None, self._shown, None, js=call("conversations.save"), **QUICK)

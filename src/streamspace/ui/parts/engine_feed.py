@@ -1,7 +1,7 @@
-"""What the Engine tab is told, once a second: put into words for all viewers together, and never for nobody.
+"""The numbers of the Engine tab, once a second: computed once for all readers, and not at all while nobody reads.
 
-Server-sent events outside Gradio's queue, the same bytes for all: numbers and units, which need no language. Like
-/status they are open to everybody, for nothing of any visitor is in them.
+They are server-sent events outside Gradio's queue, the same bytes for all: numbers and units, which need no language.
+Like /status they are open to everybody, because they say nothing about any visitor.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class Plot:
     is_share: bool = False  # of 1, shown in percent
 
     def text(self, value: float | None, decimals: int = 0) -> str:
-        """The value as it is shown; `decimals` are those of a number that is not a share."""
+        """The value as it is shown, with `decimals` unless it is a share."""
         if value is None:
             return UNKNOWN
         return f"{value:.1%}" if self.is_share else f"{value:,.{decimals}f}"
@@ -70,7 +70,7 @@ FACTS = {
 
 
 class EngineFeed:
-    """GET /engine: server-sent events, one a second, made once for all readers and never for nobody.
+    """GET /engine: server-sent events, one a second.
 
     A stream ends when its reader goes or the app shuts down.
     """
@@ -79,7 +79,7 @@ class EngineFeed:
         self._engine = engine
         self._queue = queue
         self._now: Second | None = None
-        self._news = asyncio.Event()  # replaced by another at each second
+        self._news = asyncio.Event()  # replaced each second
         self._num_readers = 0
         self._watching: asyncio.Task[None] | None = None
 
@@ -92,7 +92,7 @@ class EngineFeed:
             return StreamingResponse(self.events(), media_type="text/event-stream", headers=headers)
 
     async def events(self) -> AsyncGenerator[bytes, None]:
-        """Yield the events for one reader: all seconds, then each new one; all again to one who missed some."""
+        """Yield the events for one reader: all seconds, then each new one; after a gap all seconds again."""
         if self._now is None or not self._num_readers:
             self._now = Second(self._engine, self._queue)
         self._num_readers += 1
@@ -109,7 +109,7 @@ class EngineFeed:
             self._num_readers -= 1
 
     async def _watch(self) -> None:
-        """Tell all readers of each second that is over, for as long as there are any."""
+        """Wake all readers at the end of each second, until there are none."""
         while self._num_readers:
             await asyncio.sleep(1 - time.monotonic() % 1 + MARGIN_S)
             self._now = Second(self._engine, self._queue)
@@ -118,43 +118,38 @@ class EngineFeed:
 
 
 class Second:
-    """What is told in one second, `number` being the newest that is over; the events are bytes, ready to go out."""
+    """The two events of one second, as bytes; `number` is the newest second that is over."""
 
     def __init__(self, engine: ServedEngine, queue: Queue) -> None:
-        self._window = engine.stats.window()
-        self._event = event_of(engine, queue, self._window)
-        self.number = self._window.last.second
+        window = engine.stats.window()
+        self._points = window.points
+        self._event = event_of(engine, queue, window)
+        self.number = window.last.second
 
     @cached_property
     def step(self) -> bytes:
         """The numbers, and the newest second for the plots."""
-        return _event({**self._event, "points": rows(self._window.points[-1:]), "whole": False})
+        return self._bytes(points=rows(self._points[-1:]), whole=False)
 
     @cached_property
     def whole(self) -> bytes:
-        """The numbers, and all the seconds for the plots."""
-        return _event({**self._event, "points": rows(self._window.points), "whole": True})
+        """The numbers, and all seconds for the plots."""
+        return self._bytes(points=rows(self._points), whole=True)
 
-
-def _event(content: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(content) + b"\n\n"
+    def _bytes(self, **plots: Any) -> bytes:
+        return b"data: " + orjson.dumps({**self._event, **plots}) + b"\n\n"
 
 
 def facts_text(engine: ServedEngine, queue: Queue, window: Window) -> dict[str, str]:
-    """The words of FACTS."""
-    facts, last, most = engine.facts, window.last, engine.config.queue_length
+    """The text of each of FACTS."""
+    facts, last, most, uptime_s = engine.facts, window.last, engine.config.queue_length, engine.stats.uptime_s
     text = dict.fromkeys(FACTS, UNKNOWN)
     if facts is not None:
-        text |= {
-            "hardware": facts.hardware,
-            "dtype": facts.dtype,
-            "context": f"{facts.max_model_len:,}",
-            "cache": f"{facts.kv_cache_tokens:,}",
-            "version": f"vLLM {facts.vllm_version}, StreamSpace {__version__}",
-        }
-    if (uptime_s := engine.stats.uptime_s) is not None:
-        text["uptime"] = duration(uptime_s)
+        text |= {"hardware": facts.hardware, "dtype": facts.dtype}
+        text |= {"context": f"{facts.max_model_len:,}", "cache": f"{facts.kv_cache_tokens:,}"}
+        text["version"] = f"vLLM {facts.vllm_version}, StreamSpace {__version__}"
     return text | {
+        "uptime": UNKNOWN if uptime_s is None else duration(uptime_s),
         "restarts": f"{engine.num_restarts:,}",
         "total": f"{last.num_prompt_tokens:,} / {last.num_generation_tokens:,}",
         "answers": f"{last.num_answers:,}",
@@ -164,10 +159,7 @@ def facts_text(engine: ServedEngine, queue: Queue, window: Window) -> dict[str, 
 
 
 def event_of(engine: ServedEngine, queue: Queue, window: Window) -> dict[str, Any]:
-    """All that an event has beside the points.
-
-    `text` is the words for each data-key, `tops` the end of each plot's scale, `bars` each histogram's counts.
-    """
+    """An event without its points: `text` by data-key, `tops` of the plots' scales, `bars`: the histograms' counts."""
     text, tops = facts_text(engine, queue, window), []
     points = window.points
     for plot in PLOTS:
@@ -178,14 +170,14 @@ def event_of(engine: ServedEngine, queue: Queue, window: Window) -> dict[str, An
         text[f"{plot.key}.mean"] = plot.text(fmean(values) if values else None, decimals=1)
         text[f"{plot.key}.most"] = plot.text(most)
         text[f"{plot.key}.top"] = f"{tops[-1]:.0%}" if plot.is_share else plot.text(tops[-1])
-    text["hits"] = text["hits.mean"] = PLOTS[-1].text(window.prefix_hit_rate)  # in most seconds nothing is looked up
+    text["hits"] = text["hits.mean"] = PLOTS[-1].text(window.prefix_hit_rate)  # most seconds have no look-up
     histograms = {"ttft": window.ttft, "itl": window.inter_token}
     text |= {f"{key}.said": spread(histogram) for key, histogram in histograms.items()}
     return {"text": text, "tops": tops, "bars": {key: shape.counts for key, shape in histograms.items()}}
 
 
 def rows(points: Sequence[Point | None]) -> list[list[float | None] | None]:
-    """What is drawn of each second, in the order of PLOTS; None is a gap."""
+    """Each second's values, in the order of PLOTS; None is a gap."""
     return [[_rounded(plot.value(point)) for plot in PLOTS] if point else None for point in points]
 
 
@@ -198,7 +190,7 @@ def round_up(most: float) -> int:
 
 
 def duration(seconds: float) -> str:
-    """In the two largest units that are not nought."""
+    """The time in its two largest units."""
     minutes, hours = divmod(int(seconds) // 60, 60)[::-1]
     days, hours = divmod(hours, 24)
     if days:
@@ -207,22 +199,19 @@ def duration(seconds: float) -> str:
 
 
 def spread(histogram: Histogram) -> str:
-    """A histogram's quantiles, and how many times it has."""
-    if not histogram.num:
-        return UNKNOWN
-    return (
-        f"p50 {_within(histogram, 0.5)}, p90 {_within(histogram, 0.9)}, p99 {_within(histogram, 0.99)}, "
-        f"n = {histogram.num:,}"
-    )
-
-
-def _within(histogram: Histogram, share: float) -> str:
-    bound_s = histogram.quantile_s(share)
-    assert bound_s is not None
-    return f"> {time_text(histogram.bounds_s[-1])}" if math.isinf(bound_s) else f"≤ {time_text(bound_s)}"
+    """A histogram's quantiles and its number of values."""
+    texts = []
+    for percent in (50, 90, 99):
+        bound_s = histogram.quantile_s(percent / 100)
+        if bound_s is None:
+            return UNKNOWN
+        within = f"> {time_text(histogram.bounds_s[-1])}" if math.isinf(bound_s) else f"≤ {time_text(bound_s)}"
+        texts.append(f"p{percent} {within}")
+    return ", ".join([*texts, f"n = {histogram.num:,}"])
 
 
 def time_text(seconds: float) -> str:
+    """In seconds from 1 s on, below in milliseconds."""
     return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:g} ms"
 
 

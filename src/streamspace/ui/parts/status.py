@@ -1,4 +1,4 @@
-"""The engine's state on every open page: pushed when it changes, looked at once for all, and never for nobody."""
+"""The engine's state on every open page: pushed when it changes, looked at once for all readers while there are any."""
 
 import asyncio
 import html
@@ -31,14 +31,14 @@ def _inner(status: Status, say: Say = str) -> str:
 
 
 class StatusFeed:
-    """GET /status: server-sent events, one for the state that is and one for each change of it.
+    """GET /status: server-sent events, one for the present state and one for each change.
 
     A stream ends when its reader goes or the app shuts down.
     """
 
     def __init__(self, engine: ServedEngine) -> None:
         self._engine = engine
-        self._news = asyncio.Event()  # replaced by another at each change
+        self._news = asyncio.Event()  # replaced at each change
         self._num_readers = 0
         self._watching: asyncio.Task[None] | None = None
 
@@ -60,11 +60,9 @@ class StatusFeed:
         try:
             while not self._engine.is_stopping:
                 news, status = self._news, self._engine.status
-                if status != sent:
-                    yield f"data: {json.dumps({'stage': status.stage, 'html': _inner(status, say)})}\n\n"
-                    sent = status
-                else:
-                    yield ": nothing new\n\n"
+                event = json.dumps({"stage": status.stage, "html": _inner(status, say)})
+                yield ": nothing new\n\n" if status == sent else f"data: {event}\n\n"
+                sent = status
                 with suppress(TimeoutError):
                     async with asyncio.timeout(HEARTBEAT_S):
                         await news.wait()
@@ -72,7 +70,7 @@ class StatusFeed:
             self._num_readers -= 1
 
     async def _watch(self) -> None:
-        """Tell all readers of each change, for as long as there are any."""
+        """Wake all readers at each change, until there are none."""
         known = self._engine.status
         while self._num_readers:
             await asyncio.sleep(LOOK_S)

@@ -1,7 +1,7 @@
 """The view of an answer's tokens: how probable each was, and which others might have stood there.
 
-It is made once, when the answer has ended. All of its text was written by the model, so the page gets it escaped, and
-its script puts it in as text.
+It is made once, when the answer has ended. The model wrote all of its text, so it is escaped here, and the page's
+script inserts it as text.
 """
 
 import html
@@ -18,7 +18,7 @@ from streamspace.types import Reply, Token
 from streamspace.ui.language import say
 
 NUM_RUNNERS_UP = 5
-LEVELS = (90, 50, 20, 0)  # percent: a token's class is p and the highest that it reaches; see page.css
+LEVELS = (90, 50, 20, 0)  # percent: a token's class is p and the highest level that it reaches; see page.css
 NAMES = {" ": "space", "\n": "line break", "\t": "tab", "\r": "carriage return"}
 SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
@@ -41,7 +41,7 @@ def logprobs_for(shows_tokens: Any) -> int | None:
 
 
 def tokens_view(elem_id: str) -> gr.HTML:
-    """The view's place, which takes none while it is empty."""
+    """The component of the view, hidden while it is empty."""
     return gr.HTML("", js_on_load="streamspace.tokens.follow(element)", elem_classes="view", elem_id=elem_id)
 
 
@@ -49,19 +49,14 @@ class TokensView:
     """What the view shows of one answer: nothing, unless its settings ask for tokens."""
 
     def __init__(self, settings: Settings) -> None:
-        self._html = waiting_html(say) if settings.logprobs else ""
         self._waits = bool(settings.logprobs)
+        self._html = f'<div class="tokens"><p>{say(WAITING)}</p></div>' if self._waits else ""
 
     def html(self, reply: Reply) -> str:
-        """The view of the answer so far."""
+        """The view of the answer so far; it has its full height from the start, so that nothing moves at the end."""
         if self._waits and reply.tokens:
             self._html, self._waits = tokens_html(reply.tokens, say), False
         return self._html
-
-
-def waiting_html(say: Say) -> str:
-    """The view's place while the answer is on its way, so that nothing moves when it comes."""
-    return f'<div class="tokens"><p>{say(WAITING)}</p></div>'
 
 
 def tokens_html(tokens: Sequence[Token], say: Say) -> str:
@@ -93,18 +88,16 @@ def percent(probability: float) -> str:
 
 
 def token_label(text: str, keeps_spaces: bool = False) -> str:
-    """A token's text with signs for what cannot be seen; spaces beside words may stay what they are."""
+    """A token's text with signs for invisible characters; `keeps_spaces` leaves spaces beside words as they are."""
     keeps_spaces = keeps_spaces and bool(text.strip())
     return "".join(char if char == " " and keeps_spaces else _sign(char) for char in text) or "∅"
 
 
 def spoken(text: str) -> str:
-    """A token's text for a screen reader, which says nothing of spaces."""
-    return (
-        token_label(text.strip(), keeps_spaces=True)
-        if text.strip()
-        else " ".join(NAMES.get(char, "space") for char in text)
-    )
+    """A token's text for a screen reader, which does not read spaces out."""
+    if text.strip():
+        return token_label(text.strip(), keeps_spaces=True)
+    return " ".join(NAMES.get(char, "space") for char in text)
 
 
 def _sign(char: str) -> str:

@@ -1,7 +1,7 @@
 // The chat's events that end in the browser: they cost the server nothing.
 //
 // Classes of #compose say where the answer is: `busy` while one is under way, when Stop stands in Send's place; then
-// `ended` if the visitor ended it, `unbegun` if nothing of it was shown by then, `cleared` if the chat was cleared.
+// `ended` if the visitor ended it, `cleared` if the chat was cleared.
 
 /** @import { Message } from "./conversation_records.js" */
 import { thoughtDone } from "./conversation_records.js";
@@ -22,16 +22,15 @@ function stoppedNote() {
 
 /** A question was sent. @param {unknown[]} inputs */
 export function begin(...inputs) {
-  states().remove("ended", "unbegun", "cleared");
+  states().remove("ended", "cleared");
   states().add("busy");
   return inputs;
 }
 
 /** What Stop does before it ends the answer; gives the note. */
 export function stop() {
-  const isBegun = isAnswerShown();
-  states().add("ended", ...(isBegun ? [] : ["unbegun"]));
-  return isBegun ? stoppedNote() : "";
+  states().add("ended");
+  return isAnswerShown() ? stoppedNote() : "";
 }
 
 /** What Clear does before it ends the answer; gives the conversation, the turn under way, and the note. */
@@ -40,10 +39,8 @@ export function clear() {
   return [[], [], ""];
 }
 
-/**
- * The turn that was under way joins the conversation. Frames may have come after the click on Stop, and another note.
- * @param {Message[] | null} messages @param {Message[] | null} live
- */
+/** The turn that was under way joins the conversation. Frames may have come after the click on Stop, and another note.
+ * @param {Message[] | null} messages @param {Message[] | null} live */
 export function joinTurn(messages, live) {
   states().remove("busy");
   if (isCleared()) return [[], [], undefined];
@@ -52,10 +49,8 @@ export function joinTurn(messages, live) {
   return [[...(messages ?? []), ...turn], [], isStopped ? stoppedNote() : undefined];
 }
 
-/**
- * The inputs of what follows a failure. Gradio takes an answer that the visitor ended for one, too: then they are null.
- * @param {unknown[]} inputs
- */
+/** The inputs of the event after a failure; nulls if the visitor ended the answer, which Gradio calls a failure too.
+ * @param {unknown[]} inputs */
 export function fail(...inputs) {
   states().remove("busy");
   return states().contains("ended") ? inputs.map(() => null) : inputs;

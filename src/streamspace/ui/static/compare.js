@@ -2,7 +2,7 @@
 
 /** @import { Message } from "./conversation_records.js" */
 import { message } from "./conversation_records.js";
-import { find } from "./dom.js";
+import { element, find } from "./dom.js";
 import { focusMessageBox, showChatTab } from "./gradio_dom.js";
 import { say } from "./language.js";
 
@@ -15,16 +15,10 @@ export function begin(...inputs) {
 }
 
 /** @param {string | null} html */
-function parse(html) {
-  const template = document.createElement("template");
-  template.innerHTML = html ?? "";
-  return template;
-}
+const parse = (html) => element("template", { innerHTML: html ?? "" });
 
-/**
- * Have the summaries of answers that did not come to their end say so.
- * @param {string | null} together the line about all columns @param {(string | null)[]} summaries
- */
+/** Have the summaries of answers that did not come to their end say so.
+ * @param {string | null} together the line about all columns @param {(string | null)[]} summaries */
 export function end(together, ...summaries) {
   find("#compare").classList.remove("busy");
   const stopped = summaries.map((summary) => {
@@ -38,11 +32,9 @@ export function end(together, ...summaries) {
   return [all.innerHTML, ...stopped];
 }
 
-/**
- * The question and one answer become a turn of the chat, where an answer that was cut can be continued.
+/** The question and one answer become a turn of the chat, where an answer that was cut can be continued.
  * @param {Message[] | null} messages @param {string} _note @param {string} question @param {string} answer
- * @param {string | null} summary
- */
+ * @param {string | null} summary */
 export function use(messages, _note, question, answer, summary) {
   const turn = [message("user", question), message("assistant", answer)];
   return [[...(messages ?? []), ...turn], summary?.includes('class="cut"') ? summary : ""];

@@ -8,8 +8,7 @@ import { say } from "./language.js";
 
 const MOST_TITLE_CHARS = 200;
 
-/**
- * What the list shows and does.
+/** What the list shows and does.
  * @typedef {{
  *   readAll: () => Promise<ConversationRecord[]>,
  *   currentId: () => string,
@@ -18,8 +17,7 @@ const MOST_TITLE_CHARS = 200;
  *   remove: (record: ConversationRecord) => Promise<void>,
  *   importFiles: (files: FileList) => Promise<void>,
  *   exportAll: () => Promise<void>,
- * }} Actions
- */
+ * }} Actions */
 
 export class ConversationList {
   /** @param {Actions} actions */
@@ -30,28 +28,18 @@ export class ConversationList {
     this.menu = null;
     this.sentence = element("span", { role: "status" });
     this.undo = element("span", {});
-    this.search = element("input", {
-      type: "search",
-      placeholder: say("Search titles and texts"),
-      "aria-label": say("Search titles and texts"),
-      oninput: () => this.attempt(() => this.draw(true)),
-    });
+    const label = say("Search titles and texts");
+    this.search = element("input", { type: "search", placeholder: label, "aria-label": label });
+    this.search.oninput = () => this.attempt(() => this.draw(true));
     this.rows = element("ul", { "aria-label": say("Kept conversations") });
     this.empty = element("p", {});
-    const content = [this.search, this.rows, this.empty, this.foot()];
-    this.panel = element("div", { id: "conversation-list", hidden: true }, ...content);
-    this.toggle = this.button(say("Conversations"), () => this.unfold(this.panel.hidden === true), {
-      className: "toggle",
-      "aria-expanded": "false",
-      "aria-controls": "conversation-list",
-    });
+    this.panel = element("div", { id: "conversation-list", hidden: true });
+    this.panel.append(this.search, this.rows, this.empty, this.foot());
+    const expands = { className: "toggle", "aria-expanded": "false", "aria-controls": "conversation-list" };
+    this.toggle = this.button(say("Conversations"), () => this.unfold(this.panel.hidden === true), expands);
+    const newChat = this.button(say("New chat"), () => this.open(null));
     find("#conversations").replaceChildren(
-      element(
-        "div",
-        { className: "row" },
-        this.toggle,
-        this.button(say("New chat"), () => this.open(null)),
-      ),
+      element("div", { className: "row" }, this.toggle, newChat),
       element("p", { className: "said" }, this.sentence, " ", this.undo),
       this.panel,
     );
@@ -64,10 +52,11 @@ export class ConversationList {
       if (files) await this.attempt(() => this.actions.importFiles(files));
       file.value = ""; // so that the same file can be chosen again
     };
+    const importing = this.button(say("Import"), () => file.click());
     return element(
       "div",
       { className: "row" },
-      this.button(say("Import"), () => file.click()),
+      importing,
       this.button(say("Export all"), this.actions.exportAll),
       file,
     );
@@ -75,12 +64,8 @@ export class ConversationList {
 
   /** @param {string} text @param {() => unknown} onClick @param {Record<string, unknown>} properties */
   button(text, onClick, properties = {}) {
-    return element("button", {
-      type: "button",
-      textContent: text,
-      onclick: () => this.attempt(onClick),
-      ...properties,
-    });
+    const onclick = () => this.attempt(onClick);
+    return element("button", { type: "button", textContent: text, onclick, ...properties });
   }
 
   /** @param {() => unknown} work */
@@ -92,10 +77,8 @@ export class ConversationList {
     }
   }
 
-  /**
-   * Show one sentence below the bar, for screen readers alone unless `isSeen`, and how to undo what it says.
-   * @param {string} sentence @param {{ undo?: () => unknown, isSeen?: boolean }} options
-   */
+  /** Show one sentence below the bar, for screen readers alone unless `isSeen`, and how to undo what it says.
+   * @param {string} sentence @param {{ undo?: () => unknown, isSeen?: boolean }} options */
   announce(sentence, { undo, isSeen = true } = {}) {
     this.hasFailed = false;
     this.sentence.className = isSeen ? "" : "unseen";
@@ -107,11 +90,8 @@ export class ConversationList {
   announceFailure(error) {
     console.warn("Conversations:", error);
     const isFull = error instanceof Error && error.name === "QuotaExceededError";
-    this.announce(
-      isFull
-        ? say("The browser's storage is full, so this conversation is not kept: delete others, or export it.")
-        : say("This browser could not keep the conversation: export it before you leave."),
-    );
+    const full = say("The browser's storage is full, so this conversation is not kept: delete others, or export it.");
+    this.announce(isFull ? full : say("This browser could not keep the conversation: export it before you leave."));
     this.hasFailed = true;
   }
 
@@ -127,10 +107,8 @@ export class ConversationList {
     if (isOpen) await this.draw();
   }
 
-  /**
-   * Open by the visitor's hand: the list folds, and the keyboard goes to where it is wanted next.
-   * @param {ConversationRecord | null} record null for a new one
-   */
+  /** Open a conversation for the visitor, null for a new one: fold the list, and move the focus to where it is wanted
+   * next. @param {ConversationRecord | null} record */
   async open(record) {
     await this.actions.open(record ? record.id : null);
     await this.unfold(false);
@@ -154,32 +132,31 @@ export class ConversationList {
     if (of) this.focus(of, does);
   }
 
-  /** @param {string} id @param {string} [does] */
+  /** @param {string} id @param {string} does */
   focus(id, does = "open") {
-    const selector = `[data-of="${CSS.escape(id)}"][data-does="${does}"]`;
-    /** @type {HTMLElement | null} */ (this.rows.querySelector(selector))?.focus();
+    /** @type {HTMLElement | null} */
+    const button = this.rows.querySelector(`[data-of="${CSS.escape(id)}"][data-does="${does}"]`);
+    button?.focus();
   }
 
   /** @param {ConversationRecord} record */
   row(record) {
     const title = titleOf(record);
     const isOpen = this.menu === record.id;
+    const isCurrent = record.id === this.actions.currentId();
     /** @param {string} does @param {string} text @param {() => unknown} work @param {Record<string, unknown>} [more] */
     const act = (does, text, work, more) => {
-      const made = this.button(text, work, more);
-      Object.assign(made.dataset, { of: record.id, does });
-      return made;
+      const button = this.button(text, work, more);
+      Object.assign(button.dataset, { of: record.id, does });
+      return button;
     };
-    const isCurrent = record.id === this.actions.currentId();
     const name = act("open", title, () => this.open(record), { className: "name", title });
     if (isCurrent) name.setAttribute("aria-current", "true");
-    const more = act("menu", "⋯", () => this.choose(isOpen ? null : record.id), {
-      "aria-label": say("Actions for “{title}”", { title }),
-      "aria-expanded": String(isOpen),
-    });
     const when = dateText(record.updated);
     const details = record.live.length && !isCurrent ? say("{when}, interrupted", { when }) : when;
-    const row = element("li", {}, name, element("small", { textContent: details }), more);
+    const label = { "aria-label": say("Actions for “{title}”", { title }), "aria-expanded": String(isOpen) };
+    const menu = act("menu", "⋯", () => this.choose(isOpen ? null : record.id), label);
+    const row = element("li", {}, name, element("small", {}, details), menu);
     if (!isOpen) return row;
     const markdown = () => download(`${title}.md`, toMarkdownFile(record), "text/markdown");
     const json = () => download(`${title}.json`, toJsonFile([record]), "application/json");
@@ -199,16 +176,13 @@ export class ConversationList {
     await this.draw();
   }
 
-  /**
-   * Have a new title typed in the place of the old one: Enter and leaving the field take it, Escape does not.
-   * @param {ConversationRecord} record @param {HTMLElement} name
-   */
+  /** Put a field for a new title in place of the title: Enter and leaving the field take its text, Escape does not.
+   * @param {ConversationRecord} record @param {HTMLElement} name */
   edit(record, name) {
     const title = titleOf(record);
     const label = say("New title for “{title}”", { title });
     const field = element("input", { value: title, maxLength: MOST_TITLE_CHARS, "aria-label": label });
-    /** @param {boolean} isTaken */
-    const leave = async (isTaken) => {
+    const leave = async (isTaken = true) => {
       if (!field.isConnected) return;
       field.onblur = null;
       field.replaceWith(name);
@@ -220,7 +194,7 @@ export class ConversationList {
     field.onkeydown = ({ key, isComposing }) => {
       if (!isComposing && (key === "Enter" || key === "Escape")) this.attempt(() => leave(key === "Enter"));
     };
-    field.onblur = () => this.attempt(() => leave(true));
+    field.onblur = () => this.attempt(leave);
     name.replaceWith(field);
     field.select();
   }

@@ -3,57 +3,41 @@
 import { say } from "./language.js";
 import { fromMarkdown, toMarkdown } from "./markdown.js";
 
-/**
- * A message as Gradio's Chatbot has it, its text as Markdown. A thought is a message of its own, with a title.
+/** A message as Gradio's Chatbot has it, with Markdown as its text. A thought is a message of its own, with a title.
  * @typedef {{ title: string, status?: string, duration?: number }} Metadata
- * @typedef {{
- *   role: "user" | "assistant", metadata: Metadata | null, content: { type: "text", text: string }[], options: null,
- * }} Message
+ * @typedef {{ type: "text", text: string }} Part
+ * @typedef {{ role: "user" | "assistant", metadata: Metadata | null, content: Part[], options: null }} Message
  *
  * The line below the conversation, and whether it offers Continue.
  * @typedef {{ text: string, cut: boolean }} Note
  *
- * What the page shows: the values of the two Chatbots, of which `live` is the turn under way.
+ * What the page shows: `messages` and `live`, the turn under way, are the values of the two Chatbots.
  * @typedef {{ messages: Message[], live: Message[], note: Note, system: string }} Content
  *
- * One that has a turn under way when it is opened was interrupted. `revision` changes with each save: a tab that finds
- * another one than it knows goes on with a copy, so that two tabs never overwrite each other. `title` is null until the
- * visitor gives one; `updated` is in milliseconds of Unix time.
- * @typedef {Content & {
- *   version: number, id: string, revision: string, title: string | null, updated: number,
- * }} ConversationRecord
- *
- * A conversation in a file: texts as they were written and answered.
- * @typedef {{ role: string, content: string, metadata?: Metadata | null }} FileMessage
- * @typedef {{ title: string, updated: string, system_prompt: string, messages: FileMessage[] }} FileConversation
- */
+ * A record with a turn under way was interrupted. `revision` changes with each save: a tab that finds another revision
+ * than it knows goes on with a copy, so that two tabs never overwrite each other. `title` is null until the visitor
+ * gives one; `updated` is in milliseconds of Unix time.
+ * @typedef {{ version: number, id: string, revision: string, title: string | null, updated: number }} Head
+ * @typedef {Content & Head} ConversationRecord */
 
 export const VERSION = 1; // of a record and of an exported file
 const FORMAT = "streamspace-conversations";
 const TITLE_LENGTH = 60;
-const ROLES = ["user", "assistant"];
 
 export const randomId = () => [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
 
 // ---- Texts
 
-/**
- * @param {"user" | "assistant"} role @param {string} text as Markdown @param {Metadata | null} metadata
- * @returns {Message}
- */
-export const message = (role, text, metadata = null) => ({
-  role,
-  metadata,
-  content: [{ type: "text", text }],
-  options: null,
-});
+/** `text` is Markdown. @param {Message["role"]} role @param {string} text @param {Message["metadata"]} metadata
+ * @returns {Message} */
+export function message(role, text, metadata = null) {
+  return { role, metadata, content: [{ type: "text", text }], options: null };
+}
 
 /** @param {Message} message */
 const textOf = ({ content }) => fromMarkdown(content.map(({ text }) => text).join(""));
-
-/** @param {ConversationRecord} record */
+/** @param {Content} content */
 const allMessages = ({ messages, live }) => [...messages, ...live];
-
 /** @param {string} text */
 export const oneLine = (text) => text.replace(/\s+/g, " ").trim();
 
@@ -67,35 +51,32 @@ export function titleOf(record) {
   return `${cut.lastIndexOf(" ") > TITLE_LENGTH / 2 ? cut.slice(0, cut.lastIndexOf(" ")) : cut}…`;
 }
 
-/**
- * Whether the words, in lower case, are in the title or in a text.
- * @param {ConversationRecord} record @param {string} words
- */
-export const matches = (record, words) =>
-  [titleOf(record), record.system, ...allMessages(record).map(textOf)].some((text) =>
-    text.toLowerCase().includes(words),
-  );
+/** Whether the words, in lower case, are in the title or in a text.
+ * @param {ConversationRecord} record @param {string} words */
+export function matches(record, words) {
+  const texts = [titleOf(record), record.system, ...allMessages(record).map(textOf)];
+  return texts.some((text) => text.toLowerCase().includes(words));
+}
 
-/** The message; if it is a thought, one that has ended. @param {Message} message @returns {Message} */
-export const thoughtDone = (message) =>
-  message.metadata?.title
-    ? { ...message, metadata: { ...message.metadata, title: say("Thought"), status: "done" } }
-    : message;
+/** The message; if it is a thought, as one that has ended. @param {Message} message @returns {Message} */
+export const thoughtDone = ({ metadata, ...rest }) => ({
+  ...rest,
+  metadata: metadata?.title ? { ...metadata, title: say("Thought"), status: "done" } : metadata,
+});
 
 // ---- Checks
 
-/** @param {unknown} value @returns {value is string} */
+/** @param {unknown} value */
 const isText = (value) => typeof value === "string";
-
+/** @param {unknown} role */
+const isRole = (role) => role === "user" || role === "assistant";
 /** @param {any} value */
 const isMetadata = (value) => value == null || (typeof value === "object" && isText(value.title ?? ""));
-
+/** @param {any} part */
+const isPart = (part) => part?.type === "text" && isText(part.text);
 /** @param {any} value */
 const isMessage = (value) =>
-  ROLES.includes(value?.role) &&
-  Array.isArray(value.content) &&
-  value.content.every((/** @type {any} */ part) => part?.type === "text" && isText(part.text)) &&
-  isMetadata(value.metadata);
+  isRole(value?.role) && Array.isArray(value.content) && value.content.every(isPart) && isMetadata(value.metadata);
 
 /** @param {any} value @returns {value is ConversationRecord} */
 export const isRecord = (value) =>
@@ -116,11 +97,9 @@ function noteHtml(text, isCut = false) {
   return text && `<span${isCut ? ' class="cut"' : ""}>${escaped}</span>`;
 }
 
-/**
- * The values of the page's components: id, conversation, turn under way, note, system prompt, message box. The question
- * of a turn that was interrupted before its answer began goes back into the box, unless the visitor typed another one.
- * @param {ConversationRecord} record @param {string | null} box
- */
+/** The values of the page's components: id, conversation, turn under way, note, system prompt, message box. If a turn
+ * was interrupted before its answer began, its question goes back into the box, unless the visitor typed another one.
+ * @param {ConversationRecord} record @param {string | null} box */
 export function pageValues({ id, messages, live, note, system }, box) {
   /** @param {Message[]} more @param {string} html @param {string} [question] */
   const values = (more, html, question) => [id, [...messages, ...more], [], html, system, question];
@@ -129,132 +108,87 @@ export function pageValues({ id, messages, live, note, system }, box) {
     return values(live.map(thoughtDone), noteHtml(say("Interrupted by a reload; Continue takes it up again."), true));
   }
   const question = textOf(live[0]);
-  return box && box !== question
-    ? values(
-        [live[0]],
-        noteHtml(say("Interrupted by a reload before the answer began: copy the question to ask it again.")),
-      )
-    : values(
-        [],
-        noteHtml(say("Interrupted by a reload before the answer began; the question is back in the box.")),
-        question,
-      );
+  if (box && box !== question) {
+    const words = say("Interrupted by a reload before the answer began: copy the question to ask it again.");
+    return values([live[0]], noteHtml(words));
+  }
+  const words = say("Interrupted by a reload before the answer began; the question is back in the box.");
+  return values([], noteHtml(words), question);
 }
 
 // ---- Files
 
-/** @param {ConversationRecord} record @returns {FileConversation} */
-const toFile = (record) => ({
-  title: titleOf(record),
-  updated: new Date(record.updated).toISOString(),
-  system_prompt: record.system,
-  messages: allMessages(record).map((message) => ({
-    role: message.role,
-    content: textOf(message),
-    ...(message.metadata?.title ? { metadata: message.metadata } : {}),
-  })),
-});
+/** A conversation in a file: its texts as they were written and answered. @param {ConversationRecord} record */
+function toFile(record) {
+  const messages = allMessages(record).map((message) => {
+    const metadata = message.metadata?.title ? { metadata: message.metadata } : {};
+    return { role: message.role, content: textOf(message), ...metadata };
+  });
+  const updated = new Date(record.updated).toISOString();
+  return { title: titleOf(record), updated, system_prompt: record.system, messages };
+}
 
-/**
- * A record of what a file has, checked, and with nothing else of it; null if it is no conversation.
- * @param {any} conversation @returns {ConversationRecord | null}
- */
-function fromFile(conversation) {
-  const isGood =
-    [conversation?.title, conversation?.system_prompt].every(isText) &&
-    Array.isArray(conversation.messages) &&
-    conversation.messages.length > 0 &&
-    conversation.messages.every(
-      (/** @type {any} */ { role, content, metadata } = {}) =>
-        ROLES.includes(role) && isText(content) && isMetadata(metadata),
-    );
-  if (!isGood) return null;
-  const updated = Date.parse(conversation.updated);
-  const record = {
-    version: VERSION,
-    id: randomId(),
-    revision: randomId(),
-    title: null,
-    updated: Number.isFinite(updated) ? updated : Date.now(),
-    system: conversation.system_prompt,
-    note: { text: "", cut: false },
-    messages: conversation.messages.map((/** @type {any} */ { role, content, metadata }) => {
-      const thought = metadata?.title && {
-        title: toMarkdown(metadata.title),
-        status: "done",
-        duration: Number(metadata.duration) || 0,
-      };
-      return message(role, toMarkdown(content), thought || null);
-    }),
-    live: [],
-  };
-  const title = oneLine(conversation.title);
-  return { ...record, title: title === titleOf(record) ? null : title || null };
+/** A record of what a file has, checked, and with nothing else of it; throws an error if it is no conversation.
+ * @param {any} conversation @returns {ConversationRecord} */
+function fromFile({ title, updated, system_prompt: system, messages }) {
+  if (![title, system].every(isText) || !messages.length) throw new TypeError("No conversation");
+  const read = messages.map((/** @type {any} */ { role, content, metadata }) => {
+    if (!isRole(role) || !isText(content) || !isMetadata(metadata)) throw new TypeError("No message");
+    if (!metadata?.title) return message(role, toMarkdown(content));
+    const duration = Number(metadata.duration) || 0;
+    return message(role, toMarkdown(content), { title: toMarkdown(metadata.title), status: "done", duration });
+  });
+  const head = { version: VERSION, id: randomId(), revision: randomId(), title: null };
+  const content = { messages: read, live: [], note: { text: "", cut: false }, system };
+  const record = { ...head, ...content, updated: Date.parse(updated) || Date.now() };
+  const given = oneLine(title);
+  return { ...record, title: given === titleOf(record) ? null : given || null };
 }
 
 /** @param {ConversationRecord[]} records @param {unknown[]} aside what is left of damaged records */
-export const toJsonFile = (records, aside = []) =>
-  JSON.stringify(
-    { format: FORMAT, version: VERSION, conversations: records.map(toFile), ...(aside.length ? { aside } : {}) },
-    null,
-    2,
-  );
+export function toJsonFile(records, aside = []) {
+  const content = { conversations: records.map(toFile), ...(aside.length ? { aside } : {}) };
+  return JSON.stringify({ format: FORMAT, version: VERSION, ...content }, null, 2);
+}
 
-/** @param {string} role */
-const heading = (role) => (role === "system" ? say("System prompt") : role === "user" ? say("You") : say("Assistant"));
-
-/**
- * A Markdown file: sections behind comments with a random word that no text can hold, so that it can be read back.
- * @param {ConversationRecord} record
- */
+/** A Markdown file. Comments with a random word, which no text can hold, separate its sections, so that it can be read
+ * back. @param {ConversationRecord} record */
 export function toMarkdownFile(record) {
   const { title, updated, system_prompt, messages } = toFile(record);
-  const sections = [{ role: "system", content: system_prompt }, ...messages].filter(({ content }) => content);
   const mark = randomId();
-  /** @param {string} word @param {unknown} value */
+  const headings = { system: say("System prompt"), user: say("You"), assistant: say("Assistant") };
+  /** @param {string} word @param {object} value */
   const comment = (word, value) => `<!-- ${word} ${JSON.stringify(value).replaceAll(">", "\\u003e")} -->\n`;
-  return [
-    comment(FORMAT, { version: VERSION, mark, updated }),
-    `# ${toMarkdown(title)}\n`,
-    ...sections.map(
-      ({ content, ...section }) => `\n${comment(mark, section)}## ${heading(section.role)}\n\n${toMarkdown(content)}\n`,
-    ),
-  ].join("");
+  const sections = [{ role: /** @type {const} */ ("system"), content: system_prompt }, ...messages]
+    .filter(({ content }) => content)
+    .map(({ content, ...about }) => `\n${comment(mark, about)}## ${headings[about.role]}\n\n${toMarkdown(content)}\n`);
+  return `${comment(FORMAT, { version: VERSION, mark, updated })}# ${toMarkdown(title)}\n${sections.join("")}`;
 }
 
 /** A file of a newer version of this page. */
 export class NewerFile extends Error {}
 
-/**
- * The records of an exported file's text; throws NewerFile, or another error for a file that was not exported here.
- * @param {string} text @returns {ConversationRecord[]}
- */
+/** The records of an exported file's text; throws NewerFile, or another error for a file that was not exported here.
+ * @param {string} text @returns {ConversationRecord[]} */
 export function parseFile(text) {
   const records = conversationsIn(text).map(fromFile);
-  if (!records.length || records.includes(null)) throw new TypeError("No conversations");
-  return /** @type {ConversationRecord[]} */ (records);
+  if (!records.length) throw new TypeError("No conversations");
+  return records;
 }
 
-/**
- * The conversations of a file's text, as `toFile` made them; throws NewerFile, or another error for any other text.
- * @param {string} text @returns {any[]}
- */
+/** The conversations of a file's text, as `toFile` made them; throws NewerFile, or another error for any other text.
+ * @param {string} text @returns {any[]} */
 function conversationsIn(text) {
   const head = new RegExp(`^<!-- ${FORMAT} (\\{[^\n]*\\}) -->(\r?)\n# ([^\n]*)\n`).exec(text);
   const file = JSON.parse(head ? head[1] : text);
   if (isNewer(file)) throw new NewerFile();
   if (!head) return file?.format === FORMAT ? file.conversations : [];
   const [, ...sections] = (head[2] ? text.replaceAll("\r\n", "\n") : text).split(`\n<!-- ${file.mark} `);
-  const messages = sections.map((section) => {
+  const all = sections.map((section) => {
     const [, about, content] = /** @type {string[]} */ (/^(\{[^\n]*\}) -->\n## [^\n]*\n\n([\s\S]*?)\n?$/.exec(section));
     return { ...JSON.parse(about), content: fromMarkdown(content) };
   });
-  return [
-    {
-      title: fromMarkdown(head[3].trim()),
-      updated: file.updated,
-      system_prompt: messages.flatMap(({ role, content }) => (role === "system" ? [content] : [])).join(""),
-      messages: messages.filter(({ role }) => role !== "system"),
-    },
-  ];
+  const system_prompt = all.flatMap(({ role, content }) => (role === "system" ? [content] : [])).join("");
+  const messages = all.filter(({ role }) => role !== "system");
+  return [{ title: fromMarkdown(head[3].trim()), updated: file.updated, system_prompt, messages }];
 }

@@ -5,19 +5,16 @@
 export const DATABASE = "streamspace-conversations";
 const CURRENT = "streamspace-conversation"; // in the tab's own sessionStorage: which conversation it shows
 
-/** @typedef {(stored: ConversationRecord | undefined) => ConversationRecord | null} Change */
-
-/**
- * `all` and `aside` hold whatever a damaged store has. `update` replaces a record by what `change` makes of it, null to
- * delete it, and gives the one before. `setAside` moves damaged records to where nothing reads them but an export.
+/** `all` and `aside` give whatever a damaged store has. `update` replaces a record by the result of `change` (null
+ * deletes it) and gives the record before. `setAside` moves damaged records to where only an export reads them.
+ * @typedef {ConversationRecord | undefined} Stored
  * @typedef {{
  *   all: () => Promise<any[]>,
  *   aside: () => Promise<any[]>,
- *   get: (id: string) => Promise<ConversationRecord | undefined>,
- *   update: (id: string, change: Change) => Promise<ConversationRecord | undefined>,
+ *   get: (id: string) => Promise<Stored>,
+ *   update: (id: string, change: (stored: Stored) => ConversationRecord | null) => Promise<Stored>,
  *   setAside: (damaged: any[]) => Promise<void>,
- * }} Store
- */
+ * }} Store */
 
 /** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
 const resultOf = (request) =>
@@ -37,36 +34,39 @@ export async function openStore() {
   database.onversionchange = () => database.close();
   /** @param {string} name */
   const read = (name) => database.transaction(name).objectStore(name);
-  /** @param {IDBTransaction} transaction @returns {Promise<void>} */
-  const ended = (transaction) =>
+  /** @param {(records: IDBObjectStore, aside: IDBObjectStore) => void} work @returns {Promise<void>} */
+  const write = (work) =>
     new Promise((resolve, reject) => {
+      const transaction = database.transaction(["records", "aside"], "readwrite");
       transaction.oncomplete = () => resolve();
       transaction.onabort = () => reject(transaction.error ?? new Error("aborted"));
+      work(transaction.objectStore("records"), transaction.objectStore("aside"));
     });
   return {
     all: () => resultOf(read("records").getAll()),
     aside: () => resultOf(read("aside").getAll()),
     get: (id) => resultOf(read("records").get(id)),
     update: async (id, change) => {
-      const transaction = database.transaction("records", "readwrite");
-      const records = transaction.objectStore("records");
-      const getting = records.get(id);
-      getting.onsuccess = () => {
-        const next = change(getting.result);
-        if (next) records.put(next);
-        else records.delete(id);
-      };
-      await ended(transaction);
-      return getting.result;
+      /** @type {Stored} */
+      let stored;
+      await write((records) => {
+        const getting = records.get(id);
+        getting.onsuccess = () => {
+          stored = getting.result;
+          const next = change(stored);
+          if (next) records.put(next);
+          else records.delete(id);
+        };
+      });
+      return stored;
     },
-    setAside: async (damaged) => {
-      const transaction = database.transaction(["records", "aside"], "readwrite");
-      for (const record of damaged) {
-        transaction.objectStore("aside").add(record);
-        transaction.objectStore("records").delete(record.id);
-      }
-      await ended(transaction);
-    },
+    setAside: (damaged) =>
+      write((records, aside) => {
+        for (const record of damaged) {
+          aside.add(record);
+          records.delete(record.id);
+        }
+      }),
   };
 }
 
@@ -89,10 +89,8 @@ export function memoryStore() {
   };
 }
 
-/**
- * The tab's own storage, which a reload leaves alone; null where it is blocked.
- * @template T @param {(storage: Storage) => T} work
- */
+/** The tab's own storage, which a reload leaves alone; null where it is blocked.
+ * @template T @param {(storage: Storage) => T} work */
 function inTab(work) {
   try {
     return work(sessionStorage);

@@ -1,21 +1,17 @@
 // The page's document.
 
-/**
- * The element that the page must have; throws where it has none.
- * @template {HTMLElement} [T=HTMLElement] @param {string} selector @param {ParentNode} within @returns {T}
- */
+/** The element that the page must have; throws where it has none.
+ * @param {string} selector @param {ParentNode} within @returns {HTMLElement} */
 export function find(selector, within = document) {
-  const found = /** @type {T | null} */ (within.querySelector(selector));
+  /** @type {HTMLElement | null} */
+  const found = within.querySelector(selector);
   if (!found) throw new Error(`The page has no ${selector}`);
   return found;
 }
 
-/**
- * A new element. Strings among its children become text, so that nothing in them is taken for HTML.
- * @template {keyof HTMLElementTagNameMap} K @param {K} name
- * @param {Record<string, unknown>} properties set as attributes where the element has no property of that name
- * @param {(Node | string)[]} children
- */
+/** A new element. Its properties become attributes where an element has none of that name; strings become text.
+ * @template {keyof HTMLElementTagNameMap} K @param {K} name @param {Record<string, unknown>} properties
+ * @param {(Node | string)[]} children */
 export function element(name, properties, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {

@@ -1,26 +1,21 @@
-// The Engine tab: draws what the feed of the engine says.
+// The Engine tab: draws the events of the engine's feed.
 
 import { find } from "./dom.js";
 import { readFeed } from "./feed.js";
 import { say } from "./language.js";
 
-/**
- * A second's values by plot: null is a value that nobody knows, and null for all of them a second without an engine.
+/** A second's value for each plot, null where it is unknown; null for a second without an engine.
  * @typedef {(number | null)[] | null} Point
  *
- * The first event, and one after a gap, has the points of all seconds (`whole`), any other the newest alone.
- * @typedef {{
- *   points: Point[], whole: boolean, text: Record<string, string>, tops: number[], bars: Record<string, number[]>,
- * }} EngineEvent
- */
+ * The first event, and one after a gap, has the points of all seconds (`whole`); any other has the newest only.
+ * @typedef {{ points: Point[], whole: boolean, tops: number[] }} Plots
+ * @typedef {Plots & { text: Record<string, string>, bars: Record<string, number[]> }} EngineEvent */
 
 const LABELS = "dt, figcaption, caption, th, summary, .more";
 
-/**
- * The path of one plot's values, and the path of the times without an engine.
+/** The path of one plot's values, and the path of the times without an engine.
  * @param {Point[]} points the latest last @param {number} index of the plot
- * @param {{ top: number, width: number, height: number }} scale `top` is the value at the plot's upper edge
- */
+ * @param {{ top: number, width: number, height: number }} scale `top` is the value at the plot's upper edge */
 export function plotPaths(points, index, { top, width, height }) {
   let line = "";
   let gaps = "";
@@ -29,15 +24,15 @@ export function plotPaths(points, index, { top, width, height }) {
     const x = second + width - points.length;
     if (!point) gaps += `M${x} 0h1v${height}h-1z`;
     const value = point ? point[index] : null;
-    if (value !== null)
-      line += `${isDrawing ? "L" : "M"}${x} ${(height - 1 - (value / top) * (height - 2)).toFixed(1)}h1`;
+    const y = height - 1 - ((value ?? 0) / top) * (height - 2);
+    if (value !== null) line += `${isDrawing ? "L" : "M"}${x} ${y.toFixed(1)}h1`;
     isDrawing = value !== null;
   });
   return { line, gaps };
 }
 
-/** @param {HTMLElement} tab */
-function draw(tab) {
+/** A function that draws an event. @param {HTMLElement} tab */
+function drawIn(tab) {
   const width = Number(tab.dataset.seconds);
   const height = Number(tab.dataset.height);
   /** @type {Point[]} */
@@ -73,7 +68,7 @@ export function follow() {
   tab.dataset.followed = "yes";
   for (const label of tab.querySelectorAll(LABELS)) label.textContent = say(label.textContent ?? "");
   let isSeen = false;
-  const update = readFeed("engine", draw(tab), { isWanted: () => isSeen });
+  const update = readFeed("engine", drawIn(tab), { isWanted: () => isSeen });
   new IntersectionObserver((entries) => {
     isSeen = Boolean(entries.at(-1)?.isIntersecting);
     update();

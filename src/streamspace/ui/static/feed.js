@@ -1,13 +1,10 @@
-// Server-sent events, for as long as somebody can see what they show: a browser allows six connections per host.
+// Server-sent events, read only while somebody can see what they show: a browser allows six connections per host.
 
 const RETRY_MS = 3000;
 
-/**
- * Read the events of `path` while `isWanted()` and the tab is visible.
+/** Read the events of `path` while `isWanted()` and the page is visible. Call the result when `isWanted()` has changed.
  * @template T @param {string} path @param {(event: T) => void} show
- * @param {{ isWanted?: () => boolean, onError?: () => void }} options
- * @returns {() => void} to be called when `isWanted()` has changed
- */
+ * @param {{ isWanted?: () => boolean, onError?: () => void }} options */
 export function readFeed(path, show, { isWanted = () => true, onError = () => {} }) {
   /** @type {EventSource | null} */
   let source = null;
@@ -22,8 +19,8 @@ export function readFeed(path, show, { isWanted = () => true, onError = () => {}
   };
   const update = () => {
     const isSeen = isWanted() && !document.hidden;
-    if (source && (!isSeen || source.readyState === EventSource.CLOSED)) {
-      source.close();
+    if (!isSeen || source?.readyState === EventSource.CLOSED) {
+      source?.close();
       source = null;
     }
     if (isSeen) source ??= open();

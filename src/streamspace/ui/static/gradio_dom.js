@@ -6,9 +6,8 @@ const STOPS = "button.stop, #chat .top-panel button"; // a Stop button, and Clea
 const PENDING = ".note .translucent"; // an output of an event that has not given its first frame
 const TAB = "[role=tabpanel]";
 
-/** The Stop or Clear button that a click hit. @param {Event} event */
-export const stopButtonOf = ({ target }) =>
-  /** @type {HTMLElement | null} */ (target instanceof Element ? target.closest(STOPS) : null);
+/** The Stop or Clear button that a click hit. @param {Event} event @returns {HTMLElement | null} */
+export const stopButtonOf = ({ target }) => (target instanceof Element ? target.closest(STOPS) : null);
 
 /** Whether an event of this button's tab has not given its first frame. @param {Element} button */
 export const isPending = (button) => Boolean(button.closest(TAB)?.querySelector(PENDING));
@@ -17,5 +16,4 @@ export const isPending = (button) => Boolean(button.closest(TAB)?.querySelector(
 export const isAnswerShown = () => document.querySelector("#live [data-testid=bot]") !== null;
 
 export const showChatTab = () => find("#chat-tab-button").click();
-
 export const focusMessageBox = () => find("#message textarea").focus();

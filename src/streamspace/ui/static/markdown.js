@@ -9,26 +9,24 @@ const LESS = /&lt;(?=[A-Za-z/!?])/g;
 const AMPERSAND = /&amp;(?=#?[\p{L}\p{N}_]+;)/gu;
 
 /** The text as Markdown that shows HTML as it was written. @param {string} text */
-export function toMarkdown(text) {
-  if (!/[<&]/.test(text)) return text;
-  return outsideCode(text, (part) => part.replace(ENTITY, "&amp;").replace(TAG, "&lt;"));
-}
+export const toMarkdown = (text) =>
+  outsideCode(text, /[<&]/, (part) => part.replace(ENTITY, "&amp;").replace(TAG, "&lt;"));
 
 /** The text that `toMarkdown` was given. @param {string} markdown */
-export function fromMarkdown(markdown) {
-  if (!markdown.includes("&")) return markdown;
-  return outsideCode(markdown, (part) => part.replace(LESS, "<").replace(AMPERSAND, "&"));
-}
+export const fromMarkdown = (markdown) =>
+  outsideCode(markdown, /&/, (part) => part.replace(LESS, "<").replace(AMPERSAND, "&"));
 
-/** @param {string} text @param {(part: string) => string} change */
-function outsideCode(text, change) {
-  const parts = [];
+/** Change a text if `need` matches it.
+ * @param {string} text @param {RegExp} need @param {(part: string) => string} change */
+function outsideCode(text, need, change) {
+  if (!need.test(text)) return text;
+  let changed = "";
   let start = 0;
   for (const [codeStart, codeEnd] of code(text)) {
-    parts.push(change(text.slice(start, codeStart)), text.slice(codeStart, codeEnd));
+    changed += change(text.slice(start, codeStart)) + text.slice(codeStart, codeEnd);
     start = codeEnd;
   }
-  return [...parts, change(text.slice(start))].join("");
+  return changed + change(text.slice(start));
 }
 
 /** Where code begins and ends: between fences, or equal runs of backticks in one paragraph. @param {string} text */
@@ -36,15 +34,14 @@ function code(text) {
   const ends = endsWithinParagraphs(text);
   /** @type {[number, number][]} */
   const found = [];
-  let position = 0;
-  for (;;) {
-    CODE.lastIndex = position;
-    const match = CODE.exec(text);
-    if (!match) return found;
+  CODE.lastIndex = 0;
+  for (let match = CODE.exec(text); match; match = CODE.exec(text)) {
     const end = match[1] ? CODE.lastIndex : ends.get(match.index);
-    if (end) found.push([match.index, end]);
-    position = end ?? CODE.lastIndex;
+    if (!end) continue;
+    found.push([match.index, end]);
+    CODE.lastIndex = end;
   }
+  return found;
 }
 
 /** Where a run of backticks begins → where the next equal one of its paragraph ends. @param {string} text */
@@ -52,15 +49,14 @@ function endsWithinParagraphs(text) {
   /** @type {Map<number, number>} */
   const ends = new Map();
   /** @type {Map<number, number>} */
-  const later = new Map(); // length → end of the next run that is so long
+  const later = new Map(); // length → end of the next run of that length
   for (const { 0: run, index } of [...text.matchAll(RUN_OR_BLANK_LINE)].reverse()) {
-    if (run[0] === "\n") {
-      later.clear();
-      continue;
-    }
     const end = later.get(run.length);
-    if (end) ends.set(index, end);
-    later.set(run.length, index + run.length);
+    if (run[0] === "\n") later.clear();
+    else {
+      if (end) ends.set(index, end);
+      later.set(run.length, index + run.length);
+    }
   }
   return ends;
 }

@@ -8,11 +8,8 @@ import { say } from "./language.js";
 export function follow() {
   const state = find("#status .state");
   let stage = "";
-  /** @param {string} name @param {string} html */
-  const show = (name, html) => {
-    state.className = `state ${name}`;
-    state.innerHTML = html;
-  };
+  /** @param {string} name @param {string} innerHTML */
+  const show = (name, innerHTML) => Object.assign(state, { className: `state ${name}`, innerHTML });
   /** @param {{ stage: string, html: string }} status */
   const showStatus = (status) => {
     show(status.stage, status.html);

@@ -5,14 +5,13 @@ import { isPending, stopButtonOf } from "./gradio_dom.js";
 
 const LOOK_MS = 20;
 
-document.addEventListener(
-  "click",
-  async (event) => {
-    const button = stopButtonOf(event);
-    if (!button || !isPending(button)) return;
-    event.stopImmediatePropagation();
-    while (isPending(button)) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    if (button.checkVisibility()) button.click();
-  },
-  true,
-);
+/** @param {Event} event */
+async function delay(event) {
+  const button = stopButtonOf(event);
+  if (!button || !isPending(button)) return;
+  event.stopImmediatePropagation();
+  while (isPending(button)) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  if (button.checkVisibility()) button.click();
+}
+
+document.addEventListener("click", delay, true);

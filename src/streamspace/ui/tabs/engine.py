@@ -1,10 +1,10 @@
-"""The Engine tab: what the engine is and does, its last five minutes drawn in the browser from numbers.
+"""The Engine tab: what the engine is and does; the browser draws its last five minutes from numbers.
 
-`streamspace.ui.parts.engine_feed` pushes them, to those who have the tab open and can see it.
+`streamspace.ui.parts.engine_feed` pushes the numbers to browsers that show the tab.
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import gradio as gr
 
@@ -19,7 +19,7 @@ HEIGHT = 40  # of a plot, in its own units
 
 
 class EngineTab:
-    """Made inside a `gr.Tab`, which it makes follow the engine once it is opened."""
+    """Made inside a `gr.Tab`; follows the engine once the tab is opened."""
 
     def __init__(self, engine: ServedEngine, tab: gr.Tab) -> None:
         gr.HTML(page_html(engine.config), elem_id="engine")
@@ -27,7 +27,7 @@ class EngineTab:
 
 
 def page_html(config: Config) -> str:
-    """The tab before the first event: everything in its place, and no number known."""
+    """The tab before the first event: everything in its place, and every number unknown."""
     limits = "".join(f"<div><dt>{name}</dt><dd>{most:,}</dd></div>" for name, most in limits_of(config).items())
     live = [f"<div><dt>{name}</dt>{_cell('dd', key)}</div>" for key, name in FACTS.items()]
     plots = "".join(
@@ -48,13 +48,13 @@ def page_html(config: Config) -> str:
         '<p class="more">Plots and histograms are of the last five minutes; at the right above each plot '
         "stands the end of its scale, and shaded is a time in which the engine was down."
         f"</p><dl>{limits}</dl>"
-        f'<details><summary>The same as tables</summary><div class="tables">{_table()}{_counts()}</div></details>'
+        f'<details><summary>The same as tables</summary><div class="tables">{_tables()}</div></details>'
         "</section>"
     )
 
 
 def limits_of(config: Config) -> dict[str, int]:
-    """The operator's limits by what they are of; those that are not set are left out."""
+    """Label → value of each limit that the operator has set."""
     limits = {
         "Most tokens of an answer": config.max_tokens,
         "Most seconds of an answer": config.max_seconds,
@@ -70,34 +70,24 @@ def _cell(tag: str, key: str, look: str = "") -> str:
 
 
 def _bars(key: str, bounds_s: Sequence[float]) -> str:
-    labels = [*(f"{bound_s:g} s" if bound_s >= 1 else f"{bound_s * 1000:g}" for bound_s in bounds_s), ">"]
+    labels = [*(time_text(bound_s).removesuffix(" ms") for bound_s in bounds_s), ">"]
     return "".join(
         f'<div><div class="bar"><span data-bar="{key}.{number}"></span></div><small>{label}</small></div>'
         for number, label in enumerate(labels)
     )
 
 
-def _table() -> str:
-    body = "".join(
-        f'<tr><th scope="row">{plot.label}</th>'
-        + "".join(_cell("td", f"{plot.key}{of}") for of in ("", ".mean", ".most"))
-        + "</tr>"
-        for plot in PLOTS
-    )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("now", "mean", "highest"))
-    return (
-        f"<table><caption>The last five minutes</caption><thead><tr><td></td>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table>"
-    )
+def _tables() -> str:
+    names = "".join(f'<th scope="col">{name}</th>' for name in ("now", "mean", "highest"))
+    rows = [(plot.label, "".join(_cell("td", plot.key + of) for of in ("", ".mean", ".most"))) for plot in PLOTS]
+    tables = _table("The last five minutes", rows, f"<thead><tr><td></td>{names}</tr></thead>")
+    for key, label, bounds_s in HISTOGRAMS:
+        buckets = [*(f"≤ {time_text(bound_s)}" for bound_s in bounds_s), f"> {time_text(bounds_s[-1])}"]
+        tables += _table(label, [(bucket, _cell("td", f"{key}.{number}")) for number, bucket in enumerate(buckets)])
+    return tables
 
 
-def _counts() -> str:
-    return "".join(
-        f"<table><caption>{label}</caption><tbody>"
-        + "".join(
-            f'<tr><th scope="row">{name}</th>{_cell("td", f"{key}.{number}")}</tr>'
-            for number, name in enumerate([*(f"≤ {time_text(s)}" for s in bounds_s), f"> {time_text(bounds_s[-1])}"])
-        )
-        + "</tbody></table>"
-        for key, label, bounds_s in HISTOGRAMS
-    )
+def _table(caption: str, rows: Iterable[tuple[str, str]], head: str = "") -> str:
+    """A table; each row is its label and its cells."""
+    body = "".join(f'<tr><th scope="row">{label}</th>{cells}</tr>' for label, cells in rows)
+    return f"<table><caption>{caption}</caption>{head}<tbody>{body}</tbody></table>"
