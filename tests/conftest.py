@@ -114,6 +114,7 @@ def new_page(visitors: Visitors) -> Iterator[NewPage]:
         yield open_page
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give all tests of the one engine to one of several workers, and all of the one scripted page.
 

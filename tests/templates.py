@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streamspace import errors
+from streamspace.sampling import PARAMETERS
 
 SOURCE = Path(errors.__file__).parent
 # What only programs are refused with, which read no Accept-Language: it stays English.
 ENGLISH = ("openai_server.py", "asgi.py", "guard.py", "mcp.py")
-# First arguments that are no templates of ours: vLLM's own words, a template's own copy, and the beginning of a
-# sentence that goes on in the middle of another.
-FOREIGN = ("_sentence(error)", "self.template", "words[0].lower() + words[1:]")
+# First arguments that are no templates of ours: vLLM's own words, a template's own copy, the beginning of a sentence
+# that goes on in the middle of another, and what stands in the table of parameters.
+FOREIGN = (
+    *("_sentence(error)", "self.template", "words[0].lower() + words[1:]"),
+    *("parameter.info", "PARAMETERS['enable_thinking'].info"),
+)
 
 
 def kinds(error: type[errors.StreamSpaceError]) -> Iterator[type[errors.StreamSpaceError]]:
@@ -38,6 +42,7 @@ def templates() -> Iterator[str]:
     Raises:
         AssertionError: one is put together where it is used, so that no translation of it can be found.
     """
+    yield from (parameter.info for parameter in PARAMETERS.values())
     for path, tree in trees():
         names = constants_by_name(tree)
         for call in calls(tree) if path.name not in ENGLISH else ():
@@ -97,9 +102,5 @@ def strings() -> Iterator[str]:
 
 
 def script_texts() -> Iterator[str]:
-    """What the scripts say as it is: `say('…')`, and the sentences of WORDS."""
-    text = scripts()
-    yield from (said[2] for said in re.finditer(r"\bsay\(\s*(['\"])(.*?)\1\s*\)", text))
-    words = re.search(r"\bWORDS = \{(.*?)\n\};", text, re.DOTALL)
-    assert words
-    yield from re.findall(r'^\s*\w+:\s*"(.*)",$', words[1], re.MULTILINE)
+    """The templates of the scripts: `say("…")`, also with values."""
+    yield from re.findall(r'\bsay\(\s*"([^"]+)"', scripts())

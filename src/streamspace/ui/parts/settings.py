@@ -9,9 +9,9 @@ import gradio as gr
 from streamspace.chat import ServedEngine
 from streamspace.errors import BadRequest
 from streamspace.sampling import PARAMETERS, Parameter, Settings, check_settings, range_of
+from streamspace.translation import Sentence
 
 APART = ("enable_thinking", "adapter")  # the first has a control of its own, the second is not always there
-LIST_INFO = "; one a line, \\n is a line break"  # of a box for several strings
 THINKING = {"auto": None, "true": True, "false": False}
 
 
@@ -110,8 +110,9 @@ def _value(name: str, text: str) -> Any:
     return text
 
 
-def _info(parameter: Parameter) -> str:
-    return parameter.info + LIST_INFO * parameter.is_list
+def _info(parameter: Parameter) -> Sentence:
+    info = Sentence(parameter.info)
+    return Sentence("{info}; one a line, \\n is a line break", info=info) if parameter.is_list else info
 
 
 def enable_thinking(choice: Any) -> bool | None:

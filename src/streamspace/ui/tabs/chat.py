@@ -20,6 +20,7 @@ from streamspace.limits import Admission
 from streamspace.prompt import conversation
 from streamspace.sampling import PARAMETERS, Settings
 from streamspace.summary import Summary
+from streamspace.translation import Sentence
 from streamspace.types import Message, Reply
 from streamspace.ui.assets import call
 from streamspace.ui.failures import shown_to_the_visitor
@@ -108,7 +109,7 @@ class ChatTab:
         self._thinking = gr.Radio(
             [*zip(("as the model does", "on", "off"), THINKING, strict=True)], value="auto",
             label="enable_thinking", elem_id="thinking", visible=False,
-            info=PARAMETERS["enable_thinking"].info + "; its thought is shown in a fold",
+            info=Sentence("{info}; its thought is shown in a fold", info=Sentence(PARAMETERS["enable_thinking"].info)),
         )  # fmt: skip
         with gr.Group():
             self._panel = SettingsPanel(self._engine, self._engine.defaults)

@@ -133,6 +133,5 @@ class CompletionTab:
 
 
 def _continuation(number: int) -> gr.Textbox:
-    return gr.Textbox(
-        label=f"Continuation {number}", lines=4, max_lines=16, buttons=["copy"], elem_id=f"continuation-{number}"
-    )
+    label = Sentence("Continuation {number}", number=number)
+    return gr.Textbox(label=label, lines=4, max_lines=16, buttons=["copy"], elem_id=f"continuation-{number}")
