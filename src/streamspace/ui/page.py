@@ -20,7 +20,7 @@ from streamspace.ui.assets import STYLES, call, head
 from streamspace.ui.gradio_.endpoints import add_endpoints
 from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
 from streamspace.ui.gradio_.mcp import add_tools, guard_tools
-from streamspace.ui.gradio_.routes import BodyLimit, keep_routes
+from streamspace.ui.gradio_.routes import body_limit, keep_routes
 from streamspace.ui.gradio_.sign_in import account, add_sign_in
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import translated
@@ -78,7 +78,7 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
             _enable_from_the_start(demo, controls, updates)
 
         ready = gr.Button("The engine is ready", elem_id="settle")
-        ready.click(engine_ready, controls, controls, **RAW, show_progress="hidden", api_visibility="private")
+        ready.click(engine_ready, controls, controls, **RAW)
         demo.stream(engine_ready)
         demo.load(None, None, None, js=call("status.follow"))
     demo.labels = translated(demo)
@@ -116,7 +116,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple
     is_known = login_of(demo)
     Streams(demo, is_known, lambda: engine.is_stopping).install(mounted)
     guard_tools(demo, demo.tools, is_known, Keys(engine.config.api_keys))
-    mounted.add_middleware(BodyLimit)
+    mounted.add_middleware(body_limit)
     return mounted
 
 

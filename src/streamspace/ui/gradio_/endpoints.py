@@ -31,11 +31,7 @@ Values = dict[str, Any]  # of an endpoint's arguments, by name
 
 
 def add_endpoints(engine: ServedEngine, pacer: Pacer, admission: Admission) -> set[Handler]:
-    """Add both to the Blocks under construction. Parameters have vLLM's names; each yields the text so far.
-
-    Returns:
-        Their handlers.
-    """
+    """Add both to the Blocks under construction; returns their handlers. Parameters have vLLM's names."""
 
     async def chat(values: Values) -> AsyncGenerator[Reply, None]:
         """Answer a message; each item is the answer so far, without thoughts.

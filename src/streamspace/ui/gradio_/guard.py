@@ -54,11 +54,7 @@ class Guard:
         await self._serve(scope, receive, send)
 
     def _checked(self, path: str, body: bytes) -> bytes:
-        """The body as Gradio gets it; `path` is without API.
-
-        Raises:
-            BadRequest: Gradio's clients send no such body to this path.
-        """
+        """The body as Gradio gets it; raises BadRequest for one that is not of this path, which is without API."""
         route, _, name = path.strip("/").partition("/")
         if route not in ("queue", "run", "api", "call", *KINDS):
             return body

@@ -185,15 +185,9 @@ def event_data(event: gr.EventData) -> Any:
 
 
 def explain(endpoint: Any, parameters: Sequence[tuple[str, str, Any]], answer: str) -> int:
-    """Document what an endpoint of the Blocks under construction takes and returns.
+    """Document an endpoint that `gr.api` has added to the Blocks under construction; returns its event's number.
 
-    Args:
-        endpoint: what `gr.api` returned.
-        parameters: name, explanation and example of each, in order.
-        answer: the name of the returned value.
-
-    Returns:
-        The number of its event.
+    Each parameter is a name, an explanation and an example; `answer` is the name of the returned value.
     """
     number = int(endpoint["id"])
     fn = require(Context, "root_block", NAMES["gradio.context.Context"]["root_block"]).fns[number]
@@ -266,8 +260,7 @@ def has_mcp() -> bool:
 def choose_tools(demo: gr.Blocks, numbers: Collection[int]) -> str | None:
     """Give the endpoints of these numbers to the mounted page's MCP server only, and all others to its API only.
 
-    Returns:
-        None, or why there is no MCP server.
+    Returns None, or why there is no MCP server.
     """
     names = {f"/{demo.fns[number].api_name}" for number in numbers}
     for number in numbers:

@@ -29,14 +29,11 @@ log = logging.getLogger(__name__)
 
 PATH = f"{API}/mcp"
 LOCKED = "The MCP server wants one of the operator's API keys as Authorization: Bearer <key>."
+NO_ROUTE = f"There is nothing here but the MCP server, by POST to {PATH}."
 
 
 def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[int]:
-    """Add both to the Blocks under construction.
-
-    Returns:
-        The numbers of their events.
-    """
+    """Add both to the Blocks under construction; returns the numbers of their events."""
 
     async def ask(
         question: str,
@@ -75,36 +72,30 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
 
 
 def _check_way_in() -> None:
-    """Raise gr.Error unless the tool was called through McpServer."""
+    """Raise gr.Error unless the tool was called through `_guarded`."""
     if VISITOR.get() is None:
         sentence = f"This is a tool of the MCP server at {PATH}; there are the endpoints /chat and /complete."
         raise gr.Error(sentence, print_exception=False)
 
 
-class McpServer:
+def _guarded(app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> ASGIApp:
     """Gradio's server behind the login or an API key; it sets VISITOR for the tools."""
 
-    def __init__(self, app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> None:
-        self._app = app
-        self._is_known = is_known
-        self._keys = keys
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        if not self._keys.fit(headers) and not await self._is_known(scope):
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        route = (scope["method"], scope["path"].removeprefix(PATH).strip("/"))
+        if not keys.fit(Headers(scope=scope)) and not await is_known(scope):
             await respond(send, 401, {"detail": LOCKED, "error": LOCKED})
-            return
-        inner = scope["path"].removeprefix(PATH).strip("/")
-        if (scope["method"], inner) not in (("POST", ""), ("GET", "schema")):
-            sentence = f"There is nothing here but the MCP server, by POST to {PATH}."
-            await respond(send, 405, {"detail": sentence, "error": sentence})
-            return
-        VISITOR.set(client_of(scope))  # for this request's task and those that it starts
-        await self._app(scope, receive, send)
+        elif route not in (("POST", ""), ("GET", "schema")):
+            await respond(send, 405, {"detail": NO_ROUTE, "error": NO_ROUTE})
+        else:
+            VISITOR.set(client_of(scope))  # for this request's task and those that it starts
+            await app(scope, receive, send)
+
+    return serve
 
 
 def guard_tools(demo: gr.Blocks, numbers: list[int], is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> None:
-    """Leave the MCP server of the mounted `demo` these tools only, and put McpServer before it.
+    """Leave the MCP server of the mounted `demo` these tools only, and require a login or a key for it.
 
     Gradio makes no server if it does not know the installed version of mcp; the app goes on without one.
     """
@@ -112,4 +103,4 @@ def guard_tools(demo: gr.Blocks, numbers: list[int], is_known: Callable[[Scope],
         log.warning("There is no MCP server at %s (%s); all else works.", PATH, reason)
         return
     mount = next(route for route in app_of(demo).routes if isinstance(route, Mount) and route.path == PATH)
-    mount.app = McpServer(mount.app, is_known, keys)
+    mount.app = _guarded(mount.app, is_known, keys)

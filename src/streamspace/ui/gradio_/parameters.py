@@ -41,24 +41,16 @@ def take_arguments(function: Callable[..., Any], arguments: Arguments) -> inspec
     return signature
 
 
-def explanation(name: str) -> tuple[str, Any]:
-    """What an argument means, in a sentence, and an example."""
-    parameter = PARAMETERS.get(name)
-    return (parameter.description, parameter.example) if parameter else ARGUMENTS[name]
-
-
 def add_endpoint(function: Callable[..., Any], answer: str, **options: Any) -> int:
-    """Add a function, or a generator function, to the Blocks under construction as an endpoint of its name.
+    """Add a function to the Blocks under construction as an endpoint of its name; returns the number of its event.
 
     Its docstring gets the meaning of each argument, because Gradio shows only names and types. `answer` is the name of
     the returned value in the API's documentation; `options` are those of `gr.api`.
-
-    Returns:
-        The number of its event.
     """
     function.__annotations__["return"] = str  # Gradio documents what one yield is, not the generator
+    explanations = ARGUMENTS | {name: (each.description, each.example) for name, each in PARAMETERS.items()}
     names = [name for name in function.__annotations__ if name != "return"]
-    lines = [f"    {name}: {explanation(name)[0]}" for name in names]
+    lines = [f"    {name}: {explanations[name][0]}" for name in names]
     function.__doc__ = "\n".join([(function.__doc__ or "").strip(), "", "Args:", *lines])
     endpoint = gr.api(function, api_name=function.__name__, **options)
-    return explain(endpoint, [(name, *explanation(name)) for name in names], answer)
+    return explain(endpoint, [(name, *explanations[name]) for name in names], answer)

@@ -32,19 +32,17 @@ def keep_routes(demo: gr.Blocks) -> None:
     routes[:] = [route for route in routes if (getattr(route, "path", "").rstrip("/") or "/") in wanted]
 
 
-class BodyLimit:
-    """Refuses a body above MOST_BODY_BYTES, or without Content-Length, before any of it is read."""
+def body_limit(app: ASGIApp) -> ASGIApp:
+    """A middleware that refuses a body above MOST_BODY_BYTES, or without Content-Length, before any of it is read."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        answer = app
+        if b"transfer-encoding" in headers:
+            answer = JSONResponse({"detail": "The body must come with its length (Content-Length)."}, 411)
+        elif (num_bytes := int(headers.get(b"content-length", 0))) > MOST_BODY_BYTES:
+            answer = JSONResponse({"detail": f"The body has {num_bytes} bytes; allowed are {MOST_BODY_BYTES}."}, 413)
+            REFUSALS.labels("body_size").inc()
+        await answer(scope, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
-        if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            if b"transfer-encoding" in headers:
-                app = JSONResponse({"detail": "The body must come with its length (Content-Length)."}, 411)
-            elif (num_bytes := int(headers.get(b"content-length", 0))) > MOST_BODY_BYTES:
-                app = JSONResponse({"detail": f"The body has {num_bytes} bytes; allowed are {MOST_BODY_BYTES}."}, 413)
-                REFUSALS.labels("body_size").inc()
-        await app(scope, receive, send)
+    return serve

@@ -57,7 +57,10 @@ READER_S = 10.0  # how long a handler runs without a reader, or with one that ta
 NOT_READ = "The answer was ended, because nothing of it was read for a while; what came so far stands."
 LINGER_S = 2.0  # how long a stream stays open after its last event: see `Streams._next`
 HEARTBEAT_S = 15.0  # the longest silence on a connection, the same as Gradio's: proxies cut silent connections
-RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}  # options of the events that are served here
+# Options of the page's events that are served here; their values are raw.
+RAW: dict[str, Any] = {
+    "preprocess": False, "postprocess": False, "show_progress": "hidden", "api_visibility": "private",
+}  # fmt: skip
 LEFT = "left"  # cancel reason for a run whose reader disconnected; a visitor's Stop cancels without a reason
 UNCHANGED: dict[str, Any] = {"__type__": "update"}  # the value of an output that the browser does not change
 
