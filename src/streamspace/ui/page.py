@@ -100,7 +100,7 @@ def _enable_from_the_start(
 
 
 def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple[str, str] | None = None) -> FastAPI:
-    """Serve the page at / of `app`, without the routes that only uploads need; `auth` is a name and a password."""
+    """Serve the page at / of `app`, with the routes of a page of text only; `auth` is a name and a password."""
     for add_routes in (StatusFeed(engine).install, *demo.add_routes):
         add_routes(app)  # before the page is mounted, which takes every other path
     if engine.config.hf_login:

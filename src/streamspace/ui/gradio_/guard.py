@@ -54,7 +54,7 @@ class Guard:
         await self._serve(scope, receive, send)
 
     def _checked(self, path: str, body: bytes) -> bytes:
-        """The body as Gradio gets it; raises BadRequest for one that is not of this path, which is without API."""
+        """The body as Gradio gets it; `path` is without API. Raises BadRequest for a body that does not fit it."""
         route, _, name = path.strip("/").partition("/")
         if route not in ("queue", "run", "api", "call", *KINDS):
             return body
