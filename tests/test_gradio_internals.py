@@ -30,9 +30,7 @@ NAMES: dict[str, dict[str, str]] = next(
 )
 ALL = [(owner, name) for owner, names in NAMES.items() for name in names]
 # Attributes in internals.py that are Python's, Starlette's, ours, or in Gradio's documentation.
-OTHERS = (
-    "Blocks EventData Queue Task add endpoint get items number pop routes scope setdefault strip token_urlsafe values"
-)
+OTHERS = "Blocks EventData Queue Task add endpoint get items number pop routes scope setdefault strip values"
 # Names that other objects have, too.
 AMBIGUOUS = "api_name app auth config event_id fn inputs label outputs request"
 # What Gradio reads from the environment without documenting it; see ui/__init__.py.

@@ -1,6 +1,7 @@
 """Bodies and answers of plain ASGI applications. Pure."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -9,19 +10,13 @@ from starlette.types import Message, Receive, Send
 from streamspace.errors import BadRequest
 from streamspace.prompt import clean
 
-MOST_LEVELS = 32  # of lists and objects in each other: a conversation of the page has six
+MOST_LEVELS = 32  # of nested lists and objects; a conversation of the page has six
 
 
 def parse(body: bytes) -> Any:
-    """A body's JSON; NaN and Infinity may stand in it, as Python and Gradio's clients write them.
-
-    Raises:
-        BadRequest: it is none.
-    """
-    try:
+    """A body's JSON, also with the NaN and Infinity of Python and Gradio's clients; raises BadRequest for any other."""
+    with suppress(ValueError):
         return orjson.loads(body)
-    except ValueError:
-        pass
     try:
         return json.loads(body.decode(errors="replace"))
     except (ValueError, RecursionError):
@@ -29,7 +24,7 @@ def parse(body: bytes) -> Any:
 
 
 def is_deep(value: Any, most: int = MOST_LEVELS) -> bool:
-    """Whether lists and objects of parsed JSON stand in each other in more than so many levels."""
+    """Whether parsed JSON has more than so many levels of nested lists and objects."""
     level = [value]
     for _ in range(most + 1):
         nested = [item for item in level if isinstance(item, (list, dict))]
@@ -40,7 +35,7 @@ def is_deep(value: Any, most: int = MOST_LEVELS) -> bool:
 
 
 async def read(receive: Receive) -> bytes:
-    """The whole body of a request, which `BodyLimit` has found small enough."""
+    """The whole body of a request, whose size `body_limit` has checked."""
     parts, more = [], True
     while more:
         message = await receive()
@@ -50,7 +45,7 @@ async def read(receive: Receive) -> bytes:
 
 
 def without_surrogates(body: bytes) -> bytes:
-    """The body with U+FFFD for half characters: JSON can spell them, but no answer can hold them."""
+    """The body with U+FFFD for lone surrogates: JSON can write them, UTF-8 cannot."""
     if b"\\ud" not in body.lower():
         return body
     try:
@@ -60,7 +55,7 @@ def without_surrogates(body: bytes) -> bytes:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives a body that was read already, then goes on as the original."""
+    """A `receive` that gives the body once more, then goes on as the original."""
     parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
@@ -76,6 +71,6 @@ async def respond(send: Send, status: int, content: dict[str, Any]) -> None:
 
 
 def start(status: int, content_type: bytes) -> Message:
-    """The head of an answer that nobody may keep or hold back."""
+    """The head of a response that no cache may store and no proxy may buffer."""
     headers = [(b"content-type", content_type), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
     return {"type": "http.response.start", "status": status, "headers": headers}

@@ -1,4 +1,4 @@
-"""Where our errors become what a visitor sees; everything else stays an error of ours and goes to the log."""
+"""Our errors as messages on the page; any other exception goes to the log."""
 
 import html
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from streamspace.ui.language import say
 
 @contextmanager
 def shown_to_the_visitor() -> Iterator[None]:
-    """Turn a ChatError into Gradio's message. The sentence may hold a visitor's text, so it goes out escaped."""
+    """Turn a ChatError into a gr.Error. Its sentence may hold a visitor's text, so it is escaped."""
     try:
         yield
     except ChatError as error:

@@ -1,4 +1,4 @@
-"""The page in the visitor's language: labels by Gradio's own i18n, which follows the browser; the rest by `say`."""
+"""The page in the visitor's language: labels by Gradio's i18n, which follows the browser; all else by `say`."""
 
 from contextvars import ContextVar
 from typing import Any
@@ -8,25 +8,25 @@ import gradio as gr
 from streamspace.translation import LANGUAGES, Sentence, catalog, locales, say_in
 from streamspace.ui.gradio_.internals import components_of
 
-LANGUAGE: ContextVar[str] = ContextVar("language", default="en")  # of whoever asks; set by Streams for its events
-SPOKEN = ("label", "info", "placeholder")  # what of a component is read by people
+LANGUAGE: ContextVar[str] = ContextVar("language", default="en")  # the visitor's; Streams sets it for its events
+SPOKEN = ("label", "info", "placeholder")  # the attributes of a component that people read
 
 
 def say(text: str) -> str:
-    """The text in the language of whoever asks."""
+    """The text in the visitor's language."""
     return say_in(LANGUAGE.get())(text)
 
 
 def translated(demo: gr.Blocks) -> gr.I18n:
-    """Mark what people read of every component, so that the browser shows it in its language; returns how."""
+    """Mark the texts of every component for translation by the browser; returns the translations."""
     texts: set[str] = set()
     for block in components_of(demo):
         for name in spoken(block):
-            text = block.constructor_args.get(name)  # as it was given, for Gradio makes a str of a Sentence
+            text = block.constructor_args.get(name)  # still a Sentence; the attribute is a str
             if isinstance(text, str) and _has_translation(text):
                 texts.add(text)
                 setattr(block, name, str(gr.I18n()(text)))
-        choices = getattr(block, "choices", None) or ()  # which the browser looks up by themselves
+        choices = getattr(block, "choices", None) or ()  # the browser translates them without a mark
         texts.update(text for text, _ in choices if _has_translation(text))
     others = {each: {str(text): say_in(each)(text) for text in texts} for each in LANGUAGES}
     named = {locale: others[each] for each in LANGUAGES for locale in locales(each)}
@@ -34,7 +34,7 @@ def translated(demo: gr.Blocks) -> gr.I18n:
 
 
 def spoken(block: Any) -> tuple[str, ...]:
-    """The attributes of a component that people read: the value of some, which of others is the visitor's."""
+    """The attributes of a component that people read; most components have a value of the visitor's own."""
     return (*SPOKEN, "value") if isinstance(block, gr.Button | gr.Markdown) else SPOKEN
 
 

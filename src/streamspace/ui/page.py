@@ -2,7 +2,9 @@
 
 import logging
 import os
+import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -18,12 +20,11 @@ from streamspace.ui.assets import STYLES, call, head
 from streamspace.ui.gradio_.endpoints import add_endpoints
 from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
 from streamspace.ui.gradio_.mcp import add_tools, guard_tools
-from streamspace.ui.gradio_.routes import BodyLimit, keep_routes
+from streamspace.ui.gradio_.routes import body_limit, keep_routes
 from streamspace.ui.gradio_.sign_in import account, add_sign_in
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import translated
 from streamspace.ui.parts.engine_feed import EngineFeed
-from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.status import StatusFeed, status_html
 from streamspace.ui.tabs.chat import ChatTab
 from streamspace.ui.tabs.compare import CompareTab
@@ -34,14 +35,14 @@ from streamspace.visitors import Keys
 
 log = logging.getLogger(__name__)
 
-# These are about the events that go through Gradio's queue; Streams has limits of its own.
+# For the events in Gradio's queue; Streams has limits of its own.
 MOST_EVENTS = 512  # that run at once
 MOST_QUEUED = 512
 QUEUE_POLL_S = 0.05  # how often Gradio looks for a waiting event
 
 
 def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
-    """The page on this engine, which need not be ready: the page says what it waits for."""
+    """The page for this engine, which may still be loading: the page shows its state."""
     config = engine.config
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
     demo = StreamingBlocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
@@ -63,26 +64,21 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
         demo.stream(*add_endpoints(engine, pacer, admission))
         demo.tools = add_tools(engine, pacer, admission)
 
-        tabs: dict[str, ChatTab | CompletionTab | CompareTab] = {
-            "chat": chat,
-            "completion": completion,
-            "compare": compare,
-        }
-        controls = Inputs(**{name: tab.controls for name, tab in tabs.items()})
+        tabs: tuple[ChatTab | CompletionTab | CompareTab, ...] = (chat, completion, compare)
+        controls = [component for tab in tabs for component in tab.controls]
 
         def updates(values: Sequence[Any]) -> list[Any]:
             """Values of `controls` → updates for them."""
-            groups = controls.split(values)
-            return [update for name, tab in tabs.items() for update in tab.control_updates(groups[name])]
+            left = iter(values)
+            return [update for tab in tabs for update in tab.control_updates([*islice(left, len(tab.controls))])]
 
         async def engine_ready(*values: Any) -> AsyncGenerator[list[Any], None]:
             """Enable the controls that wait for the engine, now that it is ready."""
             yield updates(values)
-            _enable_from_the_start(demo, controls.components, updates)
+            _enable_from_the_start(demo, controls, updates)
 
         ready = gr.Button("The engine is ready", elem_id="settle")
-        both = (controls.components, controls.components)
-        ready.click(engine_ready, *both, **RAW, show_progress="hidden", api_visibility="private")
+        ready.click(engine_ready, controls, controls, **RAW)
         demo.stream(engine_ready)
         demo.load(None, None, None, js=call("status.follow"))
     demo.labels = translated(demo)
@@ -96,7 +92,7 @@ def _enable_from_the_start(
 ) -> None:
     """Write the ready state into the page's config, so that pages opened later start enabled.
 
-    Their visitors may ask before the `engine_ready` event of their own page is back.
+    Visitors of such a page may send a request before its own `engine_ready` event has ended.
     """
     props = first_props(demo, components)
     for first, update in zip(props, updates([first.get("value") for first in props]), strict=True):
@@ -104,46 +100,33 @@ def _enable_from_the_start(
 
 
 def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple[str, str] | None = None) -> FastAPI:
-    """Serve the page at / of `app`, without what a public page should not have; `auth` is a name and a password."""
+    """Serve the page at / of `app`, with the routes of a page of text only; `auth` is a name and a password."""
     for add_routes in (StatusFeed(engine).install, *demo.add_routes):
-        add_routes(app)  # before the page, whose mount takes every path
+        add_routes(app)  # before the page is mounted, which takes every other path
     if engine.config.hf_login:
         add_sign_in(app, f"{engine.config.model_name} · StreamSpace")
     mounted: FastAPI = gr.mount_gradio_app(
-        app,
-        demo,
-        path="/",
-        auth=auth,
-        auth_dependency=account if engine.config.hf_login else None,
-        theme=THEME,
-        css_paths=STYLES,
+        app, demo, path="/", auth=auth, auth_dependency=account if engine.config.hf_login else None,
+        theme=THEME, css_paths=STYLES, i18n=demo.labels, footer_links=["api"], mcp_server=has_mcp(),
         head=head({"catalogs": {language: dict(catalog(language)) for language in LANGUAGES}}),
-        i18n=demo.labels,
-        ssr_mode=False,
-        pwa=False,
-        show_error=False,
-        run_history=False,
-        enable_monitoring=False,
-        mcp_server=has_mcp(),
-        footer_links=["api"],
-    )
-    use_mounted_app(demo, mounted)  # mount_gradio_app made a second one, which knows the login
+        ssr_mode=False, pwa=False, show_error=False, run_history=False, enable_monitoring=False,
+    )  # fmt: skip
+    use_mounted_app(demo, mounted)  # mount_gradio_app made a second one, which has the login
     keep_routes(demo)
     is_known = login_of(demo)
     Streams(demo, is_known, lambda: engine.is_stopping).install(mounted)
     guard_tools(demo, demo.tools, is_known, Keys(engine.config.api_keys))
-    mounted.add_middleware(BodyLimit)
+    mounted.add_middleware(body_limit)
     return mounted
 
 
 def open_share_link(host: str, port: int) -> str | None:
-    """A temporary public URL for the page by Gradio's own tunnel; None if there is none. Blocks for seconds."""
+    """A temporary public URL for the page, by Gradio's tunnel; None if it fails. Blocks for seconds."""
     try:
-        url = open_tunnel(host, port)
-    except Exception as error:  # whatever the network, the download of the tunnel's client or the client itself raises
+        return open_tunnel(host, port, secrets.token_urlsafe(32), None, None).replace("http://", "https://", 1)
+    except Exception as error:  # of any type: by the network, the download of the tunnel's client, or the client
         log.info("The tunnel failed: %s", error)
         return None
-    return url.replace("http://", "https://", 1)
 
 
 def _heading(config: Config) -> Sentence:
@@ -151,5 +134,6 @@ def _heading(config: Config) -> Sentence:
     if config.is_bundled:
         about = "{name}, a tiny model that comes with this demo; set `MODEL_ID` for a real one"
         name = Sentence(about, name=name)
-    template = "# StreamSpace\nChat with {model}. Streamed by [vLLM](https://github.com/vllm-project/vllm)."
-    return Sentence(template, model=name)
+    return Sentence(
+        "# StreamSpace\nChat with {model}. Streamed by [vLLM](https://github.com/vllm-project/vllm).", model=name
+    )

@@ -3,7 +3,7 @@
 import gradio as gr
 
 THEME = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="md").set(
-    # The theme's own colours have less contrast than WCAG asks for: white on buttons, and half for explanations.
+    # WCAG asks for more contrast than the theme's own colours have, on buttons and for explanations.
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
     button_cancel_background_fill="#dc2626",

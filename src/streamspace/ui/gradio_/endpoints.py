@@ -8,13 +8,13 @@ from typing import Any
 
 from streamspace.chat import ServedEngine, stream_chat, stream_completion
 from streamspace.checks import check_text, parse_history
-from streamspace.constraint import check_constraint
+from streamspace.constraint import KINDS, check_constraint
 from streamspace.errors import BadRequest
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.prompt import conversation
 from streamspace.sampling import PARAMETERS, Settings, check_settings
-from streamspace.types import Constraint, Message, Reply
+from streamspace.types import Message, Reply
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.internals import visitor
 from streamspace.ui.gradio_.parameters import REQUIRED, Arguments, add_endpoint, take_arguments
@@ -24,30 +24,21 @@ from streamspace.ui.gradio_.streams import Handler
 CHAT = {
     "message": (str, REQUIRED), "history": (list[dict[str, str]] | None, None), "system_prompt": (str | None, None),
 }  # fmt: skip
-CONSTRAINTS = {
+CONSTRAINTS = {  # one argument for each of KINDS
     "json_schema": (dict[str, Any] | None, None), "regex": (str | None, None), "choice": (list[str] | None, None)
 }  # fmt: skip
 Values = dict[str, Any]  # of an endpoint's arguments, by name
 
 
 def add_endpoints(engine: ServedEngine, pacer: Pacer, admission: Admission) -> set[Handler]:
-    """Add both to the Blocks under construction. Parameters have vLLM's names; each yields the text so far.
-
-    Returns:
-        Their handlers.
-    """
+    """Add both to the Blocks under construction; returns their handlers. Parameters have vLLM's names."""
 
     async def chat(values: Values) -> AsyncGenerator[Reply, None]:
         """Answer a message; each item is the answer so far, without thoughts.
 
         What is left out, or null, is what suits the model.
         """
-        settings = check_settings(_sampling(values), engine.defaults, engine.config.max_tokens)
-        system = values["system_prompt"]
-        system = engine.config.system_prompt if system is None else check_text("system_prompt", system)
-        question = Message("user", check_text("message", values["message"]))
-        messages = conversation(system, (*parse_history(values["history"] or []), question))
-        return stream_chat(engine, messages, settings, pacer)
+        return answer_to(engine, pacer, "message", values)
 
     async def complete(values: Values) -> AsyncGenerator[Reply, None]:
         """Continue a raw text; each item is the text so far. The defaults are those of vLLM's streaming example.
@@ -55,7 +46,12 @@ def add_endpoints(engine: ServedEngine, pacer: Pacer, admission: Admission) -> s
         With a json_schema, a regex or a choice, the continuation is what they allow, unless max_tokens cuts it.
         """
         settings = check_settings(_sampling(values), Settings(seed=None), engine.config.max_tokens)
-        constraint = await _constraint(json=values["json_schema"], regex=values["regex"], choice=values["choice"])
+        kinds = [
+            (kind, values[name]) for kind, name in zip(KINDS, CONSTRAINTS, strict=True) if values[name] is not None
+        ]
+        if len(kinds) > 1:
+            raise BadRequest("Give one of json_schema, regex and choice, not several.")
+        constraint = await asyncio.to_thread(check_constraint, *kinds[0]) if kinds else None
         prompt = check_text("prompt", values["prompt"])
         return stream_completion(engine, prompt, replace(settings, constraint=constraint), pacer)
 
@@ -63,25 +59,37 @@ def add_endpoints(engine: ServedEngine, pacer: Pacer, admission: Admission) -> s
     return {_endpoint(start, arguments, admission) for start, arguments in endpoints}
 
 
+def answer_to(engine: ServedEngine, pacer: Pacer, name: str, values: Values) -> AsyncGenerator[Reply, None]:
+    """Stream the answer to the argument `name`, with the other values; raises BadRequest for one that is not allowed.
+
+    The system prompt, and a sampling parameter that is left out or None, are those that suit the model.
+    """
+    settings = check_settings(_sampling(values), engine.defaults, engine.config.max_tokens)
+    system = values["system_prompt"]
+    system = engine.config.system_prompt if system is None else check_text("system_prompt", system)
+    question = Message("user", check_text(name, values[name]))
+    messages = conversation(system, (*parse_history(values.get("history") or []), question))
+    return stream_chat(engine, messages, settings, pacer)
+
+
 def chat_arguments() -> Arguments:
-    """Those of /chat; without a value, a sampling parameter is what suits the model."""
+    """The arguments of /chat; a sampling parameter without a value is the one that suits the model."""
     return CHAT | {name: (parameter.json_type | None, None) for name, parameter in PARAMETERS.items()}
 
 
 def complete_arguments() -> Arguments:
-    """Those of /complete. Without a chat template nothing is thought: there the constraints have their place."""
+    """The arguments of /complete. It has no chat template, so constraints stand in the place of enable_thinking."""
     arguments: Arguments = {"prompt": (str, REQUIRED)}
     for name, parameter in PARAMETERS.items():
-        default = getattr(Settings(), name)
-        argument = (parameter.json_type | None, default if parameter.range else None)
-        arguments |= CONSTRAINTS if name == "enable_thinking" else {name: argument}
+        default = getattr(Settings(), name) if parameter.range else None
+        arguments |= CONSTRAINTS if name == "enable_thinking" else {name: (parameter.json_type | None, default)}
     return arguments
 
 
 def _endpoint(
     start: Callable[[Values], Awaitable[AsyncGenerator[Reply, None]]], arguments: Arguments, admission: Admission
 ) -> Handler:
-    """Add the endpoint whose replies `start` checks the values for and begins; it has its name and explanation."""
+    """Add an endpoint with the name and docstring of `start`, which checks the values and begins the answer."""
 
     async def endpoint(*values: Any) -> AsyncGenerator[str, None]:
         with shown_to_the_visitor():
@@ -99,14 +107,5 @@ def _endpoint(
     return endpoint
 
 
-async def _constraint(**values: Any) -> Constraint | None:
-    """The one that has a value; raises BadRequest for several, and one that cannot be used."""
-    kinds = [(kind, value) for kind, value in values.items() if value is not None]
-    if len(kinds) > 1:
-        raise BadRequest("Give one of json_schema, regex and choice, not several.")
-    return await asyncio.to_thread(check_constraint, *kinds[0]) if kinds else None
-
-
 def _sampling(values: Values) -> Values:
-    """Those of an endpoint's arguments that are sampling parameters."""
     return {name: value for name, value in values.items() if name in PARAMETERS}

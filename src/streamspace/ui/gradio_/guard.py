@@ -1,9 +1,8 @@
 """Gradio's application behind a check of the requests.
 
-Gradio trusts that its own clients send the requests. Any other body ends in a 500, in a traceback that may hold the
-whole body, or in an error without words. So a request is checked here before Gradio gets it, and refused in one
-sentence that names what is wrong. Where Gradio fails over one all the same, the visitor gets a sentence and the log one
-line.
+Gradio expects requests of its own clients only. Any other body ends in a 500, in a traceback that may hold the whole
+body, or in an error without words. So a request is checked before Gradio gets it, and one sentence says what is wrong.
+Where Gradio still fails, the visitor gets a sentence and the log one line.
 """
 
 import json
@@ -17,24 +16,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamspace.asgi import MOST_LEVELS, is_deep, parse, read, replay, respond, without_surrogates
 from streamspace.errors import BadRequest
 from streamspace.metrics import REFUSALS
-from streamspace.ui.gradio_.internals import API, Event, endpoint_of, event_of, has_component
+from streamspace.ui.gradio_.internals import API, endpoint_of, event_of, has_component
 
 log = logging.getLogger(__name__)
 
-
 # Prompt injection could make the model write an image URL that leaks the chat: a browser fetches images at once. So the
-# page loads nothing that a text can name from elsewhere.
-POLICY = "; ".join(
-    [
-        *(f"{kind}-src 'self' data: blob:" for kind in ("img", "media", "font")),
-        "style-src 'self' 'unsafe-inline'",
-        "frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'self'",
-    ]
-).encode()
+# page loads no image, media, font, style or frame from elsewhere.
+POLICY = (
+    b"img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data: blob:; "
+    b"style-src 'self' 'unsafe-inline'; frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'self'"
+)
+# Route → what its body has to hold; cancel and reset are Gradio's own.
+KINDS: dict[str, dict[str, type]] = {
+    "cancel": {"event_id": str, "session_hash": str, "fn_index": int}, "reset": {"event_id": str},
+}  # fmt: skip
 
 
 class Guard:
-    """An ASGI application around the one that Gradio made of `demo`, which itself refuses visitors without a login."""
+    """An ASGI application around Gradio's application for `demo`, which itself refuses visitors without a login."""
 
     def __init__(self, demo: gr.Blocks, app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]]) -> None:
         self._demo = demo
@@ -55,31 +54,27 @@ class Guard:
         await self._serve(scope, receive, send)
 
     def _checked(self, path: str, body: bytes) -> bytes:
-        """The part of a body that Gradio is to get; `path` is without API.
-
-        Raises:
-            BadRequest: Gradio's clients send no such body to this path.
-        """
+        """The body as Gradio gets it; `path` is without API. Raises BadRequest for a body that does not fit it."""
         route, _, name = path.strip("/").partition("/")
-        if route not in ("queue", "run", "api", "call", "cancel", "reset"):
+        if route not in ("queue", "run", "api", "call", *KINDS):
             return body
         content = parse(body)
         if not isinstance(content, dict):
             raise BadRequest(f"The body of the request is a {_kind(content)}; it must be an object.")
         if is_deep(content):
             raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels; a conversation has six.")
-        if route in ("cancel", "reset"):
-            for key in ("event_id", "session_hash") if route == "cancel" else ("event_id",):
-                _check(content, key, str)
-            if route == "cancel":
-                _check(content, "fn_index", int)
-        elif not name.startswith("v2/"):  # whose body is the parameters by their names
+        for key, kind in KINDS.get(route, {}).items():
+            _check(content, key, kind)
+        if route not in KINDS and not name.startswith("v2/"):  # the body of v2 is the parameters by their names
             content = self._event_body(content, None if route == "queue" else name)
         return json.dumps(content).encode()
 
     def _event_body(self, content: dict[str, Any], name: str | None) -> dict[str, Any]:
         """The body of a request for an event, in Gradio's own form; `name` is None if the body has its number."""
-        event = self._event(content, name)
+        demo = self._demo
+        event = endpoint_of(demo, name) if name is not None else event_of(demo, _check(content, "fn_index", int))
+        if event is None:
+            raise BadRequest(f"The page has no such event; {API}/info lists its endpoints.")
         inputs = _check(content, "data", list)
         if len(inputs) != event.num_inputs:
             raise BadRequest(f"data has {len(inputs)} values; {event.api_name} takes {event.num_inputs}.")
@@ -91,18 +86,11 @@ class Guard:
             "fn_index": event.number,
             "session_hash": content.get("session_hash") or None,  # Gradio mixes up an empty one and none
             "event_data": content.get("event_data"),
-            "trigger_id": trigger if has_component(self._demo, trigger) else None,
+            "trigger_id": trigger if has_component(demo, trigger) else None,
         }
 
-    def _event(self, content: dict[str, Any], name: str | None) -> Event:
-        number = _check(content, "fn_index", int) if name is None else None
-        event = event_of(self._demo, number) if number is not None else endpoint_of(self._demo, name or "")
-        if event is None:
-            raise BadRequest(f"The page has no such event; {API}/info lists its endpoints.")
-        return event
-
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Gradio answer. It fails over a request that it did not foresee; our handlers fail in their stream."""
+        """Let Gradio answer, and answer in its place if it fails. Errors of our handlers go through their stream."""
         status, is_over = 0, False
 
         async def pass_on(message: Message) -> None:
@@ -124,8 +112,9 @@ class Guard:
                 return
             status = 500
         if status == 500:
-            sentence = f"This request makes no sense here; {API}/info lists the endpoints and their parameters."
-            await refuse(send, sentence)
+            await refuse(
+                send, f"This request makes no sense here; {API}/info lists the endpoints and their parameters."
+            )
 
 
 async def refuse(send: Send, sentence: str) -> None:

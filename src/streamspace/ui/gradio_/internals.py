@@ -1,10 +1,9 @@
-"""Gradio's names that it does not document, each behind a function or a class of ours; no other module has one.
+"""Gradio's undocumented names, each behind a function or a class of ours; no other module uses one.
 
-NAMES lists them. tests/test_gradio_internals.py looks each up, so that one sentence says what a newer Gradio renamed.
+NAMES lists them. tests/test_gradio_internals.py looks each up, and says in one sentence what a newer Gradio renamed.
 """
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -25,7 +24,7 @@ from starlette.types import ASGIApp, Scope
 from streamspace.patching import patch, require
 from streamspace.visitors import VISITOR, Visitor, client_of
 
-# By the module or class that has them, with what StreamSpace needs each for.
+# Module or class → its names → what StreamSpace needs each for.
 NAMES: dict[str, dict[str, str]] = {
     "gradio.blocks.Blocks": {
         "_queue": "to share the stream of a session with events that Gradio runs",
@@ -88,17 +87,15 @@ NAMES: dict[str, dict[str, str]] = {
 API = API_PREFIX  # the path of all that is not the page itself
 with_cors: Callable[[ASGIApp], ASGIApp] = CustomCORSMiddleware  # Gradio's own rule for the scripts of other sites
 add_oauth_routes: Callable[[FastAPI], None] = attach_oauth  # /login/huggingface, /login/callback, /logout; a session
+open_tunnel: Callable[..., str] = setup_tunnel  # opens Gradio's tunnel, gives its public URL; blocks, raises anything
 
 
 def _patch(owner: Any, name: str, value: Any, declared_in: str) -> None:
     patch(owner, name, value, NAMES[declared_in][name])
 
 
-# Who asks
-
-
 def visitor() -> Visitor:
-    """The visitor of the event that is handled now, also of one that Gradio's own queue runs."""
+    """The visitor whose event is handled now, by `Streams` or by Gradio's own queue."""
     if visitor := VISITOR.get():
         return visitor
     request = LocalContext.request.get(None)
@@ -108,7 +105,7 @@ def visitor() -> Visitor:
 
 
 def login_of(demo: gr.Blocks) -> Callable[[Scope], Awaitable[bool]]:
-    """A function that says of a request to the mounted page whether its visitor has logged in, or need not."""
+    """A function of a request to the mounted page: whether its visitor has logged in, or need not."""
     app = demo.app
     user = next(cast(Route, route).endpoint for route in app.routes if getattr(route, "path", "") == f"{API}/user")
 
@@ -119,9 +116,6 @@ def login_of(demo: gr.Blocks) -> Callable[[Scope], Awaitable[bool]]:
     return is_known
 
 
-# The page
-
-
 def pace_queue(demo: gr.Blocks, most_events: int, poll_s: float) -> None:
     """Let Gradio's queue run so many events at once, and look for the next one every `poll_s` seconds."""
     _patch(demo, "max_threads", most_events, "gradio.blocks.Blocks")
@@ -130,7 +124,7 @@ def pace_queue(demo: gr.Blocks, most_events: int, poll_s: float) -> None:
 
 
 def components_of(demo: gr.Blocks) -> Iterator[Any]:
-    """Yield all components of the page; the parameters of named endpoints are none."""
+    """Yield all components of the page, without the parameters of named endpoints."""
     return (block for block in demo.blocks.values() if block.get_block_name() != "api")
 
 
@@ -140,13 +134,13 @@ def has_component(demo: gr.Blocks, number: Any) -> bool:
 
 
 def first_props(demo: gr.Blocks, components: Sequence[Any]) -> list[dict[str, Any]]:
-    """With which properties each component begins on a page that is opened from now on; changes to them hold."""
+    """The initial properties of each component on pages opened from now on; the caller may change them."""
     props = {part["id"]: part["props"] for part in demo.config["components"]}
     return [props[component._id] for component in components]
 
 
 def use_mounted_app(demo: gr.Blocks, mounted: FastAPI) -> None:
-    """Take the application that `mount_gradio_app` made, last of all, for the page's own."""
+    """Make the application that `mount_gradio_app` mounted last the page's own."""
     _patch(demo, "app", cast(Any, mounted.routes[-1]).app, "gradio.blocks.Blocks")
 
 
@@ -155,17 +149,9 @@ def app_of(demo: gr.Blocks) -> FastAPI:
     return demo.app
 
 
-def open_tunnel(host: str, port: int) -> str:
-    """Open Gradio's tunnel to this address; returns its public URL. Blocks for seconds, and raises what it likes."""
-    return setup_tunnel(host, port, secrets.token_urlsafe(32), None, None)
-
-
-# Events
-
-
 @dataclass(frozen=True)
 class Event:
-    """An event of the page or a named endpoint, with as many inputs."""
+    """An event of the page, or a named endpoint."""
 
     number: int
     api_name: str
@@ -179,12 +165,12 @@ class Event:
 
 
 def event_of(demo: gr.Blocks, number: int) -> Event | None:
-    """The event of this number; None if there is none, or the browser alone handles it."""
+    """The event of this number; None if there is none, or only the browser handles it."""
     return _event(demo.fns.get(number))
 
 
 def endpoint_of(demo: gr.Blocks, api_name: str) -> Event | None:
-    """The endpoint of this name; None if there is none, or it is the page's own."""
+    """The endpoint of this name; None if there is none, or it is private."""
     fns = (fn for fn in demo.fns.values() if fn.api_name == api_name and fn.api_visibility != "private")
     return _event(next(fns, None))
 
@@ -194,38 +180,29 @@ def _event(fn: BlockFunction | None) -> Event | None:
 
 
 def event_data(event: gr.EventData) -> Any:
-    """What the browser says of the event, beside the values of its inputs; None for most events."""
+    """The data that the browser sends with some events, beside the values of the inputs; else None."""
     return event._data
 
 
 def explain(endpoint: Any, parameters: Sequence[tuple[str, str, Any]], answer: str) -> int:
-    """Say in the API's documentation what an endpoint of the Blocks under construction takes and returns.
+    """Document an endpoint that `gr.api` has added to the Blocks under construction; returns its event's number.
 
-    Args:
-        endpoint: what `gr.api` returned.
-        parameters: name, explanation and example of each, in order.
-        answer: the name of what is returned.
-
-    Returns:
-        The number of its event.
+    Each parameter is a name, an explanation and an example; `answer` is the name of the returned value.
     """
     number = int(endpoint["id"])
     fn = require(Context, "root_block", NAMES["gradio.context.Context"]["root_block"]).fns[number]
+    declared_in = "gradio.components.api_component.Api"
     for component, (name, explanation, example) in zip(fn.inputs, parameters, strict=True):
         info = {**component._api_info, "additional_description": explanation}
-        api_of_component = "gradio.components.api_component.Api"
-        _patch(component, "label", name, api_of_component)
-        _patch(component, "_api_info", info, api_of_component)
-        _patch(component, "example_payload", lambda value=example: value, api_of_component)
-    _patch(fn.outputs[0], "label", answer, "gradio.components.api_component.Api")
+        _patch(component, "label", name, declared_in)
+        _patch(component, "_api_info", info, declared_in)
+        _patch(component, "example_payload", lambda value=example: value, declared_in)
+    _patch(fn.outputs[0], "label", answer, declared_in)
     return number
 
 
-# The queue
-
-
 class Sessions:
-    """What Gradio's queue knows of the sessions: the messages that wait for each, and its events that go on."""
+    """The sessions in Gradio's queue: the messages that wait for each, and its unfinished events."""
 
     def __init__(self, demo: gr.Blocks) -> None:
         queue: Any = demo._queue
@@ -234,16 +211,16 @@ class Sessions:
         self._unfinished: dict[str, set[Any]] = queue.pending_event_ids_session
 
     def messages(self, session: str) -> asyncio.Queue[Any] | None:
-        """The messages that wait for the reader of a session; None for an unknown session."""
+        """The messages that wait for a session's reader; None for an unknown session."""
         return self._messages.get(session)
 
     def add_event(self, session: str, event_id: str) -> asyncio.Queue[Any]:
-        """Take note of an event of a session that may be new; returns the session's messages."""
+        """Add an unfinished event to a session, which may be new; returns the session's messages."""
         self._unfinished.setdefault(session, set()).add(event_id)
         return self._messages.setdefault(session, asyncio.Queue())
 
     def unfinished(self, session: str) -> set[Any]:
-        """The ids of the events whose end has not been sent; the set itself, so that ids can be taken out."""
+        """The ids of the events whose end has not been sent; the caller may remove ids from the set."""
         return self._unfinished.get(session, set())
 
     def forget(self, session: str) -> asyncio.Queue[Any] | None:
@@ -252,7 +229,7 @@ class Sessions:
         return self._messages.pop(session, None)
 
     async def end_events(self, session: str) -> None:
-        """End what Gradio itself runs for a session."""
+        """End the events that Gradio itself runs for a session."""
         await self._clean_events(session_hash=session)
 
 
@@ -262,16 +239,13 @@ def let_cancel_find(run: asyncio.Task[Any], session: str, event: Event, event_id
 
 
 def edits(old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
-    """The edits by which Gradio's clients make each new value of the old one."""
+    """The edits by which Gradio's clients turn each old value into the new one."""
     return [*map(diff, old, new)]
 
 
 def content_of(message: Any) -> tuple[dict[str, Any], str | None]:
-    """A message that Gradio's queue made, and the id of the event that ends with it, if any."""
+    """The content of a message from Gradio's queue, and the id of the event that it ends, if any."""
     return message.model_dump(), message.event_id if isinstance(message, ProcessCompletedMessage) else None
-
-
-# The MCP server
 
 
 def has_mcp() -> bool:
@@ -284,16 +258,13 @@ def has_mcp() -> bool:
 
 
 def choose_tools(demo: gr.Blocks, numbers: Collection[int]) -> str | None:
-    """Leave the mounted page's MCP server the endpoints of these numbers alone, and its API all others.
+    """Give the endpoints of these numbers to the mounted page's MCP server only, and all others to its API only.
 
-    Returns:
-        None, or why there is no MCP server.
+    Returns None, or why there is no MCP server.
     """
-    names = set()
+    names = {f"/{demo.fns[number].api_name}" for number in numbers}
     for number in numbers:
-        fn = demo.fns[number]
-        names.add(f"/{fn.api_name}")
-        _patch(fn, "api_visibility", "private", "gradio.block_function.BlockFunction")
+        _patch(demo.fns[number], "api_visibility", "private", "gradio.block_function.BlockFunction")
     for dependency in demo.config["dependencies"]:
         if dependency["id"] in numbers:
             dependency["api_visibility"] = "private"

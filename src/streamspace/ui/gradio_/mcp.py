@@ -1,7 +1,7 @@
 """The MCP server at /gradio_api/mcp: Gradio's own, with two tools and nothing else.
 
-A tool answers in one piece; the server cancels it when its client goes. What belongs to the page is no tool, and the
-tools are no endpoints of the page: called in another way nobody would notice that their caller has gone.
+A tool answers in one piece; the server cancels it when its client disconnects. The tools are not endpoints of the page
+as well: there, nothing would cancel them.
 """
 
 import logging
@@ -14,15 +14,13 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from streamspace.asgi import respond
-from streamspace.chat import ServedEngine, stream_chat
-from streamspace.checks import check_text
+from streamspace.chat import ServedEngine
 from streamspace.errors import ChatError, RequestFailed
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.metrics import count
-from streamspace.prompt import conversation
-from streamspace.sampling import check_settings
-from streamspace.types import Message, Reply
+from streamspace.types import Reply
+from streamspace.ui.gradio_.endpoints import answer_to
 from streamspace.ui.gradio_.internals import API, app_of, choose_tools
 from streamspace.ui.gradio_.parameters import add_endpoint
 from streamspace.visitors import VISITOR, Keys, client_of
@@ -31,14 +29,11 @@ log = logging.getLogger(__name__)
 
 PATH = f"{API}/mcp"
 LOCKED = "The MCP server wants one of the operator's API keys as Authorization: Bearer <key>."
+NO_ROUTE = f"There is nothing here but the MCP server, by POST to {PATH}."
 
 
 def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[int]:
-    """Add both to the Blocks under construction.
-
-    Returns:
-        The numbers of their events.
-    """
+    """Add both to the Blocks under construction; returns the numbers of their events."""
 
     async def ask(
         question: str,
@@ -50,14 +45,11 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
         """Ask the language model that is served here, and get its answer."""
         _check_way_in()
         try:
-            sampling = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-            settings = check_settings(sampling, engine.defaults, engine.config.max_tokens)
-            system = (
-                engine.config.system_prompt if system_prompt is None else check_text("system_prompt", system_prompt)
-            )
-            messages = conversation(system, (Message("user", check_text("question", question)),))
-            text = ""
-            answer = stream_chat(engine, messages, settings, pacer)
+            values = {
+                "question": question, "system_prompt": system_prompt,
+                "max_tokens": max_tokens, "temperature": temperature, "seed": seed,
+            }  # fmt: skip
+            answer, text = answer_to(engine, pacer, "question", values), ""
             async with aclosing(admission.answer(answer, lambda place: Reply(place=place))) as replies:
                 async for reply in replies:
                     text = reply.text
@@ -75,46 +67,40 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
         counts = f"{engine.running} requests running, {engine.waiting} waiting"
         return f"{engine.config.model_name}: {engine.status.sentence}; {counts}."
 
-    # Not through Gradio's queue, whose way to a tool is a client of this server in a thread for each answer.
+    # Without Gradio's queue: with it, each answer would need a client of this server in a thread of its own.
     return [add_endpoint(tool, "answer", queue=False) for tool in (ask, engine_state)]
 
 
 def _check_way_in() -> None:
-    """Raises gr.Error if the tool was called in another way than through McpServer."""
+    """Raise gr.Error unless the tool was called through `_guarded`."""
     if VISITOR.get() is None:
         sentence = f"This is a tool of the MCP server at {PATH}; there are the endpoints /chat and /complete."
         raise gr.Error(sentence, print_exception=False)
 
 
-class McpServer:
-    """The server behind the login, or a key; tells its tools who asks."""
+def _guarded(app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> ASGIApp:
+    """Gradio's server behind the login or an API key; it sets VISITOR for the tools."""
 
-    def __init__(self, app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> None:
-        self._app = app
-        self._is_known = is_known
-        self._keys = keys
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        if not self._keys.fit(headers) and not await self._is_known(scope):
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        route = (scope["method"], scope["path"].removeprefix(PATH).strip("/"))
+        if not keys.fit(Headers(scope=scope)) and not await is_known(scope):
             await respond(send, 401, {"detail": LOCKED, "error": LOCKED})
-            return
-        inner = scope["path"].removeprefix(PATH).strip("/")
-        if (scope["method"], inner) not in (("POST", ""), ("GET", "schema")):
-            sentence = f"There is nothing here but the MCP server, by POST to {PATH}."
-            await respond(send, 405, {"detail": sentence, "error": sentence})
-            return
-        VISITOR.set(client_of(scope))  # of this request's task, and of those that it starts
-        await self._app(scope, receive, send)
+        elif route not in (("POST", ""), ("GET", "schema")):
+            await respond(send, 405, {"detail": NO_ROUTE, "error": NO_ROUTE})
+        else:
+            VISITOR.set(client_of(scope))  # for this request's task and those that it starts
+            await app(scope, receive, send)
+
+    return serve
 
 
 def guard_tools(demo: gr.Blocks, numbers: list[int], is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> None:
-    """Leave the MCP server of the mounted `demo` these tools alone, and put McpServer before it.
+    """Leave the MCP server of the mounted `demo` these tools only, and require a login or a key for it.
 
-    Without a server the app goes on: Gradio makes none with a package mcp that it does not know.
+    Gradio makes no server if it does not know the installed version of mcp; the app goes on without one.
     """
     if reason := choose_tools(demo, numbers):
         log.warning("There is no MCP server at %s (%s); all else works.", PATH, reason)
         return
     mount = next(route for route in app_of(demo).routes if isinstance(route, Mount) and route.path == PATH)
-    mount.app = McpServer(mount.app, is_known, keys)
+    mount.app = _guarded(mount.app, is_known, keys)

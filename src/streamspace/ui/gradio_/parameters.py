@@ -16,13 +16,13 @@ HISTORY = [
     {"role": "user", "content": "What is a token?"},
     {"role": "assistant", "content": "A piece of text, often a word or a part of one."},
 ]
-ARGUMENTS: dict[str, tuple[str, Any]] = {  # those that are no sampling parameters
+ARGUMENTS: dict[str, tuple[str, Any]] = {  # all but the sampling parameters
     "message": ("What to answer.", "What is the KV cache?"),
     "prompt": ("The text to continue, as it is.", "Once upon a time"),
     "question": ("What to answer.", "What is the KV cache?"),
     "history": ("The conversation so far, oldest first; each has a role (user or assistant) and a content.", HISTORY),
     "system_prompt": ("What the model is told before all else; left out, what the operator says.", "Be brief."),
-    # Only one of the next three may be given, so that none is in an example that has all parameters.
+    # A request may have only one of the next three. So none has an example: Gradio shows one with all parameters.
     "json_schema": ('A JSON schema that the continuation is valid against, such as {"type": "integer"}.', None),
     "regex": ("A regex that the whole continuation matches, such as [a-z]+.", None),
     "choice": ('The texts of which the continuation is one, such as [" yes", " no"].', None),
@@ -30,7 +30,7 @@ ARGUMENTS: dict[str, tuple[str, Any]] = {  # those that are no sampling paramete
 
 
 def take_arguments(function: Callable[..., Any], arguments: Arguments) -> inspect.Signature:
-    """Give a generator function of `*values` these arguments, as Gradio reads them; each item is a text."""
+    """Make Gradio see these arguments on a generator function of `*values`, whose items are texts."""
     parameters = [
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=json_type)
         for name, (json_type, default) in arguments.items()
@@ -41,24 +41,16 @@ def take_arguments(function: Callable[..., Any], arguments: Arguments) -> inspec
     return signature
 
 
-def explanation(name: str) -> tuple[str, Any]:
-    """What an argument means, in a sentence, and an example."""
-    if parameter := PARAMETERS.get(name):
-        return parameter.description, parameter.example
-    return ARGUMENTS[name]
-
-
 def add_endpoint(function: Callable[..., Any], answer: str, **options: Any) -> int:
-    """Add a named endpoint to the Blocks under construction: a function, or a generator whose last item counts.
+    """Add a function to the Blocks under construction as an endpoint of its name; returns the number of its event.
 
-    Gradio alone shows names and types. `answer` is what it calls the value that is returned; `options` are `gr.api`'s.
-
-    Returns:
-        The number of its event.
+    Its docstring gets the meaning of each argument, because Gradio shows only names and types. `answer` is the name of
+    the returned value in the API's documentation; `options` are those of `gr.api`.
     """
     function.__annotations__["return"] = str  # Gradio documents what one yield is, not the generator
+    explanations = ARGUMENTS | {name: (each.description, each.example) for name, each in PARAMETERS.items()}
     names = [name for name in function.__annotations__ if name != "return"]
-    lines = [f"    {name}: {explanation(name)[0]}" for name in names]
+    lines = [f"    {name}: {explanations[name][0]}" for name in names]
     function.__doc__ = "\n".join([(function.__doc__ or "").strip(), "", "Args:", *lines])
     endpoint = gr.api(function, api_name=function.__name__, **options)
-    return explain(endpoint, [(name, *explanation(name)) for name in names], answer)
+    return explain(endpoint, [(name, *explanations[name]) for name in names], answer)

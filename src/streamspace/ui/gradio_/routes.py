@@ -1,7 +1,7 @@
 """Which of Gradio's many routes the mounted page has: those that a page of text needs.
 
-The others take and keep files of any size, serve whatever lies in the temporary folder that all Gradio apps of a
-machine share, fetch URLs for anybody, and start the page's events once more.
+The others store uploads of any size, serve any file of the temporary folder that all Gradio apps of a machine share,
+fetch URLs for anybody, and start the page's events in a second way.
 """
 
 import gradio as gr
@@ -12,7 +12,7 @@ from streamspace.metrics import REFUSALS
 from streamspace.ui.gradio_.internals import API as API_PATH
 from streamspace.ui.gradio_.internals import app_of
 
-MOST_BODY_BYTES = 16 << 20  # of one request, which is read whole into memory; a long conversation has less than 1 MiB
+MOST_BODY_BYTES = 16 << 20  # of one request; it is read whole into memory, and a long conversation is below 1 MiB
 
 PAGE = (
     "/ /config /theme.css /static/{path:path} /assets/{path:path} /svelte/{path:path} /favicon.ico /robots.txt "
@@ -26,26 +26,23 @@ API = (
 
 
 def keep_routes(demo: gr.Blocks) -> None:
-    """Leave the mounted `demo` the routes of PAGE and API; all else is 404."""
+    """Leave the mounted `demo` the routes of PAGE and API only; all others give 404."""
     wanted = {*PAGE, *(API_PATH + path for path in API)}
     routes = app_of(demo).router.routes
     routes[:] = [route for route in routes if (getattr(route, "path", "").rstrip("/") or "/") in wanted]
 
 
-class BodyLimit:
-    """Refuses a request whose body is larger, or has no Content-Length, before any of it is read."""
+def body_limit(app: ASGIApp) -> ASGIApp:
+    """A middleware that refuses a body above MOST_BODY_BYTES, or without Content-Length, before any of it is read."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        answer = app
+        if b"transfer-encoding" in headers:
+            answer = JSONResponse({"detail": "The body must come with its length (Content-Length)."}, 411)
+        elif (num_bytes := int(headers.get(b"content-length", 0))) > MOST_BODY_BYTES:
+            answer = JSONResponse({"detail": f"The body has {num_bytes} bytes; allowed are {MOST_BODY_BYTES}."}, 413)
+            REFUSALS.labels("body_size").inc()
+        await answer(scope, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
-        if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            if b"transfer-encoding" in headers:
-                app = JSONResponse({"detail": "The body must come with its length (Content-Length)."}, 411)
-            elif (num_bytes := int(headers.get(b"content-length", 0))) > MOST_BODY_BYTES:
-                detail = f"The body has {num_bytes} bytes; allowed are {MOST_BODY_BYTES}."
-                app = JSONResponse({"detail": detail}, 413)
-                REFUSALS.labels("body_size").inc()
-        await app(scope, receive, send)
+    return serve

@@ -1,12 +1,12 @@
 """Streaming events of a Gradio page, served in Gradio's own protocol by a shorter way than Gradio's.
 
 For every frame Gradio puts a handler's values through its whole pipeline and puts each result into an unbounded queue
-that another task sends from. Here the two routes of its protocol that streams use are plain ASGI applications. A
-handler in `StreamingBlocks.handlers` gets the browser's values as they came and yields values as they go out; one diff
-and one short queue stand between it and the socket. Everything else goes to Gradio, other events of the same visitor
-too, and its clients notice no difference. benchmarks/streaming.py measures what this saves: page against gradio_paced.
+that another task sends from. Here the two routes of that protocol are plain ASGI applications. A handler in
+`StreamingBlocks.handlers` takes and yields the browser's raw values; only a diff and a short queue stand between it and
+the socket. Gradio serves everything else, including other events of the same visitor, and its clients notice no
+difference. benchmarks/streaming.py measures what this saves: page against gradio_paced.
 
-A slow reader gets fewer, larger frames. A reader that goes away, or never comes, ends the handler at once.
+A slow reader gets fewer, larger frames. The handler ends if its reader disconnects, or does not come for READER_S.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from streamspace.errors import BadRequest, ConfigError
 from streamspace.metrics import FRAMES, REFUSALS, STREAMS
 from streamspace.translation import language_of
 from streamspace.ui.gradio_.guard import Guard
-from streamspace.ui.gradio_.internals import (
+from streamspace.ui.gradio_.internals import (  # fmt: skip
     API,
     Event,
     Sessions,
@@ -51,13 +51,16 @@ from streamspace.visitors import ARRIVED_S, VISITOR, client_of
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 4  # messages for one reader that may wait to be sent: beyond, frames are merged
-MOST_RUNS = 1024  # handlers at once, of all visitors together; one more is refused as Gradio's full queue does it
-READER_S = 10.0  # how long a handler runs for a visitor who has not begun to read, or who takes nothing any more
+MOST_WAITING = 4  # messages that may wait for one reader; above it, frames are merged
+MOST_RUNS = 1024  # handlers at once, of all visitors together; one more is refused as by Gradio's full queue
+READER_S = 10.0  # how long a handler runs without a reader, or with one that takes nothing
 NOT_READ = "The answer was ended, because nothing of it was read for a while; what came so far stands."
 LINGER_S = 2.0  # how long a stream stays open after its last event: see `Streams._next`
 HEARTBEAT_S = 15.0  # the longest silence on a connection, the same as Gradio's: proxies cut silent connections
-RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}  # options of an event whose handler is served here
+# Options of the page's events that are served here; their values are raw.
+RAW: dict[str, Any] = {
+    "preprocess": False, "postprocess": False, "show_progress": "hidden", "api_visibility": "private",
+}  # fmt: skip
 LEFT = "left"  # cancel reason for a run whose reader disconnected; a visitor's Stop cancels without a reason
 UNCHANGED: dict[str, Any] = {"__type__": "update"}  # the value of an output that the browser does not change
 
@@ -67,7 +70,7 @@ Handler = Callable[..., AsyncGenerator[Any, None]]
 class StreamingBlocks(gr.Blocks):
     """Blocks with `handlers`, async generators that are served by `Streams`."""
 
-    labels: gr.I18n  # the translations of what people read of the components
+    labels: gr.I18n  # the translations of the components' texts
     tools: list[int]  # the numbers of the events that only the MCP server serves
 
     def __init__(self, **options: Any) -> None:
@@ -80,11 +83,11 @@ class StreamingBlocks(gr.Blocks):
         self.add_routes: list[Callable[[FastAPI], None]] = []  # each adds routes to the application of `mount`
 
     def stream(self, *handlers: Handler) -> None:
-        """Have the events of these handlers served by `Streams`.
+        """Serve the events of these handlers by `Streams`; the events need the options RAW.
 
-        They get raw values and yield raw values (give their events the options RAW): all outputs in one list, or the
-        value alone if there is one output. An argument annotated gr.EventData gets the event's data. They must yield at
-        least every half a second, because only then is a reader's absence noticed.
+        A handler takes and yields raw values: all outputs in one list, or the value alone if there is one output. An
+        argument annotated gr.EventData gets the event's data. A handler must yield at least every half a second,
+        because a missing reader is only noticed then.
         """
         for handler in handlers:
             kinds = [parameter.annotation for parameter in inspect.signature(handler).parameters.values()]
@@ -93,14 +96,14 @@ class StreamingBlocks(gr.Blocks):
 
 @dataclass(frozen=True)
 class _Sent:
-    """A message ready to be sent; `ends` is the id of the event that it ends."""
+    """A message as bytes; `ends` is the id of the event that it ends."""
 
     data: bytes
     ends: str | None = None
 
 
 class _NotRead(gr.Error):
-    """Nobody reads what a run sends; `cause` is "never_read", or "stalled" if a reader was there."""
+    """Nobody reads the frames of a run; `cause` is "never_read", or "stalled" if a reader was there."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(say(NOT_READ), duration=None, print_exception=False)
@@ -111,28 +114,25 @@ class Streams:
     """The two routes. `install` puts them before all others."""
 
     def __init__(
-        self,
-        demo: StreamingBlocks,
-        is_known: Callable[[Scope], Awaitable[bool]],
-        is_stopping: Callable[[], bool],
+        self, demo: StreamingBlocks, is_known: Callable[[Scope], Awaitable[bool]], is_stopping: Callable[[], bool]
     ) -> None:
-        """Serve the streams of `demo` to those whom `is_known` lets in; `is_stopping` is whether the server stops."""
+        """Serve `demo` to visitors whom `is_known` lets in; `is_stopping` is whether the server stops."""
         self._demo = demo
         self._is_known = is_known
         self._is_stopping = is_stopping
         self._sessions = Sessions(demo)
         self._runs: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by session
-        self._read_s: dict[str, float] = {}  # when each session that reads last took something
+        self._read_s: dict[str, float] = {}  # when the reader of each session that has one last took a message
         self._endings: set[asyncio.Task[None]] = set()
 
     def install(self, app: FastAPI) -> None:
-        """Add the routes to the application that the page was mounted on at /; all others are guarded."""
+        """Add the routes to the application on which the page is mounted at /, and put Guard before the page."""
         mount = next(route for route in app.routes if isinstance(route, Mount))
         mount.app = self._gradio = Guard(self._demo, mount.app, self._is_known)
-        app.user_middleware.append(Middleware(self._before))  # the innermost: sessions are known there
+        app.user_middleware.append(Middleware(self._before))  # the innermost: it needs the sign-in's session
 
     def _before(self, app: ASGIApp) -> ASGIApp:
-        """The two routes before the layers that FastAPI puts around its own, through which every message would go."""
+        """The two routes before FastAPI's own layers, through which every message would go otherwise."""
         served: dict[tuple[str, str], ASGIApp] = {
             ("POST", f"{API}/queue/join"): with_cors(self._join),
             ("GET", f"{API}/queue/data"): with_cors(self._data),
@@ -169,16 +169,15 @@ class Streams:
         await respond(send, 200, {"event_id": event_id})
 
     def _parse(self, body: bytes) -> tuple[Event, str, list[Any]] | None:
-        """The event, session and inputs of a request; None if Gradio is to answer it, or refuse it."""
+        """The event, session and inputs of a request; None if Gradio has to answer or refuse it."""
         try:
             request = parse(body)
             number, session, inputs = request["fn_index"], request["session_hash"], request["data"]
             event = event_of(self._demo, number)
             if isinstance(number, bool) or event is None or event.handler not in self._demo.handlers:
                 return None
-            if not isinstance(session, str) or not isinstance(inputs, list) or len(inputs) != event.num_inputs:
-                return None
-            if is_deep(request):
+            has_types = isinstance(session, str) and isinstance(inputs, list)
+            if not has_types or len(inputs) != event.num_inputs or is_deep(request):
                 return None
             if (index := self._demo.handlers[event.handler]) is not None:
                 inputs.insert(index, gr.EventData(None, request.get("event_data")))
@@ -187,7 +186,7 @@ class Streams:
         return event, session, inputs
 
     async def _run(self, session: str, event: Event, inputs: list[Any], sender: "_Sender") -> None:
-        """Drive one handler to its end, and say how it ended."""
+        """Run one handler to its end, send how it ended, and count it."""
         sender.put("process_starts", eta=None)
         cause = "finished"
         try:
@@ -206,7 +205,7 @@ class Streams:
         sender.put("process_completed", ends=sender.event_id, output=output, success="data" in output)
 
     async def _send(self, session: str, frames: AsyncGenerator[Any, None], sender: "_Sender") -> None:
-        """Send the frames to whoever reads the session."""
+        """Send the frames to the session's reader; while it is behind, only the newest frame is kept."""
         began_s = time.monotonic()
         try:
             async with aclosing(frames):
@@ -214,12 +213,12 @@ class Streams:
                     sender.values = frame if isinstance(frame, list) else [frame]
                     if time.monotonic() > self._read_s.get(session, began_s) + READER_S:
                         await self._check_reader(session, sender)
-                    sender.send_if_read()
+                    sender.send(only_if_read=True)
         finally:
-            sender.send()  # also before a failure: what came stands, and some clients show the frames alone
+            sender.send()  # also before a failure: the text so far stays, and some clients show only frames
 
     async def _check_reader(self, session: str, sender: "_Sender") -> None:
-        """Raises _NotRead where READER_S have passed without a reader, or while so much waits for one."""
+        """After READER_S without reading: raise _NotRead if there is no reader, or messages wait for it."""
         if session not in self._read_s:
             await self._end_session(session)
             raise _NotRead("never_read")
@@ -234,14 +233,14 @@ class Streams:
                 asyncio.get_running_loop().call_later(READER_S, self._end_unread_session, session)
 
     def _end_unread_session(self, session: str) -> None:
-        """Forget what ended READER_S ago and still waits for a reader."""
+        """End a session whose events ended READER_S ago and that still has no reader."""
         if session not in self._read_s and session not in self._runs:
             ending = asyncio.create_task(self._end_session(session))
             self._endings.add(ending)  # the event loop keeps weak references only
             ending.add_done_callback(self._endings.discard)
 
     async def _data(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """GET /queue/data: everything for one session, Gradio's messages too, until none of its events is left."""
+        """GET /queue/data: all messages for one session, Gradio's too, until its last event has ended."""
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
         messages = self._sessions.messages(session)
         if messages is None or not await self._is_known(scope):
@@ -261,7 +260,7 @@ class Streams:
             disconnect.cancel()
 
     async def _next(self, session: str, messages: asyncio.Queue[Any]) -> tuple[bytes, bool]:
-        """All messages that wait, at least one; and whether the last one closes the stream.
+        """All waiting messages, at least one, and whether the last one closes the stream.
 
         The stream stays open for LINGER_S after its last event. If it closed at once, a POST that overlaps the close
         would leave the browser waiting on a closed stream, or opening an empty one.
@@ -282,7 +281,7 @@ class Streams:
         return b"".join(message.data for message in ready or [_message("heartbeat", None)]), False
 
     async def _end_on_disconnect(self, session: str, receive: Receive) -> None:
-        """Once the reader has disconnected, end all that runs for it."""
+        """Wait until the reader disconnects, then end its runs."""
         while (await receive())["type"] != "http.disconnect":
             pass
         for run in self._runs.get(session, set()):
@@ -290,7 +289,7 @@ class Streams:
         await self._end_session(session)
 
     async def _end_session(self, session: str) -> None:
-        """Drop all that waits for a visitor who is not there; one who comes back begins anew."""
+        """End a session without a reader, and drop its messages; a visitor who comes back begins anew."""
         messages = self._sessions.forget(session)
         await self._sessions.end_events(session)
         if messages is not None:
@@ -298,7 +297,7 @@ class Streams:
 
 
 class _Sender:
-    """Puts what one event says into its session's messages; `values` are those of its last frame, sent or not."""
+    """Puts the messages of one event into its session's queue; `values` are those of its last frame, sent or not."""
 
     def __init__(self, event_id: str, messages: asyncio.Queue[Any]) -> None:
         self.event_id = event_id
@@ -308,21 +307,20 @@ class _Sender:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether as many messages wait for the reader as may wait."""
+        """Whether MOST_WAITING messages wait for the reader."""
         return self._messages.qsize() >= MOST_WAITING
 
     def put(self, kind: str, ends: str | None = None, **content: Any) -> None:
-        """Send a message of this event."""
+        """Queue a message of this event."""
         self._messages.put_nowait(_message(kind, self.event_id, ends, **content))
 
-    def send_if_read(self) -> None:
-        """Send the values, unless the reader is behind; the first ones always: they may change what later ones keep."""
-        if self._sent is None or not self.is_ahead:
-            self.send()
+    def send(self, only_if_read: bool = False) -> None:
+        """Queue the changes since the frame that was sent last; `only_if_read`: not while the reader is behind.
 
-    def send(self) -> None:
-        """Send what has changed since the frame before, if anything."""
-        if self.values is None or self.values == self._sent:
+        The first frame is always sent: it may change values that later ones leave UNCHANGED.
+        """
+        is_behind = only_if_read and self._sent is not None and self.is_ahead
+        if self.values is None or self.values == self._sent or is_behind:
             return
         data = self.values if self._sent is None else edits(self._sent, self.values)
         self.put("process_generating", output={"data": data, "is_generating": True}, success=True)
@@ -342,7 +340,7 @@ _CLOSE = _message("close_stream", None)
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    """What the page shows of an error; nothing of one that is none of ours."""
+    """The error as the page shows it; only a gr.Error has a message."""
     if not isinstance(error, gr.Error):
         return {"error": None}
     return {"error": error.message, "duration": error.duration, "visible": error.visible, "title": error.title}

@@ -1,4 +1,4 @@
-"""The controls for what a continuation has to be, and their values as a Constraint."""
+"""The controls for the constraint of a continuation, and their values as a Constraint."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ CHOICES = " bright\n uncertain\n already here"
 
 
 class ConstraintPanel:
-    """A kind and a box for each, of which the page shows one (see gradio.css); made inside a Blocks."""
+    """A choice of the kind, and a box for each kind; gradio.css shows only the chosen one. Made inside Blocks."""
 
     def __init__(self) -> None:
         kinds = [("None", "none"), ("JSON schema", "json"), ("Regex", "regex"), ("Choice", "choice")]

@@ -1,4 +1,4 @@
-"""The Chatbot's value ↔ the conversation: pure but for the event that says what the visitor did."""
+"""The Chatbot's value ↔ the conversation. Pure, but for reading an event's data."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from streamspace.ui.language import say
 
 NOTHING = Message("assistant", "")
 ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
-History = list[dict[str, Any]]  # the Chatbot's value, its text as Markdown
+History = list[dict[str, Any]]  # the Chatbot's value; its texts are Markdown
 
 
 @contextmanager
 def from_this_page() -> Iterator[None]:
-    """Values come from the browser as they are: refuse a conversation that this page cannot have made."""
+    """Raise BadRequest for a raw value of the browser that is no conversation of this page."""
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
@@ -33,33 +33,29 @@ class Turn:
 
     before: tuple[Message, ...]
     question: str
-    begun: Message = NOTHING  # the part of the answer that is there already
-    keeps_history: bool = False  # whether `before` is what the page shows above the turn
+    begun: Message = NOTHING  # the first part of the answer, which is there already
+    keeps_history: bool = False  # whether the page shows `before` already
     clears_box: bool = False
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation up to where the engine is to go on."""
+        """The conversation that the engine gets."""
         begun = () if self.begun == NOTHING else (self.begun,)
         return (*self.before, Message("user", self.question), *begun)
 
     def grown(self, reply: Reply) -> Message:
-        """The answer with what has come."""
-        begun = self.begun
-        return replace(
-            begun, text=begun.text + reply.text, thought=begun.thought + reply.thought,
-            thought_s=begun.thought_s + reply.thought_s,
-        )  # fmt: skip
+        """The answer so far: `begun` and the reply."""
+        return joined([self.begun, Message("assistant", reply.text, reply.thought, reply.thought_s)])
 
 
 def chatbot_message(role: Role, text: str, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A message as the Chatbot has it, in the form that Gradio takes as it is and neither trims nor copies."""
+    """A message of the Chatbot, in the raw form that Gradio neither trims nor copies."""
     content = [{"type": "text", "text": to_markdown(text)}]
     return {"role": role, "metadata": metadata, "content": content, "options": None}
 
 
 def chatbot_messages(message: Message, is_thinking: bool = False) -> History:
-    """A message as one or two of the Chatbot: a thought is one of its own, in a fold before the answer.
+    """A message as one or two of the Chatbot's: a thought is its own message, in a fold before the answer.
 
     The fold is open while the model `is_thinking` and has not begun to answer.
     """
@@ -75,7 +71,7 @@ def chatbot_messages(message: Message, is_thinking: bool = False) -> History:
 
 
 def history_of(messages: Sequence[Message]) -> History:
-    """The Chatbot's value for these messages, with nothing else that a browser may have put there."""
+    """The Chatbot's value for these messages, without anything that a browser may have added."""
     return [part for message in messages for part in chatbot_messages(message)]
 
 
@@ -88,7 +84,7 @@ def messages_of(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
         if role == "assistant" and (metadata := part.get("metadata")) and metadata.get("title"):
             thought = replace(thought, thought=text, thought_s=float(metadata.get("duration") or 0))
             continue
-        if thought != NOTHING and role != "assistant":  # it was cut off before its answer
+        if thought != NOTHING and role != "assistant":  # a thought that was cut off before its answer
             messages.append(thought)
             thought = NOTHING
         messages.append(Message(role, text, thought.thought, thought.thought_s))
@@ -103,7 +99,7 @@ def joined(messages: Sequence[Message]) -> Message:
 
 
 def asked_question(box: str, history: History, event: gr.EventData) -> tuple[History, str]:
-    """The conversation before the question, and the question, by what the visitor did."""
+    """The conversation before the question, and the question, by the visitor's action."""
     match event_data(event):
         case {"previous_value": _, "index": index, "value": str(value)}:  # edited
             return history[: index if isinstance(index, int) else index[0]], from_markdown(value)

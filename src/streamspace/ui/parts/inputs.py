@@ -1,28 +1,22 @@
-"""Groups of components in one flat list, as Gradio takes them, and the values that come back, group by group."""
+"""Groups of components as one flat list for Gradio, and the values that Gradio sends for it, by group."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 class Inputs:
-    """Each group is a component, or a list of several; their order is that of the arguments."""
+    """Each group is a component, or a list of components; the order is that of the arguments."""
 
     def __init__(self, **groups: Any) -> None:
         self._groups = groups
-
-    @property
-    def components(self) -> list[Any]:
-        """All of them, in one list."""
-        return [part for group in self._groups.values() for part in (group if isinstance(group, list) else [group])]
+        self.components: list[Any] = []
+        for group in groups.values():
+            self.components += group if isinstance(group, list) else [group]
 
     def split(self, values: Sequence[Any]) -> dict[str, Any]:
         """The values of all components by group: one value, or a list of as many as the group has.
 
-        Raises:
-            StopIteration: there are too few; Streams has refused such a request.
+        Raises StopIteration if there are too few, but `Streams` refuses such a request before.
         """
-        left = iter(values)
-        return {
-            name: [next(left) for _ in group] if isinstance(group, list) else next(left)
-            for name, group in self._groups.items()
-        }
+        left, groups = iter(values), self._groups.items()
+        return {name: [next(left) for _ in each] if isinstance(each, list) else next(left) for name, each in groups}

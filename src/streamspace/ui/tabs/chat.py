@@ -1,8 +1,8 @@
 """The chat: a conversation with Send, Stop, Continue, Retry, Undo, Edit, Clear and Copy, and its settings.
 
-The conversation lives in the browser, and the server keeps nothing of it. It has two parts that look like one: the
-turns that have ended, and below them the turn that is under way. So a frame costs server and browser the same after a
-hundred messages as after none; the browser joins the two when the turn ends.
+The browser keeps the conversation, the server keeps nothing of it. It has two parts that look like one: the turns that
+have ended, and below them the turn under way. So a frame costs the same after a hundred messages as after none. The
+browser joins the two when the turn ends.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -27,7 +27,7 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.internals import event_data
 from streamspace.ui.gradio_.streams import RAW, UNCHANGED, Handler, StreamingBlocks
 from streamspace.ui.language import say
-from streamspace.ui.parts.conversations import Conversations
+from streamspace.ui.parts.conversations import QUICK, Conversations
 from streamspace.ui.parts.history import (
     NOTHING,
     History,
@@ -55,17 +55,23 @@ EXAMPLES = (
 
 
 class ChatTab:
-    """Made inside Blocks. `control_updates` is for `controls` once the engine is ready or has failed."""
+    """Made inside Blocks.
+
+    `controls` are the components that wait for the engine. The Compare tab changes `ended`, that is the ended turns and
+    the summary below them, and shares `system_prompt` and `thinking`.
+    """
 
     def __init__(self, engine: ServedEngine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
         self._engine = engine
         self._admission = admission
         self._pacer = pacer
         self._lay_out()
+        self.controls: list[Any] = [self._send, self.thinking, *self._panel.components]
+        self.ended: list[Any] = [self._history, self._note]
         self._wire(demo)
 
     def _lay_out(self) -> None:
-        self._conversations = Conversations()
+        self.conversations = Conversations()
         self._lay_out_turns()
         with gr.Row(elem_id="below"):
             self._note = gr.HTML("", elem_classes="note", elem_id="note")
@@ -76,18 +82,15 @@ class ChatTab:
             self._lay_out_settings()
 
     def _lay_out_turns(self) -> None:
+        look: dict[str, Any] = {"show_label": False, "height": None, "allow_tags": False}
         # The outer column scrolls and keeps its end in view; see gradio.css.
         with gr.Column(elem_id="conversation"), gr.Column():
             self._history = gr.Chatbot(
-                label="Conversation", show_label=False, elem_id="chat", height=None, buttons=["copy", "copy_all"],
+                label="Conversation", elem_id="chat", buttons=["copy", "copy_all"], **look,
                 examples=[{"text": example} for example in EXAMPLES],
                 placeholder="Begin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
-                allow_tags=False,
             )  # fmt: skip
-            self._live = gr.Chatbot(
-                label="Answer under way", show_label=False, elem_id="live", height=None, buttons=["copy"],
-                allow_tags=False,
-            )  # fmt: skip
+            self._live = gr.Chatbot(label="Answer under way", elem_id="live", buttons=["copy"], **look)
 
     def _lay_out_box(self) -> None:
         with gr.Row(elem_id="compose"):
@@ -102,11 +105,11 @@ class ChatTab:
             self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by chat.begin
 
     def _lay_out_settings(self) -> None:
-        self._system_prompt = gr.Textbox(
+        self.system_prompt = gr.Textbox(
             self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
             info="What the model is told before the conversation",
         )  # fmt: skip
-        self._thinking = gr.Radio(
+        self.thinking = gr.Radio(
             [*zip(("as the model does", "on", "off"), THINKING, strict=True)], value="auto",
             label="enable_thinking", elem_id="thinking", visible=False,
             info=Sentence("{info}; its thought is shown in a fold", info=Sentence(PARAMETERS["enable_thinking"].info)),
@@ -117,61 +120,35 @@ class ChatTab:
 
     def _wire(self, demo: StreamingBlocks) -> None:
         history, live, box = self._history, self._live, self._box
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        quick = {**quiet, "queue": False}  # for what the browser does alone
         outputs = [box, history, live, self._note, self._view]
         questions = [box.submit, self._send.click, history.example_select, history.retry, history.edit]
         self._inputs = Inputs(
-            box=box, history=history, system_prompt=self._system_prompt, thinking=self._thinking,
+            box=box, history=history, system_prompt=self.system_prompt, thinking=self.thinking,
             panel=self._panel.components, shows_tokens=self._shows_tokens,
         )  # fmt: skip
         handlers = [self._handler("_answer", self._new_turn), self._handler("_continue", self._continued_turn)]
         answers = [
-            gr.on(triggers, handler, self._inputs.components, outputs, js=call("chat.begin"), **RAW, **quiet)
+            gr.on(triggers, handler, self._inputs.components, outputs, js=call("chat.begin"), **RAW)
             for triggers, handler in zip((questions, [self._more.click]), handlers, strict=True)
         ]
         demo.stream(*handlers, self._give_back, self._undo)
-        conversation, ends = [history, live, self._note], []
+        conversation, parts, ends = [history, live, self._note], [history, live, box], []
         for answer in answers:
-            joined_turn = answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **quick)
-            failed = answer.failure(
-                self._give_back, [history, live, box], [history, live, box], js=call("chat.fail"), **RAW, **quiet
-            )
-            ends += [joined_turn, failed]  # the first after Stop, too
-        self._stop.click(None, None, self._note, js=call("chat.stop"), cancels=answers, **quick)
-        cleared = history.clear(None, None, conversation, js=call("chat.clear"), cancels=answers, **quick)
-        undone = history.undo(self._undo, [history, box], [history, box, self._note], **RAW, **quiet)
-        others = [history.clear, history.undo, self._conversations.opens]  # after which its tokens are not on the page
-        gr.on(others, None, None, self._view, js=call("tokens.clear"), **quick)
-        chat = [history, live, self._note, self._system_prompt]
-        self._conversations.wire(demo, chat, box, [*ends, cleared, undone], [undone])
-
-    @property
-    def system_prompt(self) -> gr.Textbox:
-        """What the model is told before the conversation."""
-        return self._system_prompt
-
-    @property
-    def thinking(self) -> gr.Radio:
-        """Whether the model thinks, of which `thinking` makes what the chat template takes."""
-        return self._thinking
-
-    @property
-    def conversation(self) -> list[Any]:
-        """What a turn goes into: the turns that have ended, and the summary below them."""
-        return [self._history, self._note]
-
-    def keep_after(self, event: Any) -> None:
-        """Have the browser keep the conversation as this event leaves it."""
-        self._conversations.keep_after(event)
-
-    @property
-    def controls(self) -> list[Any]:
-        """The components that wait for the engine."""
-        return [self._send, self._thinking, *self._panel.components]
+            ends += [
+                answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **QUICK),  # after Stop, too
+                answer.failure(self._give_back, parts, parts, js=call("chat.fail"), **RAW),
+            ]
+        self._stop.click(None, None, self._note, js=call("chat.stop"), cancels=answers, **QUICK)
+        cleared = history.clear(None, None, conversation, js=call("chat.clear"), cancels=answers, **QUICK)
+        undone = history.undo(self._undo, [history, box], [history, box, self._note], **RAW)
+        others = [history.clear, history.undo, self.conversations.opens]  # they remove the answer of these tokens
+        gr.on(others, None, None, self._view, js=call("tokens.clear"), **QUICK)
+        self.conversations.wire(
+            demo, [*conversation, self.system_prompt], box, [*ends, cleared, undone], undone=[undone]
+        )
 
     def control_updates(self, values: Sequence[Any]) -> list[Any]:
-        """Values of `controls` → updates for them: Send works, and the settings suit the model."""
+        """Values of `controls` → updates for them once the engine is ready or has failed."""
         return [
             gr.update(interactive=self._engine.status.takes_requests),
             gr.update(visible=self._engine.thinks is not None),
@@ -181,7 +158,7 @@ class ChatTab:
     def _handler(self, name: str, turn_of: Callable[[gr.EventData, dict[str, Any]], Turn]) -> Handler:
         """A handler that streams the answer of a turn: the values of the outputs, once a frame.
 
-        Nothing on the page changes before the question is accepted, so that a refusal loses nothing.
+        The page does not change before the question is accepted, so a refusal loses nothing.
         """
 
         async def handler(event: gr.EventData, *values: Any) -> AsyncGenerator[list[Any], None]:
@@ -209,14 +186,13 @@ class ChatTab:
 
     def _new_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
         """The turn of a question: a typed one, an example, an edited one, or the last one again."""
-        history = inputs["history"]
-        before, question = asked_question(inputs["box"], history, event)
-        keeps_history = len(before) == len(history)
+        before, question = asked_question(inputs["box"], inputs["history"], event)
+        keeps_history = len(before) == len(inputs["history"])
         is_typed = keeps_history and not event_data(event)
         return Turn(messages_of(before), question, keeps_history=keeps_history, clears_box=is_typed)
 
     def _continued_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
-        """The turn of the last answer, which goes on where it was cut."""
+        """The turn of the last answer, to go on where it was cut."""
         history = inputs["history"]
         index = last_question(history)
         question, *begun = messages_of(history[index:]) or [Message("user", "")]
@@ -234,7 +210,7 @@ class ChatTab:
         )
 
     async def _undo(self, history: History, box: str) -> AsyncGenerator[list[Any], None]:
-        """Take the last question back into the box, before what stands there, and its answer away."""
+        """Move the last question into the box, before the text there, and remove its answer."""
         with shown_to_the_visitor():
             with from_this_page():
                 index = last_question(history)
@@ -243,10 +219,10 @@ class ChatTab:
             yield [before, "\n".join([*questions, *filter(None, [check_text("The message", box)])]), ""]
 
     async def _give_back(self, history: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
-        """After a failure: an answer that began is kept; without one, its question goes back into an empty box."""
+        """After a failure: keep an answer that began; without one, put its question back into an empty box."""
         with shown_to_the_visitor():
             if box is None:  # the visitor ended it, see chat.fail
-                yield [UNCHANGED, UNCHANGED, UNCHANGED]
+                yield [UNCHANGED] * 3
                 return
             with from_this_page():
                 before, turn = messages_of(history), messages_of(live)
@@ -257,7 +233,7 @@ class ChatTab:
 
 
 class _Frames:
-    """What the page shows of a turn: the values of the box, the ended turns, the turn, its summary and its tokens."""
+    """The values of a turn's frames: the box, the ended turns, the turn, its summary and its tokens."""
 
     def __init__(self, turn: Turn, settings: Settings, engine: ServedEngine) -> None:
         self._turn = turn
@@ -268,7 +244,7 @@ class _Frames:
         self._history = UNCHANGED if turn.keeps_history else history_of(turn.before)
 
     def frame(self, reply: Reply) -> list[Any]:
-        """The values for the answer so far; what stands above the turn is sent once."""
+        """The values for the answer so far; box and ended turns are sent with the first frame only."""
         above = [self._box, self._history]
         self._box = self._history = UNCHANGED
         answer, live = self._turn.grown(reply), [self._question]

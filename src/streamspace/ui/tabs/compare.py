@@ -1,7 +1,7 @@
-"""Compare: one message, answered in several columns at once, by other settings or other seeds.
+"""Compare: one message, answered in several columns at once, with different settings or different seeds.
 
-The columns are separate requests. vLLM's own `n` makes the same of one request: it, too, starts one for each sample,
-and either way all but the first find the whole blocks of the prompt in the prefix cache.
+The columns are separate requests. vLLM's `n` would save nothing: it starts one request for each sample, too, and either
+way all but the first find the whole blocks of the prompt in the prefix cache.
 """
 
 import html
@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -28,16 +29,17 @@ from streamspace.ui.assets import call
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
 from streamspace.ui.language import say
+from streamspace.ui.parts.conversations import QUICK
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import SettingsPanel, enable_thinking, panel_names
 from streamspace.ui.tabs.chat import ChatTab
 
 NUMBERS = (2, 3, 4)  # of columns
 SETTINGS, SAMPLES = "settings", "samples"  # what the columns differ in
-TEMPERATURES = (0.0, 0.7, 1.2, 1.6)  # of the columns
-OWN = ("temperature", "top_p", "max_tokens", "seed")  # each column has these of its own, and shares the others
-SAMPLED = tuple(name for name in OWN if name != "seed")  # what all samples have; their seeds are drawn
-MAX_TOKENS = 256  # to begin with
+TEMPERATURES = (0.0, 0.7, 1.2, 1.6)  # of the columns, at first
+OWN = ("temperature", "top_p", "max_tokens", "seed")  # settings of each column; the others are shared
+SAMPLED = tuple(name for name in OWN if name != "seed")  # settings of all samples; their seeds are drawn
+MAX_TOKENS = 256  # at first
 MAX_TOKENS_ALONE = 64  # of the answer that is measured alone
 
 
@@ -58,20 +60,20 @@ class Column:
         return self.reply.metrics.tokens_per_s if self.reply.metrics else None
 
 
-NOT_YET = Column()  # one of which nothing is known
+NOT_YET = Column()  # before its first reply
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All columns so far, and what they came to together and one of them alone."""
+    """All columns so far, and the rates of all together and of one alone."""
 
     columns: tuple[Column, ...]
-    together: float | None = None  # tokens/s: the sum of all columns, until the first of them was over
+    together: float | None = None  # tokens/s of all columns; it stays once one is over
     alone: Column | None = None
 
 
 class CompareTab:
-    """Made inside Blocks. `control_updates` is for `controls` once the engine is ready or has failed."""
+    """Made inside Blocks. `controls` are the components that wait for the engine."""
 
     def __init__(
         self, engine: ServedEngine, pacer: Pacer, demo: StreamingBlocks, admission: Admission, chat: ChatTab
@@ -81,6 +83,8 @@ class CompareTab:
         self._pacer = pacer
         with gr.Column(elem_id="compare"):
             self._lay_out()
+        panels = (self._sampled, self._shared, *self._panels)
+        self.controls: list[Any] = [self._run, *(part for panel in panels for part in panel.components)]
         self._wire(demo, chat)
 
     def _lay_out(self) -> None:
@@ -93,14 +97,16 @@ class CompareTab:
             self._sampled = SettingsPanel(self._engine, self._start(), SAMPLED, is_narrow=True)
         self._lay_out_shared()
         self._together = gr.HTML("", elem_id="together")
-        self._panels: list[SettingsPanel] = []
-        self._summaries: list[gr.HTML] = []
-        self._uses: list[gr.Button] = []
-        self._answers: list[gr.Markdown] = []
+        self._panels, self._summaries, self._uses, self._answers = [], [], [], []
         with gr.Row(elem_id="columns"):
             for number in range(1, NUMBERS[-1] + 1):
                 with gr.Column(elem_id=f"column-{number}", min_width=0):
-                    self._lay_out_column(number)
+                    gr.Markdown(Sentence("## Column {number}", number=number))
+                    with gr.Group(elem_classes="own"), gr.Row():
+                        self._panels.append(SettingsPanel(self._engine, self._start(number), OWN, is_narrow=True))
+                    self._summaries.append(gr.HTML("", elem_classes=["note", "line"]))
+                    self._uses.append(gr.Button("Use this answer", size="sm", elem_classes="use"))
+                    self._answers.append(gr.Markdown(elem_classes="answer", line_breaks=True))
         self._question = gr.Textbox(label="The message that was answered", visible="hidden")  # as Markdown
 
     def _lay_out_box(self) -> None:
@@ -138,73 +144,45 @@ class CompareTab:
             with gr.Group():
                 self._shared = SettingsPanel(self._engine, self._engine.defaults, names)
 
-    def _lay_out_column(self, number: int) -> None:
-        gr.Markdown(Sentence("## Column {number}", number=number))
-        with gr.Group(elem_classes="own"), gr.Row():
-            self._panels.append(SettingsPanel(self._engine, self._start(number), OWN, is_narrow=True))
-        self._summaries.append(gr.HTML("", elem_classes=["note", "line"]))
-        self._uses.append(gr.Button("Use this answer", size="sm", elem_classes="use"))
-        self._answers.append(gr.Markdown(elem_classes="answer", line_breaks=True))
-
     def _start(self, number: int | None = None) -> Settings:
-        """The settings that a column begins with, or all samples."""
+        """The first settings of a column; without a number, of all samples."""
         defaults = replace(self._engine.defaults, max_tokens=min(MAX_TOKENS, self._engine.defaults.max_tokens))
         return defaults if number is None else replace(defaults, temperature=TEMPERATURES[number - 1], seed=number)
 
     def _wire(self, demo: StreamingBlocks, chat: ChatTab) -> None:
-        quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
         self._inputs = Inputs(
             box=self._box, system_prompt=self._system_prompt, thinking=chat.thinking, number=self._number,
             kind=self._kind, measures=self._measures, shared=self._shared.components,
-            sampled=self._sampled.components, **self._own,
+            sampled=self._sampled.components, own=[part for panel in self._panels for part in panel.components],
         )  # fmt: skip
+        both = [self._together, *self._summaries]
         run = gr.on(
-            [self._run.click, self._box.submit],
-            self._compare,
-            self._inputs.components,
-            [self._question, self._together, *self._summaries, *self._answers],
-            js=call("compare.begin"), show_progress="hidden", api_visibility="private", **RAW,
+            [self._run.click, self._box.submit], self._compare, self._inputs.components,
+            [self._question, *both, *self._answers], js=call("compare.begin"), **RAW,
         )  # fmt: skip
         demo.stream(self._compare)
         for end in (run.then, run.failure):  # the first after Stop, too
-            both = [self._together, *self._summaries]
-            end(None, both, both, js=call("compare.end"), **quick)
-        self._stop.click(None, None, None, cancels=run, **quick)
+            end(None, both, both, js=call("compare.end"), **QUICK)
+        self._stop.click(None, None, None, cancels=run, **QUICK)
         for use, answer, summary in zip(self._uses, self._answers, self._summaries, strict=True):
             taking = use.click(
-                None, [*chat.conversation, self._question, answer, summary], chat.conversation, js=call("compare.use"),
-                **quick,
-            )  # fmt: skip
-            taking.then(None, None, None, js=call("compare.showChat"), **quick)
-            chat.keep_after(taking)
-        # One system prompt, that may be changed at two places.
+                None, [*chat.ended, self._question, answer, summary], chat.ended, js=call("compare.use"), **QUICK
+            )
+            taking.then(None, None, None, js=call("compare.showChat"), **QUICK)
+            chat.conversations.keep_after(taking)
+        # There is one system prompt, which can be changed in two places.
         copy = call("compare.copy")
-        chat.system_prompt.change(None, chat.system_prompt, self._system_prompt, js=copy, **quick)
-        self._system_prompt.blur(None, self._system_prompt, chat.system_prompt, js=copy, **quick)
-
-    @property
-    def _own(self) -> dict[str, list[Any]]:
-        """The components of each column's own settings."""
-        return {f"Column {number}": panel.components for number, panel in enumerate(self._panels, 1)}
-
-    @property
-    def _controls(self) -> Inputs:
-        panels = {"sampled": self._sampled.components, "shared": self._shared.components, **self._own}
-        return Inputs(run=self._run, **panels)
-
-    @property
-    def controls(self) -> list[Any]:
-        """The components that wait for the engine."""
-        return self._controls.components
+        chat.system_prompt.change(None, chat.system_prompt, self._system_prompt, js=copy, **QUICK)
+        self._system_prompt.blur(None, self._system_prompt, chat.system_prompt, js=copy, **QUICK)
 
     def control_updates(self, values: Sequence[Any]) -> list[Any]:
-        """Values of `controls` → updates for them: Compare works, and the settings suit the model."""
-        groups = self._controls.split(values)
-        updates = self._sampled.suit(self._start(), groups["sampled"])
-        updates += self._shared.suit(self._engine.defaults, groups["shared"])
-        for number, (name, panel) in enumerate(zip(self._own, self._panels, strict=True), 1):
-            updates += panel.suit(self._start(number), groups[name])
-        return [gr.update(interactive=self._engine.status.takes_requests), *updates]
+        """Values of `controls` → updates for them once the engine is ready or has failed."""
+        left = iter(values[1:])
+        starts = [self._start(), self._engine.defaults, *map(self._start, range(1, NUMBERS[-1] + 1))]
+        updates = [gr.update(interactive=self._engine.status.takes_requests)]
+        for panel, start in zip((self._sampled, self._shared, *self._panels), starts, strict=True):
+            updates += panel.suit(start, [*islice(left, len(panel.components))])
+        return updates
 
     async def _compare(self, *values: Any) -> AsyncGenerator[list[Any], None]:
         """Stream the answers: the question, the summary of all, then the summaries of all columns and their texts."""
@@ -213,19 +191,15 @@ class CompareTab:
             question = check_text("The message", inputs["box"])
             if not question.strip():
                 raise BadRequest("The message is empty: type something first.")
-            messages = conversation(
-                check_text("The system prompt", inputs["system_prompt"]), [Message("user", question)]
-            )
-            settings = [
-                replace(one, enable_thinking=enable_thinking(inputs["thinking"])) for one in self._check(inputs)
-            ]
+            system = check_text("The system prompt", inputs["system_prompt"])
+            messages = conversation(system, [Message("user", question)])
+            settings = self._check(inputs)
             summaries = [Summary(one, self._engine.max_seconds, None, say) for one in settings]
             seeds = [one.seed if inputs["kind"] == SAMPLES else None for one in settings]
             admitted = self._admission.answer(
                 self._stream(messages, settings, bool(inputs["measures"])),
-                lambda place: Comparison((Column(Reply(place=place)),) * len(settings)),
-                weight=len(settings),
-            )
+                lambda place: Comparison((Column(Reply(place=place)),) * len(settings)), weight=len(settings),
+            )  # fmt: skip
             none = [""] * (len(self._panels) - len(settings))
             async with aclosing(admitted) as comparisons:
                 async for comparison in comparisons:
@@ -234,7 +208,7 @@ class CompareTab:
                     texts = [to_markdown(column.reply.text) for column in columns]
                     yield [to_markdown(question), _summary(comparison), *notes, *none, *texts, *none]
 
-    def _check(self, inputs: dict[str, Any]) -> tuple[Settings, ...]:
+    def _check(self, inputs: dict[str, Any]) -> list[Settings]:
         """The settings of each column; raises BadRequest, which names the column, for one that is not allowed."""
         number, kind = inputs["number"], inputs["kind"]
         if number not in NUMBERS:
@@ -244,14 +218,18 @@ class CompareTab:
         shared = self._shared.by_name(inputs["shared"])
         self._checked(Sentence("All columns"), shared)
         if kind == SETTINGS:
-            own = [panel.by_name(inputs[name]) for name, panel in zip(self._own, self._panels, strict=True)]
-            return tuple(
-                self._checked(Sentence("Column {number}", number=number), {**shared, **values})
-                for number, values in enumerate(own[: int(inputs["number"])], 1)
-            )
-        sampled = self._sampled.by_name(inputs["sampled"])
-        seeds = random.sample(range(2**31), int(number))
-        return tuple(self._checked(Sentence("The samples"), {**shared, **sampled, "seed": seed}) for seed in seeds)
+            left = iter(inputs["own"])
+            own = [panel.by_name([*islice(left, len(panel.components))]) for panel in self._panels[: int(number)]]
+            checked = [
+                self._checked(Sentence("Column {number}", number=column), {**shared, **values})
+                for column, values in enumerate(own, 1)
+            ]
+        else:
+            sampled = {**shared, **self._sampled.by_name(inputs["sampled"])}
+            seeds = random.sample(range(2**31), int(number))
+            checked = [self._checked(Sentence("The samples"), {**sampled, "seed": seed}) for seed in seeds]
+        thinks = enable_thinking(inputs["thinking"])
+        return [replace(settings, enable_thinking=thinks) for settings in checked]
 
     def _checked(self, whose: Sentence, values: dict[str, Any]) -> Settings:
         try:
@@ -264,7 +242,7 @@ class CompareTab:
     ) -> AsyncGenerator[Comparison, None]:
         """Run the columns, and then the first of them once more, alone.
 
-        A column that fails says so in its summary, and the others go on; what all are refused for is raised.
+        A column that fails says so in its summary, and the others go on. If all fail without text, the error is raised.
         """
         comparison, due_s = Comparison(()), 0.0
         pacer = PacerOfSeveral(self._pacer, len(settings))
@@ -275,7 +253,7 @@ class CompareTab:
                 if len(errors) == len(columns):
                     raise errors[0]
                 if all(column is NOT_YET or column.error for column in columns):
-                    continue  # what stands on the page stays until one is accepted
+                    continue  # the page does not change until one is accepted
                 together, elapsed_s = comparison.together, max(column.reply.elapsed_s for column in columns)
                 if not _is_one_over(comparison.columns) and (_is_one_over(columns) or elapsed_s >= due_s):
                     together, due_s = _sum(columns) or together, elapsed_s + NUMBERS_S
@@ -290,7 +268,7 @@ class CompareTab:
     async def _column(
         self, messages: Sequence[Message], settings: Settings, pacer: Pacer
     ) -> AsyncGenerator[Column, None]:
-        """One answer, which keeps what came before an error; its times count from when it was its turn."""
+        """One answer; it keeps the text before an error, and its times begin after admission."""
         column = Column()
         try:
             async with aclosing(timed(stream_chat(self._engine, messages, settings, pacer))) as replies:
@@ -312,7 +290,7 @@ def _sum(columns: Sequence[Column]) -> float | None:
 
 
 def _column_html(summary: Summary, column: Column, seed: int | None) -> str:
-    """The summary of one column as HTML, `live` while it is under way, with its seed if that was drawn."""
+    """The summary of one column as HTML, of class `live` while it is under way, with its seed if that was drawn."""
     words = summary.html(column.reply)
     if column.error:
         words = f'<span class="cut">{html.escape(say(column.error.sentence))}</span>'
@@ -321,15 +299,11 @@ def _column_html(summary: Summary, column: Column, seed: int | None) -> str:
 
 
 def _summary(comparison: Comparison) -> str:
-    """What all columns came to, beside one of them alone, as HTML."""
-    if comparison.together is None:
+    """The rate of all columns together, beside the rate of one alone, as HTML."""
+    together, alone, number = comparison.together, comparison.alone, len(comparison.columns)
+    if together is None:
         return ""
-    together, alone = comparison.together, comparison.alone
-    sentence = Sentence(
-        "{number} columns at once: <b>{rate:,.0f} tokens/s</b> together.",
-        number=len(comparison.columns),
-        rate=together,
-    )
+    sentence = Sentence("{number} columns at once: <b>{rate:,.0f} tokens/s</b> together.", number=number, rate=together)
     parts = [say(sentence)]
     if alone and not alone.is_over:
         parts.append(f'<span class="live">{say("Measuring column 1 alone …")}</span>')
@@ -337,9 +311,7 @@ def _summary(comparison: Comparison) -> str:
         sentence = Sentence(
             "Column 1 alone, measured right after over {number} tokens: <b>{rate:,.0f} tokens/s</b>. "
             "Together that is {times:.1f} times as much.",
-            number=alone.reply.metrics.num_tokens,
-            rate=alone.tokens_per_s,
-            times=together / alone.tokens_per_s,
-        )
+            number=alone.reply.metrics.num_tokens, rate=alone.tokens_per_s, times=together / alone.tokens_per_s,
+        )  # fmt: skip
         parts.append(say(sentence))
     return " ".join(parts)

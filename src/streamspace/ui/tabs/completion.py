@@ -19,6 +19,7 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
 from streamspace.ui.language import say
 from streamspace.ui.parts.constraint import ConstraintPanel
+from streamspace.ui.parts.conversations import QUICK
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import SettingsPanel
 from streamspace.ui.parts.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
@@ -28,13 +29,15 @@ Handler = Callable[..., AsyncGenerator[list[str], None]]
 
 
 class CompletionTab:
-    """Made inside a Blocks. `control_updates` is for `controls` once the engine is ready or has failed."""
+    """Made inside Blocks. `controls` are the components that wait for the engine."""
 
     def __init__(self, engine: ServedEngine, pacer: Pacer, demo: StreamingBlocks, admission: Admission) -> None:
         self._engine = engine
         self._admission = admission
         self._pacer = pacer
         self._lay_out()
+        self._buttons: list[Any] = [*self._runs, self._in_sequence, self._at_once]
+        self.controls: list[Any] = [*self._buttons, *self._panel.components]
         self._wire(demo)
 
     def _lay_out(self) -> None:
@@ -45,12 +48,14 @@ class CompletionTab:
         for number, prompt in enumerate(EXAMPLE_PROMPTS, 1):
             with gr.Row(elem_classes="completion"):
                 with gr.Column(scale=2, min_width=240):
-                    self._prompts.append(
-                        gr.Textbox(prompt, label=Sentence("Prompt {number}", number=number), lines=2, max_lines=12)
-                    )
+                    label = Sentence("Prompt {number}", number=number)
+                    self._prompts.append(gr.Textbox(prompt, label=label, lines=2, max_lines=12))
                     self._runs.append(self._button(Sentence("Run {number}", number=number), size="sm"))
                 with gr.Column(scale=3, min_width=280):
-                    self._outputs.append(_continuation(number))
+                    label, elem_id = Sentence("Continuation {number}", number=number), f"continuation-{number}"
+                    self._outputs.append(
+                        gr.Textbox(label=label, lines=4, max_lines=16, buttons=["copy"], elem_id=elem_id)
+                    )
                     self._notes.append(gr.HTML("", elem_classes="note"))
                     self._views.append(tokens_view(f"tokens-{number}"))
         with gr.Row():
@@ -67,41 +72,33 @@ class CompletionTab:
         return gr.Button(label, interactive=self._engine.status.takes_requests, **look)
 
     def _wire(self, demo: StreamingBlocks) -> None:
-        stream: dict[str, Any] = {**RAW, "show_progress": "hidden", "api_visibility": "private"}
         rows = zip(self._runs, self._prompts, self._outputs, self._notes, self._views, strict=True)
         alone = self._handler(in_sequence, 1)
         runs: list[dict[str, Any]] = [
-            run.click(alone, self._inputs([prompt]).components, outputs, **stream) for run, prompt, *outputs in rows
+            run.click(alone, self._inputs([prompt]).components, outputs, **RAW) for run, prompt, *outputs in rows
         ]
         demo.stream(alone)
         everything = [*self._outputs, *self._notes, *self._views]
         for button, order in ((self._in_sequence, in_sequence), (self._at_once, at_once)):
             handler = self._handler(order, len(self._prompts))
-            runs.append(button.click(handler, self._inputs(self._prompts).components, everything, **stream))
+            runs.append(button.click(handler, self._inputs(self._prompts).components, everything, **RAW))
             demo.stream(handler)
-        self._stop.click(None, None, None, cancels=runs, queue=False, api_visibility="private")
+        self._stop.click(None, None, None, cancels=runs, **QUICK)
 
     def _inputs(self, prompts: list[Any]) -> Inputs:
-        """What a handler for these prompts takes."""
+        """The inputs of a handler for these prompts."""
         return Inputs(
             prompts=prompts, shows_tokens=self._shows_tokens, constraint=self._constraint.components,
             panel=self._panel.components,
         )  # fmt: skip
 
-    @property
-    def controls(self) -> list[Any]:
-        """The components that wait for the engine."""
-        return [*self._runs, self._in_sequence, self._at_once, *self._panel.components]
-
     def control_updates(self, values: Sequence[Any]) -> list[Any]:
-        """Values of `controls` → updates for them: the buttons work, and max_tokens ends where the context does."""
-        num_buttons = len(values) - len(self._panel.components)
-        return [gr.update(interactive=self._engine.status.takes_requests)] * num_buttons + self._panel.suit(
-            Settings(), values[num_buttons:]
-        )
+        """Values of `controls` → updates for them once the engine is ready or has failed."""
+        button = gr.update(interactive=self._engine.status.takes_requests)
+        return [*[button] * len(self._buttons), *self._panel.suit(Settings(), values[len(self._buttons) :])]
 
     def _handler(self, order: Order, num_prompts: int) -> Handler:
-        """A handler for that many prompts and the controls below them → that many texts, their notes, their tokens."""
+        """A handler for that many prompts and the controls below them → their texts, their notes, their tokens."""
         inputs = self._inputs(self._prompts[:num_prompts])
 
         async def run(*values: Any) -> AsyncGenerator[list[str], None]:
@@ -112,10 +109,9 @@ class CompletionTab:
                 summaries = [Summary(settings, self._engine.max_seconds, None, say) for _ in prompts]
                 views = [TokensView(settings) for _ in prompts]
                 streams = [timed(stream_completion(self._engine, prompt, settings, self._pacer)) for prompt in prompts]
+                weight = num_prompts if order is at_once else 1
                 admitted = self._admission.answer(
-                    order(streams, Reply()),
-                    lambda place: (Reply(place=place),) * num_prompts,
-                    num_prompts if order is at_once else 1,
+                    order(streams, Reply()), lambda place: (Reply(place=place),) * num_prompts, weight
                 )
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
@@ -130,8 +126,3 @@ class CompletionTab:
         constraint = await self._constraint.check(groups["constraint"])
         logprobs = logprobs_for(groups["shows_tokens"])
         return replace(self._panel.check(groups["panel"]), constraint=constraint, logprobs=logprobs)
-
-
-def _continuation(number: int) -> gr.Textbox:
-    label = Sentence("Continuation {number}", number=number)
-    return gr.Textbox(label=label, lines=4, max_lines=16, buttons=["copy"], elem_id=f"continuation-{number}")
