@@ -130,6 +130,11 @@ def num_waiting(scheduler_stats: Any) -> int:
     return int(scheduler_stats.num_waiting_reqs + scheduler_stats.num_skipped_waiting_reqs)
 
 
+def forget_metrics() -> None:
+    """Remove the engine's metrics, which would go on showing its last requests."""
+    find(FORGET_METRICS)()
+
+
 def forget_tokenizers() -> None:
     """Empty vLLM's caches, which keep the tokenizers of every engine that was built."""
     for name, module in list(sys.modules.items()):
