@@ -217,16 +217,17 @@ class Engine:
         failures = Failures()
         while not self._stopping.is_set():
             life = self._live(loop)
+            if self._stopping.is_set():
+                break
             failures = failures.after(life.lived_s, life.num_answers)
             if not life.may_heal or failures.are_too_many:
                 self._set_status(Status("failed", life.cause))
-                if not self._stopping.is_set():
-                    log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.retry_key)
+                log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.retry_key)
                 self._drop(loop)
                 self._again.wait()
                 self._again.clear()
                 failures = Failures()
-            elif not self._stopping.is_set():
+            else:
                 waiting, again = Sentence("Waiting for the next attempt"), Sentence("Beginning again")
                 self._set_step(0, waiting if failures.pause_s else again)
                 log.warning("%s It is built again in %g s.", life.cause, failures.pause_s)
@@ -349,11 +350,7 @@ class Engine:
 
 @cache
 def set_environment(config: Config) -> None:
-    """Set the variables that vLLM and PyTorch read when they are imported; the operator's own values stay.
-
-    Raises:
-        ConfigError: no temporary folder can be made.
-    """
+    """Set what vLLM and PyTorch read when imported, unless the operator has. Raises ConfigError without disk space."""
     try:
         sockets = tempfile.mkdtemp(prefix=SOCKETS)  # else engines leave their sockets in the system's own folder
     except OSError as error:
@@ -369,16 +366,15 @@ def set_environment(config: Config) -> None:
         "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; failures are WARNING or above
     }
     if shutil.which("nvcc") is None:
-        wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # its first use compiles it, with nvcc
+        wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # nvcc compiles it when it is first used
     if not hardware.has_gpu(os.environ):
-        # For the process that the engine is forked from, which starts later; this one has loaded its libraries.
+        # They are for the fork server, which starts later; this process has loaded its libraries already.
         found, sentence = hardware.cpu_environment(os.environ)
         wanted |= found
         log.info("On the CPU, vLLM %s", sentence)
         if not config.wants_compilation:
-            wanted["TORCH_COMPILE_DISABLE"] = (
-                "1"  # else the sampler compiles a function: 4 s and a C++ compiler, for nothing
-            )
+            # Else vLLM's sampler compiles one function: 4 s, and a C++ compiler, for nothing.
+            wanted["TORCH_COMPILE_DISABLE"] = "1"
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
 

@@ -66,8 +66,7 @@ def _as_arguments(parser: argparse.ArgumentParser, flag: str, value: str) -> lis
     """A flag and its environment variable's value, as on a command line."""
     if flag == "--config":
         return [flag, value]
-    actions = require(parser, "_option_string_actions", "to know which of vLLM's flags are switches")
-    action = actions[flag]
+    action = require(parser, "_option_string_actions", "to know which of vLLM's flags are switches")[flag]
     if action.nargs == 0:  # a switch
         if value.lower() in TRUE:
             return [flag]
@@ -79,11 +78,7 @@ def _as_arguments(parser: argparse.ArgumentParser, flag: str, value: str) -> lis
 
 
 def engine_args(config: Config, folder: Path, adapters: Collection[Path] = ()) -> AsyncEngineArgs:
-    """Step 1, configure: vLLM's engine arguments for the model and the adapters in these folders.
-
-    Raises:
-        ConfigError: a flag's value is not allowed.
-    """
+    """Step 1, configure: vLLM's arguments for the model and adapters in these folders; raises ConfigError."""
     args: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(vllm_flags(config, folder, adapters))
     return args
 

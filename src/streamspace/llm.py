@@ -192,11 +192,7 @@ class VllmEngine:
         return self.async_llm.errored
 
     async def load_adapters(self) -> None:
-        """Have the engine read all adapters: a request for one that it cannot read would kill it.
-
-        Raises:
-            EngineError: one cannot be read, or does not suit the model.
-        """
+        """Have the engine read all adapters; raises EngineError. A request for an unreadable one would kill it."""
         for name, adapter in self.adapters.items():
             try:
                 await self.async_llm.add_lora(adapter)
@@ -207,10 +203,8 @@ class VllmEngine:
     async def warm_up(self) -> None:
         """Answer a first request, which takes seconds longer than the next, and a first one with a constraint.
 
-        At that one the engine reads its vocabulary, which stops all other answers: for 2 s with 150,000 tokens.
-
-        Raises:
-            EngineStopped: the engine died over it.
+        For that one the engine reads its vocabulary, which stops all other answers: for 2 s with 150,000 tokens.
+        Raises EngineStopped if the engine dies.
         """
         await self._try_out(Settings(max_tokens=2, seed=None))
         with suppress(BadRequest):  # with the operator's backend, constraints may not work for this model
@@ -338,7 +332,7 @@ class VllmEngine:
             raise BadRequest(_sentence(error)) from error
 
     def _delta(self, output: RequestOutput, num_prompt_tokens: int, settings: Settings) -> Delta:
-        """Raises EngineStopped, BadRequest and RequestFailed as `generate`."""
+        """vLLM's output as a Delta; raises EngineStopped, BadRequest and RequestFailed as `generate`."""
         (part,) = output.outputs
         if part.finish_reason == "abort":
             raise EngineStopped

@@ -58,11 +58,7 @@ def check_parser(name: str, has_plugin: bool) -> None:
 
 
 def thoughts_of(model_config: Any, parser_name: str, tokenizer: Any) -> Split | None:
-    """How this model marks its thoughts; None if it has none.
-
-    Raises:
-        ConfigError: the parser does not suit the model's tokenizer.
-    """
+    """How this model marks its thoughts, None if it has none; raises ConfigError if the parser does not suit it."""
     if not parser_name and model_config.hf_config.model_type == "gpt_oss":
         return split_harmony
     if parser_name:
@@ -76,11 +72,7 @@ def thoughts_of(model_config: Any, parser_name: str, tokenizer: Any) -> Split | 
 
 
 def of_parser(name: str, tokenizer: Any) -> Split:
-    """How one of vLLM's parsers tells thoughts from answers.
-
-    Raises:
-        ImportError, KeyError, RuntimeError, ValueError: the parser does not suit the tokenizer.
-    """
+    """How one of vLLM's parsers tells thoughts from answers; raises vLLM's error if it does not suit the tokenizer."""
     parser = ReasoningParserManager.get_reasoning_parser(name)(tokenizer, chat_template_kwargs=_WITH_THOUGHTS)
     if name in FORMATS:
         return FORMATS[name]
