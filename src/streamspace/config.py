@@ -112,58 +112,45 @@ class Config:
 
     # fmt: off
     model: str = _option(
-        "MODEL_ID", "--model", "hub id or local folder of the model", _with_gpu(GPU_MODEL, str(BUNDLED_MODEL)),
-    )
+        "MODEL_ID", "--model", "hub id or local folder of the model", _with_gpu(GPU_MODEL, str(BUNDLED_MODEL)))
     revision: str | None = _option("MODEL_REVISION", "--revision", "branch, tag or commit of the model", None)
     hf_token: str | None = _option("HF_TOKEN", "--hf-token", "token for gated and private models", None, secret=True)
     adapters: tuple[Adapter, ...] = _option(
         "LORA_MODULES", "--lora-modules", "LoRA adapters to choose from: name=hub id or folder, several with spaces",
-        (), _adapters,
-    )
+        (), _adapters)
     system_prompt: str = _option("SYSTEM_PROMPT", "--system-prompt", "system prompt that a new chat starts with", "")
     max_tokens: int = _option(
-        "MAX_TOKENS", "--max-tokens", "most tokens that one answer may have", 2048, _whole_number(1, 1_000_000),
-    )
+        "MAX_TOKENS", "--max-tokens", "most tokens that one answer may have", 2048, _whole_number(1, 1_000_000))
     max_prompt_tokens: int = _option(
         "MAX_PROMPT_TOKENS", "--max-prompt-tokens", "most tokens that one prompt may have; 0 is as many as the context",
-        0, _whole_number(0, 100_000_000),
-    )
+        0, _whole_number(0, 100_000_000))
     max_seconds: int = _option(
         "MAX_SECONDS", "--max-seconds", "most seconds that one answer may take",
-        _on_a_space(300, 3600), _whole_number(1, 86_400),
-    )
+        _on_a_space(300, 3600), _whole_number(1, 86_400))
     answers_per_visitor: int = _option(
         "ANSWERS_PER_VISITOR", "--answers-per-visitor", "most answers at once for one visitor; 0 is no limit",
-        _on_a_space(1, 0), _whole_number(0, 1_000_000),
-    )
+        _on_a_space(1, 0), _whole_number(0, 1_000_000))
     queue_length: int = _option(
         "QUEUE_LENGTH", "--queue-length", "most requests that wait while the engine is full; 0 is no limit",
-        _on_a_space(256, 1024), _whole_number(0, 1_000_000),
-    )
+        _on_a_space(256, 1024), _whole_number(0, 1_000_000))
     requests_per_minute: int = _option(
         "REQUESTS_PER_MINUTE", "--requests-per-minute", "most requests a minute from one address; 0 is no limit",
-        _on_a_space(30, 0), _whole_number(0, 1_000_000),
-    )
+        _on_a_space(30, 0), _whole_number(0, 1_000_000))
     hang_timeout: int = _option(  # longer on a CPU, where a whole prompt is one step
         "HANG_TIMEOUT", "--hang-timeout", "seconds that the engine may take for one step; then it is restarted",
-        _with_gpu(60, 300), _whole_number(1, 86_400),
-    )
+        _with_gpu(60, 300), _whole_number(1, 86_400))
     host: str = _option(
         "GRADIO_SERVER_NAME", "--host", "address to listen on; 0.0.0.0 is every address",
-        _on_a_space("0.0.0.0", "127.0.0.1"),
-    )
+        _on_a_space("0.0.0.0", "127.0.0.1"))
     port: int = _option("GRADIO_SERVER_PORT", "--port", "port to listen on", 7860, _whole_number(1, 65535))
     share: bool = _option("GRADIO_SHARE", "--share", "also open a temporary public link", False, _switch)
     auth: tuple[str, str] | None = _option(
-        "GRADIO_AUTH", "--auth", "name:password that the page asks for", None, _name_and_password, secret=True,
-    )
+        "GRADIO_AUTH", "--auth", "name:password that the page asks for", None, _name_and_password, secret=True)
     hf_login: bool = _option(
         "HF_LOGIN", "--hf-login", "have visitors sign in with Hugging Face, on a Space with hf_oauth: true",
-        False, _switch,
-    )
+        False, _switch)
     api_keys: tuple[str, ...] = _option(
-        "API_KEY", "--api-key", "keys of the OpenAI API at /v1, separated by commas", _key_of_vllm, _keys, secret=True,
-    )
+        "API_KEY", "--api-key", "keys of the OpenAI API at /v1, separated by commas", _key_of_vllm, _keys, secret=True)
     # fmt: on
     space_id: str | None = None  # owner/name on a Hugging Face Space, set there by the platform
     engine_arguments: tuple[str, ...] = ()  # vLLM's flags from the command line, as they stand there

@@ -46,7 +46,7 @@ FORMATS: dict[str, Split] = {
     "minimax_m2_append_think": Splitter(*_THINK, is_assumed=True),
     "openai_gptoss": split_harmony,
 }
-# Some parsers work only if the template was asked for thoughts; we see that at the prompt's end, so they always work.
+# Some parsers do nothing without these; whether the template opens a thought, we see at the prompt's end.
 _WITH_THOUGHTS = {"thinking": True, "enable_thinking": True}
 
 
