@@ -1,9 +1,8 @@
-"""The holder of the engine: empty when made, it loads the model in a thread, tells its state, streams, and shuts down.
+"""The holder of the engine: it loads the model in a thread, says its state, streams, restarts and shuts down.
 
-It lives at module level in app.py, is started by the server on its event loop and serves every visitor on that loop.
-It holds one `streamspace.llm.VllmEngine` after another, and the `streamspace.openai_vllm` on each. The engine's thread
-imports both, after the page is up, then watches the engine and builds another when it dies or hangs. When to do so is
-`streamspace.healing`'s.
+app.py makes it; the server starts it on its event loop, on which it serves every visitor. It holds one
+`streamspace.llm.VllmEngine` after another, each with its `streamspace.openai_vllm`. The engine's thread imports both
+after the page is up, then watches the engine and builds another one when `streamspace.healing` says so.
 """
 
 import asyncio
@@ -55,10 +54,11 @@ log = logging.getLogger(__name__)
 NUM_STEPS = 4  # on the way to ready: files, vLLM, weights, warm-up
 STOP_S = 7.0  # how long the engine's thread may take to end, 5 of them for vLLM's own shutdown
 BUILD_STOP_S = 4.0  # the same while it loads; an import of vLLM cannot be interrupted at all
-WATCH_S = 0.2  # between two checks of the engine; a stream that breaks off has it checked at once
-WARM_UP_S = 300.0  # how long a fresh engine may take over its first answer, compilation included
+WATCH_S = 0.2  # between two checks of the engine; a stream that breaks off causes one at once
+WARM_UP_S = 300.0  # how long a new engine may take over its first answer, compilation included
 RELEASE_S = 2.0  # how long the streams of a broken engine may take to end
-SOCKETS = "streamspace-"  # how the folder is called that an engine's sockets are in
+SOCKETS = "streamspace-"  # prefix of the folder that an engine's sockets are in
+_RESTARTING = Status("restarting", Sentence("The engine has broken down and is being restarted"), 0, NUM_STEPS)
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,11 @@ class _Life:
     num_answers: int = 0
 
 
-@dataclass(frozen=True)
-class _Files:
-    """The folders that vLLM loads from."""
-
-    model: Path
-    adapters: Mapping[str, Path]  # by name
-
-
 class Engine:
     """One engine for every visitor.
 
-    `start` must be called on the event loop that will stream; `stop` ends it on every way out. All other methods are
-    for that loop alone; `status` may be read anywhere. Nobody else sets an attribute.
+    `start` must be called on the event loop that will stream; `stop` must be called in the end. All other methods are
+    for that loop alone; `status` may be read from any thread. The attributes are to be read only.
     """
 
     def __init__(self, config: Config) -> None:
@@ -91,29 +83,29 @@ class Engine:
         self._status = Status("loading", Sentence("Starting"), 0, NUM_STEPS)
         self._vllm: VllmEngine | None = None
         self._openai: ASGIApp | None = None
-        self.max_prompt_tokens = config.max_prompt_tokens  # that the operator allows; 0 is as many as the context holds
-        self.max_seconds: float = config.max_seconds  # that the operator allows for one answer
-        # These are known once the engine is first ready.
+        self.max_prompt_tokens = config.max_prompt_tokens  # the operator's limit; 0 is as many as the context holds
+        self.max_seconds: float = config.max_seconds  # the operator's limit for one answer
+        # These are set when the engine is first ready.
         self.max_model_len: int | None = None  # tokens that the context holds, prompt and answer together
         self.capacity: int | None = None  # requests that the engine works on at once (its max_num_seqs)
         self.thinks: bool | None = None  # whether the chat template asks for thoughts; None if it has no switch
         self.facts: Facts | None = None
-        self.defaults = Settings(max_tokens=1024, seed=None)  # that suit the model; a guess before
+        self.defaults = Settings(max_tokens=1024, seed=None)  # those that the model recommends; a guess before
         self._stopping = threading.Event()
-        self._wake = threading.Event()  # set when the engine's thread is to check the engine at once
-        self._again = threading.Event()  # set when an engine that was given up is to be tried once more
-        self._files: _Files | None = None  # once they are there
+        self._wake = threading.Event()  # has the engine's thread check the engine at once
+        self._again = threading.Event()  # has it try again after the engine was given up
+        self._folders: tuple[Path, Mapping[str, Path]] | None = None  # of the model; of each adapter, by name
         self._thread: threading.Thread | None = None
-        self._pids: set[int] = set()  # of the engine that is, or was last
-        self._others: set[BaseProcess] = set()  # processes that are not this engine's
+        self._pids: set[int] = set()  # of the newest engine
+        self._others: set[BaseProcess] = set()  # children of this process that are not the engine's
         self.stats = Stats()
-        self.num_restarts = 0  # since the start of the app, attempts that failed among them
-        self.retry_key = secrets.token_urlsafe(16)  # by which the log's reader may have `retry` called
+        self.num_restarts = 0  # since the start of the app, failed attempts included
+        self.retry_key = secrets.token_urlsafe(16)  # lets a reader of the log call `retry`
 
     @property
     def status(self) -> Status:
         """What the engine is doing now."""
-        vllm = self._vllm  # once: the engine's thread may take it away at any time
+        vllm = self._vllm  # read once: the engine's thread may set it to None at any time
         return _RESTARTING if self._status.stage == "ready" and vllm and vllm.is_dead else self._status
 
     @property
@@ -123,32 +115,24 @@ class Engine:
 
     @property
     def running(self) -> int:
-        """Requests being worked on, by the engine's own count."""
+        """How many requests the engine works on."""
         return vllm.running if (vllm := self._vllm) else 0
 
     @property
     def waiting(self) -> int:
-        """Requests waiting in the engine's queue, by its own count."""
+        """How many requests wait in the engine's own queue."""
         return vllm.waiting if (vllm := self._vllm) else 0
 
     @property
     def openai(self) -> "ASGIApp":
-        """vLLM's own OpenAI routes on this engine. A property, for a rebuilt engine has others.
-
-        Raises:
-            EngineNotReady: there is no engine now.
-        """
+        """vLLM's own OpenAI routes on the engine of now; raises EngineNotReady if there is none."""
         self._ready()
         if self._openai is None:
             raise EngineNotReady(self.status.detail)
         return self._openai
 
     def check_flags(self) -> None:
-        """Have vLLM check its own flags, if any was given; that takes the 5 to 10 seconds of its import.
-
-        Raises:
-            ConfigError: a value is not allowed.
-        """
+        """Have vLLM check its own flags, if any are set: that takes 5 to 10 s, for its import. Raises ConfigError."""
         if self.config.engine_arguments or self.config.engine_environ:
             set_environment(self.config)
             from streamspace import flags
@@ -156,25 +140,25 @@ class Engine:
             flags.engine_args(self.config, Path(self.config.model))
 
     def start(self) -> None:
-        """Begin to load, in a thread; returns at once. `status` tells how it goes, failures included."""
+        """Begin to load, in a thread; returns at once. `status` shows the progress, failures included."""
         try:
             set_environment(self.config)
         except ConfigError as error:
-            self._tell(Status("failed", error.sentence))
+            self._set_status(Status("failed", error.sentence))
             return
         self._others = set(multiprocessing.active_children())
         loop = asyncio.get_running_loop()
-        # A daemon, so that the process can leave during an import of vLLM, which cannot be interrupted.
+        # A daemon, so that the process can end during an import of vLLM, which cannot be interrupted.
         self._thread = threading.Thread(target=self._run, args=(loop,), name="engine", daemon=True)
         self._thread.start()
 
     def retry(self) -> None:
-        """Try once more to build an engine that was given up; nothing happens in any other state."""
+        """Try again to build an engine that was given up; does nothing in any other state."""
         if self.status.stage == "failed":
             self._again.set()
 
     async def stop(self) -> None:
-        """Abort what runs and stop the engine's processes; also while it loads, and when it never started."""
+        """Abort all answers and stop the engine's processes; also while it loads, and if it never started."""
         self._status, is_built = Status("failed", Sentence("The app is shutting down.")), self._vllm is not None
         for event in (self._stopping, self._wake, self._again):
             event.set()
@@ -183,21 +167,21 @@ class Engine:
             await asyncio.to_thread(self._join, thread, is_built)
 
     async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
-        """Put a conversation through the model's chat template, as `VllmEngine.render_chat`; raises EngineNotReady."""
+        """As `VllmEngine.render_chat`; raises EngineNotReady too."""
         return await self._ready().render_chat(messages, enable_thinking)
 
     async def render_text(self, text: str) -> Prompt:
-        """Turn raw text into tokens, as `VllmEngine.render_text`; raises EngineNotReady."""
+        """As `VllmEngine.render_text`; raises EngineNotReady too."""
         return await self._ready().render_text(text)
 
     def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:
-        """The answer's text as it comes, as `VllmEngine.generate`; raises EngineNotReady at once."""
+        """As `VllmEngine.generate`; raises EngineNotReady at once."""
         return self._ready().generate(prompt, settings, ended)
 
     def is_queued(self, ended: asyncio.Event) -> bool:
-        """Whether the request that `generate` was given this event for waits in the engine's queue."""
+        """Whether the request of this event, an argument of `generate`, waits in the engine's queue."""
         vllm = self._vllm
         return vllm is not None and vllm.is_queued(ended)
 
@@ -213,38 +197,39 @@ class Engine:
             raise EngineNotReady(status.detail)
         return vllm
 
-    def _tell(self, status: Status) -> None:
+    def _set_status(self, status: Status) -> None:
         if not self._stopping.is_set():
             if status.detail != self._status.detail:
                 log.info("%s", status.detail)
             self._status = status
 
-    def _tell_step(self, number: int, words: Sentence) -> None:
-        """A step on the way to ready, in other words where it is not the first way."""
+    def _set_step(self, number: int, words: Sentence) -> None:
+        """A step on the way to ready, as part of a longer sentence if this is a restart."""
         if self.max_model_len is None:
-            self._tell(Status("loading", words, number, NUM_STEPS))
+            self._set_status(Status("loading", words, number, NUM_STEPS))
         else:
             step = Sentence(words[0].lower() + words[1:])
             detail = Sentence("The engine has broken down and is being restarted: {step}", step=step)
-            self._tell(replace(_RESTARTING, detail=detail, done=number))
+            self._set_status(replace(_RESTARTING, detail=detail, done=number))
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The engine's thread, from start to stop: one engine after another, until there were too many failures."""
+        """The engine's thread, from start to stop: one engine after another; after too many failures, it waits."""
         failures = Failures()
         while not self._stopping.is_set():
             life = self._live(loop)
+            if self._stopping.is_set():
+                break
             failures = failures.after(life.lived_s, life.num_answers)
             if not life.may_heal or failures.are_too_many:
-                self._tell(Status("failed", life.cause))
-                if not self._stopping.is_set():
-                    log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.retry_key)
+                self._set_status(Status("failed", life.cause))
+                log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.retry_key)
                 self._drop(loop)
                 self._again.wait()
                 self._again.clear()
                 failures = Failures()
-            elif not self._stopping.is_set():
+            else:
                 waiting, again = Sentence("Waiting for the next attempt"), Sentence("Beginning again")
-                self._tell_step(0, waiting if failures.pause_s else again)
+                self._set_step(0, waiting if failures.pause_s else again)
                 log.warning("%s It is built again in %g s.", life.cause, failures.pause_s)
                 self._drop(loop)
                 self._stopping.wait(failures.pause_s)
@@ -262,37 +247,38 @@ class Engine:
         except Exception as error:
             if not self._stopping.is_set():
                 log.exception("The engine did not start")
-            # What vLLM refuses it will refuse again; a process that broke may not break again.
+            # What vLLM refuses once it refuses again, but a process that broke may not break again.
             return _Life(_reason(error, self.config), may_heal=isinstance(error, RuntimeError | OSError))
         ready_s, num_warm_ups = time.monotonic(), vllm.finished
         cause = self._watch(vllm, workers_of(self._pids))
         return _Life(cause, may_heal=True, lived_s=time.monotonic() - ready_s, num_answers=vllm.finished - num_warm_ups)
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> "VllmEngine":
-        """Files → vLLM → weights → warm-up → ready; raises whatever stands in the way."""
+        """Files → vLLM → weights → warm-up → ready; raises whatever fails on the way."""
         if problem := hardware.problem(os.environ, None, None):
             raise EngineError(problem)
         forkserver.start()
-        self._files = files = self._files or self._fetch()  # once is enough, whatever becomes of the network
-        self._tell_step(1, Sentence("Starting vLLM"))
+        self._folders = self._folders or self._fetch()  # only once: a restart needs no network
+        folder, adapters = self._folders
+        self._set_step(1, Sentence("Starting vLLM"))
         from streamspace import flags, llm
 
         if problem := hardware.problem(os.environ, llm.CUDA_VERSION, hardware.driver_cuda_version()):
             raise EngineError(problem)
-        args = flags.engine_args(self.config, files.model, files.adapters.values())
-        self._tell_step(2, Sentence("Loading the weights"))
-        built = self._vllm = llm.VllmEngine.build(args, self.stats, files.adapters, self._wake.set)
+        args = flags.engine_args(self.config, folder, adapters.values())
+        self._set_step(2, Sentence("Loading the weights"))
+        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set)
         self._pids = {child.pid for child in self._children() if child.pid}
-        if self._stopping.is_set():  # the loop may be gone, so nothing can be warmed up on it
+        if self._stopping.is_set():  # the loop for the warm-up may be gone
             raise EngineStopped
         asyncio.run_coroutine_threadsafe(built.load_adapters(), loop).result(WARM_UP_S)
-        self._tell_step(3, Sentence("Warming up"))
+        self._set_step(3, Sentence("Warming up"))
         warming = asyncio.run_coroutine_threadsafe(built.warm_up(), loop)
-        if self.config.serves_openai:  # its import and its making take as long as the warm-up does
+        if self.config.serves_openai:  # importing and building it takes as long as the warm-up
             with unchanged_log_levels():
                 from streamspace import openai_vllm
 
-                app = openai_vllm.build(self.config, files.model, built)
+                app = openai_vllm.build(self.config, folder, built)
             asyncio.run_coroutine_threadsafe(openai_vllm.start(app, built, self.config), loop).result(WARM_UP_S)
             self._openai = app
         warming.result(WARM_UP_S)
@@ -301,13 +287,13 @@ class Engine:
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
         detail = Sentence("Ready: the context holds {number} tokens", number=built.max_model_len)
-        self._tell(Status("ready", detail, NUM_STEPS, NUM_STEPS))
+        self._set_status(Status("ready", detail, NUM_STEPS, NUM_STEPS))
         return built
 
     def _watch(self, vllm: "VllmEngine", workers: Sequence[psutil.Process]) -> str:
-        """Return once the engine or one of its workers has died, or it hangs, or is to stop; says why.
+        """Wait until the engine or one of its workers dies, or it hangs, or `stop` is called; returns the cause.
 
-        vLLM, too, reports a dead worker, after it has waited 4 s for the others.
+        vLLM reports a dead worker too, but only after it has waited 4 s for the others.
         """
         watchdog = Watchdog(self.config.hang_timeout, time.monotonic())
         while not self._stopping.is_set():
@@ -326,32 +312,33 @@ class Engine:
         vllm, self._vllm, self._openai = self._vllm, None, None
         if vllm is None:
             return
-        try:  # first, for `shutdown` alone can leave the streams of a hung engine waiting for ever
+        try:  # first: after `shutdown` alone, the streams of a hung engine could wait for ever
             loop.call_soon_threadsafe(self.stats.end)
             asyncio.run_coroutine_threadsafe(vllm.abort_all(), loop).result(RELEASE_S)
-        except Exception as error:  # whatever a dead engine's client raises, or the loop of an app that could not wait
+        except Exception as error:  # from a dead engine's client, or because the loop is closed
             log.debug("Nothing left to abort: %r", error)
         vllm.shutdown(at_once=not self._stopping.is_set())
         del vllm
         collect_all()
         _sweep(self._pids)
 
-    def _fetch(self) -> "_Files":
+    def _fetch(self) -> tuple[Path, Mapping[str, Path]]:
+        """The folders of the model and of the adapters, after a download if they are on the hub."""
         config = self.config
 
         def options(name: str) -> dict[str, Any]:
             def on_progress(progress: Progress) -> None:
                 detail = Sentence("Downloading {name}", name=name)
-                self._tell(Status("downloading", detail, progress.done_bytes, progress.total_bytes))
+                self._set_status(Status("downloading", detail, progress.done_bytes, progress.total_bytes))
 
             return {"token": config.hf_token, "on_progress": on_progress, "cancelled": self._stopping}
 
         kind = MODEL_WITH_CODE if config.trusts_remote_code else MODEL
         model = fetch(config.model, kind, revision=config.revision, **options(config.model_name))
-        return _Files(model, {a.name: fetch(a.source, ADAPTER, **options(a.name)) for a in config.adapters})
+        return model, {a.name: fetch(a.source, ADAPTER, **options(a.name)) for a in config.adapters}
 
     def _join(self, thread: threading.Thread, is_built: bool) -> None:
-        """End a build under way (without its process, vLLM's constructor raises), then wait for the thread."""
+        """End a build under way (vLLM's constructor raises once its process is gone), then wait for the thread."""
         if not is_built:
             for child in self._children():
                 child.terminate()
@@ -361,19 +348,11 @@ class Engine:
         return set(multiprocessing.active_children()) - self._others
 
 
-_RESTARTING = Status("restarting", Sentence("The engine has broken down and is being restarted"), 0, NUM_STEPS)
-
-
 @cache
 def set_environment(config: Config) -> None:
-    """Set what vLLM and PyTorch read from the environment when they are imported; the operator's own values stay.
-
-    Raises:
-        ConfigError: there is no room for a temporary folder.
-    """
+    """Set what vLLM and PyTorch read when imported, unless the operator has. Raises ConfigError without disk space."""
     try:
-        # Each engine leaves its sockets there, elsewhere in the system's folder.
-        sockets = tempfile.mkdtemp(prefix=SOCKETS)
+        sockets = tempfile.mkdtemp(prefix=SOCKETS)  # else engines leave their sockets in the system's own folder
     except OSError as error:
         sentence = f"No temporary folder can be made ({error.strerror}): make room, or set TMPDIR to another."
         raise ConfigError(sentence) from None
@@ -383,25 +362,25 @@ def set_environment(config: Config) -> None:
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, so a fork of it is unsafe
         "VLLM_HOST_IP": "127.0.0.1",  # else vLLM asks the network for its own address
         "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_ENFORCE_STRICT_TOOL_CALLING": "0",  # by tags that llguidance, our backend, cannot read; else by a schema
-        "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; what goes wrong is at WARNING or above
+        "VLLM_ENFORCE_STRICT_TOOL_CALLING": "0",  # it uses tags that llguidance cannot read; else a schema
+        "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; failures are WARNING or above
     }
     if shutil.which("nvcc") is None:
-        wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # it is compiled when first used, and needs nvcc for that
+        wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # nvcc compiles it when it is first used
     if not hardware.has_gpu(os.environ):
-        # For the process that the engine is forked from, which is yet to start; this one has its libraries.
+        # They are for the fork server, which starts later; this process has loaded its libraries already.
         found, sentence = hardware.cpu_environment(os.environ)
         wanted |= found
         log.info("On the CPU, vLLM %s", sentence)
         if not config.wants_compilation:
-            # vLLM's sampler would compile one function: 4 s, and a C++ compiler, for nothing.
+            # Else vLLM's sampler compiles one function: 4 s, and a C++ compiler, for nothing.
             wanted["TORCH_COMPILE_DISABLE"] = "1"
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
 
 
 def _sweep(pids: set[int]) -> None:
-    """Remove what engines leave on the disk and in shared memory when they cannot clean up themselves."""
+    """Remove what killed engines leave on the disk and in shared memory."""
     folder = Path(os.environ["VLLM_RPC_BASE_PATH"])
     left = [*folder.iterdir()] if folder.name.startswith(SOCKETS) and folder.is_dir() else []
     for path in [*left, *(Path(f"/dev/shm/__KMP_REGISTERED_LIB_{pid}_{os.getuid()}") for pid in pids)]:
@@ -409,10 +388,10 @@ def _sweep(pids: set[int]) -> None:
 
 
 def _reason(error: Exception, config: Config) -> str:
-    """One sentence for the page about a start that failed."""
+    """One sentence for the page about a failed start."""
     if isinstance(error, TimeoutError):
         return f"vLLM could not start {config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
-    words = (isinstance(error, OSError) and error.strerror) or str(error)  # an OSError's own words name the file
+    words = (isinstance(error, OSError) and error.strerror) or str(error)  # an OSError's own text names the file
     first = next((line.strip() for line in words.splitlines() if line.strip()), type(error).__name__)
     if "Engine core initialization failed" in first:
         return f"vLLM could not start {config.model_name}: its process failed{_after(forkserver.last_words(), config)}."
@@ -420,6 +399,6 @@ def _reason(error: Exception, config: Config) -> str:
 
 
 def _after(words: str, config: Config) -> str:
-    """The end of a sentence on a failure: vLLM's words for it, and where to look for more."""
+    """The end of a sentence about a failure: vLLM's words for it, and where to look for more."""
     words = without_folders(words.replace(config.model, config.model_name))
     return f": {words} (the log has more)" if words else " (the log may say why)"

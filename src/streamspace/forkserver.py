@@ -1,6 +1,6 @@
-"""A process that has vLLM imported, and from which the engine's process is forked instead of importing it once more.
+"""A process that has imported vLLM; the engine's process is forked from it and need not import vLLM again.
 
-That import takes 6 to 8 seconds. Here it runs beside the app's own, and a second engine does not pay for it again.
+The import takes 6 to 8 seconds. It runs beside the app's own, and a restarted engine does not pay for it again.
 Forking this process is safe, because it has one thread and does nothing else; forking the app would not be.
 """
 
@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from streamspace.patching import require
 
-_words: Connection | None = None  # on which the newest engine process reports the exception that ends it
+_words: Connection | None = None  # the newest engine process sends the exception that ends it
 
 
 class _Process(multiprocessing.context.ForkServerProcess):
-    """A forked process with today's environment, which reports the exception that ends it.
+    """A forked process with the app's environment of now, which sends the exception that ends it.
 
-    multiprocessing's own has the environment of the server's start, and prints its exception to the terminal alone.
+    multiprocessing's own class keeps the environment of the server's start, and only prints the exception.
     """
 
     def start(self) -> None:
@@ -38,7 +38,7 @@ class _Process(multiprocessing.context.ForkServerProcess):
 
     def run(self) -> None:
         os.environ.update(self._environ)
-        tqdm.set_lock(threading.RLock())  # tqdm's own is a system semaphore, which a killed process would leave behind
+        tqdm.set_lock(threading.RLock())  # a killed process would leave tqdm's own, a system semaphore, behind
         try:
             super().run()
         except Exception as error:
@@ -58,7 +58,7 @@ def start() -> None:
     """Start the server unless it runs; returns at once, while it imports. It ends with this process."""
     context.set_forkserver_preload(["vllm.v1.engine.core"])
     multiprocessing.resource_tracker.ensure_running()  # here, because it would unblock SIGINT below
-    # Ctrl-C reaches every process of a terminal, and only this one may act on it: the fork server inherits the mask.
+    # Ctrl-C reaches every process of a terminal, but only the app may act on it: the fork server inherits this mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         multiprocessing.forkserver.ensure_running()
@@ -68,7 +68,7 @@ def start() -> None:
 
 
 def last_words() -> str:
-    """The exception that ended the process started last, as "type: text"; empty if it lives or was killed."""
+    """The exception that ended the newest engine process, as "type: text"; empty if it lives or was killed."""
     try:
         return str(_words.recv()) if _words is not None and _words.poll() else ""
     except EOFError:
@@ -76,7 +76,7 @@ def last_words() -> str:
 
 
 def _stop() -> None:
-    """Kill the server: by itself it notices only after its import that this process is gone."""
+    """Kill the server: it would notice only after its import that this process is gone."""
     server: Any = require(multiprocessing.forkserver, "_forkserver", _TO_END)
     if (pid := require(server, "_forkserver_pid", _TO_END)) is not None:
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What the machine offers, found without importing PyTorch: what vLLM cannot use and what makes it faster."""
+"""What the machine offers, found without importing PyTorch: what vLLM cannot use, and what makes it faster."""
 
 import ctypes
 import ctypes.util
@@ -10,46 +10,44 @@ from importlib import metadata
 from pathlib import Path
 
 DEVICES = Path("/dev")
-BINDING = ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")  # by each, the operator binds threads
+BINDING = ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")  # each lets the operator bind threads
 
 
 def has_gpu(environ: Mapping[str, str]) -> bool:
-    """Whether an NVIDIA GPU can be seen; CUDA_VISIBLE_DEVICES set to nothing hides it, as CUDA has it."""
+    """Whether there is an NVIDIA GPU; as for CUDA, an empty CUDA_VISIBLE_DEVICES hides it."""
     return environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and any(DEVICES.glob("nvidia[0-9]*"))
 
 
 def driver_cuda_version() -> tuple[int, int] | None:
     """The newest CUDA (major, minor) that the installed NVIDIA driver serves; None without a driver.
 
-    Source: cuDriverGetVersion of the CUDA driver API, which gives 1000 × major + 10 × minor.
+    cuDriverGetVersion of the CUDA driver API gives 1000 × major + 10 × minor.
     """
+    version = ctypes.c_int(0)
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        failed = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
     except OSError:
         return None
-    version = ctypes.c_int(0)
-    if driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
-        return None
-    return version.value // 1000, version.value % 1000 // 10
+    return None if failed else (version.value // 1000, version.value % 1000 // 10)
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor as the kernel names it, and how many of its CPUs this process may use."""
+    """The processor's name from the kernel, and how many of its CPUs this process may use."""
     named = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE)
     num = num_cpus()
     return f"{named[1] if named else platform.machine()}, {num} CPU{'s' if num > 1 else ''}"
 
 
 def num_cpus() -> int:
-    """The CPUs that this process may run on."""
+    """How many CPUs this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 def problem(environ: Mapping[str, str], built_for: str | None, driver: tuple[int, int] | None) -> str | None:
     """One sentence on why vLLM cannot run here, or None.
 
-    `built_for` is the CUDA version that PyTorch was built for ("13.0"), None for a CPU build; `driver` is what
-    `driver_cuda_version` gives. A driver serves every CUDA of its own major version (minor version compatibility).
+    `built_for` is the CUDA version that PyTorch was built for ("13.0"), None for a CPU build; `driver` is the result of
+    `driver_cuda_version`. A driver serves every CUDA of its own major version (minor version compatibility).
     """
     if environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true"):
         return (
@@ -69,12 +67,12 @@ def problem(environ: Mapping[str, str], built_for: str | None, driver: tuple[int
 
 
 def tcmalloc() -> str | None:
-    """The name under which the dynamic linker knows tcmalloc, a faster malloc; None where it is not installed."""
+    """The dynamic linker's name for tcmalloc, a faster malloc; None if it is not installed."""
     return ctypes.util.find_library("tcmalloc_minimal") or ctypes.util.find_library("tcmalloc")
 
 
 def intel_openmp(package: str = "intel-openmp") -> str | None:
-    """The file of Intel's OpenMP, which vLLM's CPU build for x86 brings along; None where it is not installed."""
+    """The file of Intel's OpenMP, which vLLM's CPU build for x86 depends on; None if it is not installed."""
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
@@ -89,15 +87,15 @@ def cpu_environment(
     tcmalloc: Callable[[], str | None] = tcmalloc,
     intel_openmp: Callable[[], str | None] = intel_openmp,
 ) -> tuple[dict[str, str], str]:
-    """What to set for an engine on a CPU, and a sentence on it for the log.
+    """The variables to set for an engine on a CPU, and a sentence about them for the log.
 
-    vLLM's CPU backend asks for tcmalloc, and on x86 for Intel's OpenMP, in LD_PRELOAD, and runs without them; what the
-    operator preloads stays as it is. Source: `CPUWorker.init_device` of vLLM 0.29.0.
+    vLLM's CPU backend recommends tcmalloc, and on x86 Intel's OpenMP, in LD_PRELOAD, and runs without them too; an
+    LD_PRELOAD of the operator stays as it is. Source: `CPUWorker.init_device` of vLLM 0.29.0.
     """
     libraries = {"tcmalloc (Debian's package libtcmalloc-minimal4)": tcmalloc()}
     if machine == "x86_64":
         libraries["Intel's OpenMP (the Python package intel-openmp)"] = intel_openmp()
-    # LD_PRELOAD is split at colons and spaces: a library in such a folder cannot be named there.
+    # LD_PRELOAD is split at colons and spaces, so it cannot name a library whose path has one.
     found = [library for library in libraries.values() if library and not set(library) & set(": ")]
     missing = [name for name, library in libraries.items() if library not in found]
     preload = environ.get("LD_PRELOAD", ":".join(found))
@@ -111,26 +109,21 @@ def cpu_environment(
 
 
 def _openmp_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of Intel's OpenMP, which hold VLLM_CPU_OMP_THREADS_BIND too where it lists CPUs.
+    """The variables of Intel's OpenMP, from VLLM_CPU_OMP_THREADS_BIND if that lists CPUs.
 
-    vLLM 0.29.0 makes these of that variable only for workers that it starts, and this engine works in its own process.
-    Without such a list the threads are not bound, which leaves more to a busy page on 2 cores (1150 tokens/s against
-    910); in a forked process, Intel's OpenMP would bind them by itself.
+    vLLM 0.29.0 does so only for the workers that it starts, but this engine works in its own process. Without a list
+    the threads are not bound: with a busy page on 2 cores that gave 1150 tokens/s against 910. In a forked process
+    Intel's OpenMP would bind them by itself.
     """
-    # An idle thread spins that many ms, and keeps the page from its core meanwhile. With 64 streams and a busy page on
-    # 2 cores, 1 gave 1150 tokens/s and vLLM's 5 gave 1010; 0 gave 1390, but only 81 instead of 130 to a single stream.
+    # An idle thread spins for so many ms, and the page cannot have its core meanwhile. With 64 streams and a busy page
+    # on 2 cores, 1 gave 1150 tokens/s, vLLM's 5 gave 1010, and 0 gave 1390, but 81 instead of 130 to a single stream.
     wanted = {"KMP_BLOCKTIME": "1"}
-    if not any(name in environ for name in BINDING):
-        cpus = environ.get("VLLM_CPU_OMP_THREADS_BIND", "")
-        if re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", cpus):
-            wanted["KMP_AFFINITY"] = f"granularity=fine,explicit,proclist=[{cpus}]"
-            wanted["OMP_NUM_THREADS"] = str(_count(cpus))
-        else:
-            wanted["KMP_AFFINITY"] = "none"
-    return wanted
-
-
-def _count(cpus: str) -> int:
-    """How many CPUs a list like "0-2,5" has."""
-    ends = [[int(end) for end in part.split("-")] for part in cpus.split(",")]
-    return sum(end[-1] - end[0] + 1 for end in ends)
+    if any(name in environ for name in BINDING):
+        return wanted
+    cpus = environ.get("VLLM_CPU_OMP_THREADS_BIND", "")
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", cpus):
+        return wanted | {"KMP_AFFINITY": "none"}
+    ends = [[int(end) for end in part.split("-")] for part in cpus.split(",")]  # "0-2,5": [[0, 2], [5]]
+    num_threads = sum(end[-1] - end[0] + 1 for end in ends)
+    affinity = f"granularity=fine,explicit,proclist=[{cpus}]"
+    return wanted | {"KMP_AFFINITY": affinity, "OMP_NUM_THREADS": str(num_threads)}

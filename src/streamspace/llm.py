@@ -1,10 +1,10 @@
 """One vLLM AsyncLLM: engine's arguments → engine, conversation → prompt, prompt → deltas.
 
-Importing vLLM takes 5 to 10 seconds, so `streamspace.engine` does that in its loading thread and nobody else does. This
-knows nothing of the page; vLLM's types and errors end here.
+Importing vLLM takes 5 to 10 seconds, so only `streamspace.engine` imports this module, in its loading thread. It knows
+nothing of the page; vLLM's types and errors end here.
 
 vLLM's own streaming example has five steps. The first, the engine's arguments, is `streamspace.flags`. Here are the
-engine (`VllmEngine.build`), the sampling (`sampling_params`), the stream (`VllmEngine.generate`) and the clean-up
+engine (`VllmEngine`), the sampling (`sampling_params`), the stream (`VllmEngine.generate`) and the clean-up
 (`VllmEngine.shutdown`), which `streamspace.engine` calls on every way out.
 """
 
@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +41,21 @@ from streamspace.thoughts import Splitter
 from streamspace.tokenizer import control_tokens, start_tokens, template_of, tokens_of
 from streamspace.types import Constraint, Delta, Message, Metrics, Prompt
 
-CUDA_VERSION: str | None = torch.version.cuda  # what PyTorch was built for; None is a CPU build
-
+CUDA_VERSION: str | None = torch.version.cuda  # that PyTorch was built for; None is a CPU build
 TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
 
 
+@dataclass(eq=False)
 class Counts(vllm_internals.StatLoggerBase):
-    """One replica's own counts of running and waiting requests as of its last step; sets the events of ended ones."""
+    """One replica's counts of requests as of its last step; sets a request's event when the request has ended."""
 
-    def __init__(self, ended: Mapping[str, asyncio.Event], stats: Stats, replica: int) -> None:
-        self.running = 0
-        self.waiting = 0
-        self.finished = 0
-        self.last_step_s = time.monotonic()
-        self._ended = ended  # by request
-        self._stats = stats
-        self._replica = replica
+    ended: Mapping[str, asyncio.Event]  # by request
+    stats: Stats
+    replica: int
+    running: int = 0
+    waiting: int = 0
+    finished: int = 0
+    last_step_s: float = field(default_factory=time.monotonic)
 
     def record(
         self,
@@ -70,20 +69,21 @@ class Counts(vllm_internals.StatLoggerBase):
             self.running = scheduler_stats.num_running_reqs
             self.waiting = vllm_internals.num_waiting(scheduler_stats)
             prefix, usage = scheduler_stats.prefix_cache_stats, scheduler_stats.kv_cache_usage
-            self._stats.scheduled(self._replica, self.running, self.waiting, usage, prefix.queries, prefix.hits)
+            self.stats.scheduled(self.replica, self.running, self.waiting, usage, prefix.queries, prefix.hits)
         self.last_step_s = time.monotonic()
         if iteration_stats is None:
             return
-        self._stats.produced(
+        finished = iteration_stats.finished_requests
+        self.stats.produced(
             iteration_stats.num_prompt_tokens,
             iteration_stats.num_generation_tokens,
-            len(iteration_stats.finished_requests),
+            len(finished),
             iteration_stats.time_to_first_tokens_iter,
             iteration_stats.inter_token_latencies_iter,
         )
-        for finished in iteration_stats.finished_requests:
-            self.finished += 1
-            if ended := self._ended.get(finished.request_id or ""):
+        self.finished += len(finished)
+        for request in finished:
+            if ended := self.ended.get(request.request_id or ""):
                 ended.set()
 
     def log_engine_initialized(self) -> None:
@@ -93,8 +93,9 @@ class Counts(vllm_internals.StatLoggerBase):
 def sampling_params(settings: Settings) -> SamplingParams:
     """Step 3, set the sampling. DELTA: every output carries only the text that is new.
 
-    Settings hold whole numbers as int, which matters: a float in one of these fields hangs the engine for everybody.
+    Whole numbers must be int, as Settings has them: a float in one of these fields hangs the engine for everybody.
     """
+    constraint = settings.constraint
     return SamplingParams(
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
@@ -104,7 +105,7 @@ def sampling_params(settings: Settings) -> SamplingParams:
         repetition_penalty=settings.repetition_penalty,
         seed=settings.seed,
         stop=list(settings.stop),
-        structured_outputs=_structured_outputs(settings.constraint) if settings.constraint else None,
+        structured_outputs=_structured_outputs(constraint) if constraint else None,
         logprobs=settings.logprobs,
         output_kind=RequestOutputKind.DELTA,
     )
@@ -119,25 +120,37 @@ class VllmEngine:
     """A running AsyncLLM. Build it in a thread, use it on one event loop, `shutdown` it in a thread."""
 
     def __init__(
-        self,
-        llm: AsyncLLM,
-        counts: Sequence[Counts],
-        in_flight: dict[str, asyncio.Event],
-        adapters: Mapping[str, Path],
-        on_broken: Callable[[], None],
+        self, args: AsyncEngineArgs, stats: Stats, adapters: Mapping[str, Path], on_broken: Callable[[], None]
     ) -> None:
-        self._llm = llm
-        self.adapters = {
-            name: LoRARequest(name, number, str(folder)) for number, (name, folder) in enumerate(adapters.items(), 1)
-        }
-        self._counts = counts
-        self._in_flight = in_flight  # request → set when it has ended
+        """Step 2, build the engine, which reports each of its steps to `stats`. Blocks for seconds to minutes.
+
+        `adapters` are the folders of LoRA adapters by name; `load_adapters` reads them. `on_broken` is called on the
+        event loop whenever an answer ends because the engine does.
+
+        Raises:
+            MissingName: this vLLM lacks a name that is needed.
+            ValueError: vLLM refused the arguments for this model.
+            RuntimeError: the engine's process failed; the log has the reason.
+        """
+        self._counts: list[Counts] = []
+        self._in_flight: dict[str, asyncio.Event] = {}  # request → set when it has ended
         self._on_broken = on_broken
+        numbered = enumerate(adapters.items(), 1)
+        self.adapters = {name: LoRARequest(name, number, str(folder)) for number, (name, folder) in numbered}
+
+        def logger(vllm_config: Any, engine_index: int = 0) -> Counts:
+            self._counts.append(Counts(self._in_flight, stats, len(self._counts)))
+            return self._counts[-1]
+
+        vllm_internals.check_names()
+        if not args.numa_bind:  # which works by starting another program
+            vllm_internals.use_context(forkserver.context)
+        self.async_llm = llm = AsyncLLM.from_engine_args(args, stat_loggers=[logger])  # also for vLLM's own server
         config = llm.vllm_config
         self.max_model_len: int = llm.model_config.max_model_len  # tokens: prompt and answer together
         # Requests at once, of all replicas together.
         self.capacity: int = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
-        self.num_replicas = len(counts)
+        self.num_replicas = len(self._counts)
         self.facts = _facts_of(llm)
         self.defaults = _settings_of(llm)
         self._tokenizer = llm.get_tokenizer()
@@ -148,56 +161,25 @@ class VllmEngine:
         self._keeps_special = keeps_special(self._thoughts, self._special)
         self.thinks = self._thinks()
 
-    @classmethod
-    def build(
-        cls, args: AsyncEngineArgs, stats: Stats, adapters: Mapping[str, Path], on_broken: Callable[[], None]
-    ) -> "VllmEngine":
-        """Step 2, build the engine, which tells `stats` of each of its steps. Blocks for seconds to minutes.
-
-        `adapters` are the folders of LoRA adapters by name; `load_adapters` reads them. `on_broken` is called on the
-        event loop whenever an answer ends because the engine does.
-
-        Raises:
-            MissingName: this vLLM lacks a name that is needed.
-            ValueError: vLLM refused the arguments for this model.
-            RuntimeError: the engine's process failed; its reason stands in the log.
-        """
-        counts: list[Counts] = []
-        in_flight: dict[str, asyncio.Event] = {}
-
-        def logger(vllm_config: Any, engine_index: int = 0) -> Counts:
-            counts.append(Counts(in_flight, stats, len(counts)))
-            return counts[-1]
-
-        vllm_internals.check_names()
-        if not args.numa_bind:  # which works by starting another program
-            vllm_internals.use_context(forkserver.context)
-        return cls(AsyncLLM.from_engine_args(args, stat_loggers=[logger]), counts, in_flight, adapters, on_broken)
-
-    @property
-    def async_llm(self) -> AsyncLLM:
-        """vLLM's engine itself, for vLLM's own server."""
-        return self._llm
-
     @property
     def running(self) -> int:
-        """Requests that the engine works on, by its own count."""
+        """How many requests the engine works on."""
         return sum(count.running for count in self._counts)
 
     @property
     def waiting(self) -> int:
-        """Requests that wait in the engine's queue, by its own count."""
+        """How many requests wait in the engine's own queue."""
         return sum(count.waiting for count in self._counts)
 
     @property
     def finished(self) -> int:
-        """Answers that came to their end since the engine was built."""
+        """How many answers have ended since the engine was built."""
         return sum(count.finished for count in self._counts)
 
     @property
     def unfinished(self) -> int:
-        """Requests that the engine has yet to finish, as vLLM counts them in this process."""
-        return vllm_internals.num_unfinished(self._llm)
+        """How many requests the engine has yet to finish, as vLLM counts them in this process."""
+        return vllm_internals.num_unfinished(self.async_llm)
 
     @property
     def last_step_s(self) -> float:
@@ -207,31 +189,25 @@ class VllmEngine:
     @property
     def is_dead(self) -> bool:
         """Whether the engine's process has gone."""
-        return self._llm.errored
+        return self.async_llm.errored
 
     async def load_adapters(self) -> None:
-        """Have the engine read all adapters: a request for one that it cannot read would kill it.
-
-        Raises:
-            EngineError: one cannot be read, or does not suit the model.
-        """
+        """Have the engine read all adapters; raises EngineError. A request for an unreadable one would kill it."""
         for name, adapter in self.adapters.items():
             try:
-                await self._llm.add_lora(adapter)
-            except Exception as error:  # as vLLM's client raises whatever the engine's process did
+                await self.async_llm.add_lora(adapter)
+            except Exception as error:  # vLLM's client raises whatever the engine's process did
                 words = " ".join(_sentence(error).replace(adapter.lora_path, name).split())
                 raise EngineError(f"The LoRA adapter {name!r} cannot be used: {words}") from error
 
     async def warm_up(self) -> None:
-        """Answer the first sampled request, which takes seconds longer than the next, and the first constrained one.
+        """Answer a first request, which takes seconds longer than the next, and a first one with a constraint.
 
-        At the latter the engine reads its vocabulary, and stops for all others: for 2 s, if that has 150,000 tokens.
-
-        Raises:
-            EngineStopped: the engine died over it.
+        For that one the engine reads its vocabulary, which stops all other answers: for 2 s with 150,000 tokens.
+        Raises EngineStopped if the engine dies.
         """
         await self._try_out(Settings(max_tokens=2, seed=None))
-        with suppress(BadRequest):  # what the operator has chosen may have no constraints for this model
+        with suppress(BadRequest):  # with the operator's backend, constraints may not work for this model
             await self._try_out(Settings(max_tokens=2, constraint=Constraint("regex", "a")))
 
     async def _try_out(self, settings: Settings) -> None:
@@ -245,9 +221,9 @@ class VllmEngine:
         return ended in requests and self.waiting >= len(requests) - requests.index(ended)
 
     async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
-        """Put a conversation through the model's chat template; one that ends in an answer is to be continued there.
+        """Put a conversation through the model's chat template; if it ends in an answer, the model continues that.
 
-        An answer that has only a thought so far goes on inside it. No text can begin or end a message.
+        An answer that has only a thought so far goes on inside the thought. No text can begin or end a message.
 
         Raises:
             PromptTooLong: it does not fit into the context.
@@ -258,7 +234,7 @@ class VllmEngine:
         turns: Any = [{"role": m.role, "content": self._words(m)} for m in (messages[:-1] if thought else messages)]
         continues = last is not None and last.role == "assistant" and not thought
         params = _chat_params(continues, enable_thinking)
-        token_ids = await self._rendered(vllm_internals.chat_tokens(self._llm, turns, params))
+        token_ids = await self._rendered(vllm_internals.chat_tokens(self.async_llm, turns, params))
         if continues:
             return Prompt(token_ids)
         if not isinstance(self._thoughts, Splitter):
@@ -271,16 +247,12 @@ class VllmEngine:
         return Prompt((*token_ids, *start, *words), replace(self._thoughts, is_begun=True))
 
     def _words(self, message: Message) -> str:
-        """The text without the model's control tokens; an answer keeps its marks, by which templates find thoughts."""
+        """The text without the model's control tokens; an answer keeps the marks by which templates find thoughts."""
         return as_words(message.text, self._special if message.role == "assistant" else self._special + self._marks)
 
     async def render_text(self, text: str) -> Prompt:
-        """Turn raw text into tokens, without a template.
-
-        Raises:
-            PromptTooLong: it does not fit into the context.
-        """
-        return Prompt(await self._rendered(vllm_internals.text_tokens(self._llm, text)))
+        """Turn raw text into tokens, without a template; raises PromptTooLong if they do not fit into the context."""
+        return Prompt(await self._rendered(vllm_internals.text_tokens(self.async_llm, text)))
 
     async def _rendered(self, token_ids: Awaitable[tuple[int, ...]]) -> tuple[int, ...]:
         try:
@@ -293,28 +265,26 @@ class VllmEngine:
             raise BadRequest("The model's chat template refused the conversation.") from error
 
     def _thinks(self) -> bool | None:
-        """Whether the chat template asks for thoughts by itself; None if it has no switch for that."""
+        """Whether the chat template asks for thoughts by default; None if it has no switch for them."""
         if self._thoughts is None or "enable_thinking" not in template_of(self._tokenizer):
             return None
-        turns = [{"role": "user", "content": "Hi"}]
-        by_itself, wanted = (
-            vllm_internals.chat_tokens_now(self._llm, turns, _chat_params(False, choice)) for choice in (None, True)
-        )
-        return by_itself == wanted
+        llm, turns = self.async_llm, [{"role": "user", "content": "Hi"}]
+        default, wanted = (vllm_internals.chat_tokens_now(llm, turns, _chat_params(False, x)) for x in (None, True))
+        return default == wanted
 
     async def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:
         """Step 4, stream asynchronously: yield the text as it comes; the last delta has a finish reason.
 
-        A consumer that pauses between deltas gets merged ones and loses nothing; `ended`, if given, is set when the
-        last one can be had. Closing the generator aborts the request in the engine.
+        A consumer that pauses between deltas gets merged ones and loses nothing. `ended`, if given, is set as soon as
+        the last delta is there. Closing the generator aborts the request in the engine.
 
         Raises:
             PromptTooLong: no room is left for an answer.
             BadRequest: the prompt is empty, there is no such adapter, or vLLM refused a sampling parameter.
             RequestFailed: this request failed and the engine lives.
-            EngineStopped: the engine died or was shut down; deltas that came stand.
+            EngineStopped: the engine died or was shut down; the deltas so far stand.
         """
         adapter = self._checked(prompt, settings)
         request_id = f"streamspace-{uuid.uuid4().hex}"
@@ -324,9 +294,10 @@ class VllmEngine:
             with self._translated_errors():
                 params = sampling_params(settings)
                 params.skip_special_tokens = prompt.split is None or not self._keeps_special
-                # A constraint would wait for a reasoning parser's end of the thought, which raw text does not have.
+                # A raw text has no thought; without this, its constraint would begin only after the thought's end.
                 is_raw = True if settings.constraint else None
-                answer = self._llm.generate(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
+                llm = self.async_llm
+                answer = llm.generate(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
                 async with aclosing(answer) as outputs:
                     async for output in outputs:
                         yield self._delta(output, len(prompt.token_ids), settings)
@@ -343,15 +314,13 @@ class VllmEngine:
             raise PromptTooLong(self.max_model_len)
         adapter = self.adapters.get(settings.adapter or "")
         if settings.adapter and not adapter:
-            names = ", ".join(self.adapters) or "none"
-            raise BadRequest(
-                "There is no LoRA adapter {name!r}; there are: {names}.", name=settings.adapter[:60], names=names
-            )
+            name, names = settings.adapter[:60], ", ".join(self.adapters) or "none"
+            raise BadRequest("There is no LoRA adapter {name!r}; there are: {names}.", name=name, names=names)
         return adapter
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        """Raise vLLM's errors as ours; `on_broken` is called first where the engine has stopped."""
+        """Raise vLLM's errors as ours; calls `on_broken` first if the engine has stopped."""
         try:
             yield
         except (EngineDeadError, EngineStopped) as error:
@@ -359,11 +328,11 @@ class VllmEngine:
             raise EngineStopped from error
         except EngineGenerateError as error:
             raise RequestFailed from error
-        except (VLLMValidationError, ValueError) as error:  # vLLM 0.26 refuses with the one or with the other
+        except (VLLMValidationError, ValueError) as error:  # vLLM 0.26 raises either
             raise BadRequest(_sentence(error)) from error
 
     def _delta(self, output: RequestOutput, num_prompt_tokens: int, settings: Settings) -> Delta:
-        """Raises EngineStopped, BadRequest and RequestFailed as `generate`."""
+        """vLLM's output as a Delta; raises EngineStopped, BadRequest and RequestFailed as `generate`."""
         (part,) = output.outputs
         if part.finish_reason == "abort":
             raise EngineStopped
@@ -374,18 +343,16 @@ class VllmEngine:
         return Delta(part.text, part.finish_reason, stop, _metrics(output, num_prompt_tokens), tokens)
 
     async def abort_all(self) -> None:
-        """End every answer under way, ours with EngineStopped; `shutdown` alone can leave them waiting for ever."""
-        await vllm_internals.abort_all(self._llm)
+        """End every answer under way, ours with EngineStopped; after `shutdown` alone they could wait for ever."""
+        await vllm_internals.abort_all(self.async_llm)
 
     def shutdown(self, at_once: bool = False) -> None:
-        """Step 5, clean up: stop the engine's processes, given 5 s to leave by themselves unless they must `at_once`.
+        """Step 5, clean up: stop the engine's processes, after at most 5 s of grace unless `at_once`.
 
-        Blocks for as long, so call it in a thread.
+        Blocks for that long, so call it in a thread.
         """
-        vllm_internals.find(
-            vllm_internals.FORGET_METRICS
-        )()  # else an engine that is gone goes on telling of its last requests
-        self._llm.shutdown(timeout=0 if at_once else None)
+        vllm_internals.forget_metrics()
+        self.async_llm.shutdown(timeout=0 if at_once else None)
         vllm_internals.forget_tokenizers()
 
 
@@ -404,14 +371,13 @@ def _metrics(output: RequestOutput, num_prompt_tokens: int) -> Metrics | None:
 
 
 def _chat_params(continues: bool, enable_thinking: bool | None) -> ChatParams:
-    wanted: dict[str, Any] = {"add_generation_prompt": not continues, "continue_final_message": continues}
-    if enable_thinking is not None:
-        wanted["enable_thinking"] = enable_thinking
-    return ChatParams(chat_template_kwargs=wanted)
+    wanted = {"add_generation_prompt": not continues, "continue_final_message": continues}
+    switch = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
+    return ChatParams(chat_template_kwargs=wanted | switch)
 
 
 def _settings_of(llm: AsyncLLM) -> Settings:
-    """The sampling parameters that the model's generation_config.json recommends; vLLM's neutral ones otherwise."""
+    """The sampling parameters of the model's generation_config.json, and vLLM's neutral ones for the others."""
     neutral = Settings(max_tokens=1024, temperature=1.0, top_p=1.0, seed=None)
     recommended = llm.model_config.get_diff_sampling_param()
     return replace(neutral, **{name: value for name, value in recommended.items() if name in vars(neutral)})
@@ -422,7 +388,7 @@ def _facts_of(llm: AsyncLLM) -> Facts:
     cache, parallel, model = config.cache_config, config.parallel_config, llm.model_config
     num_gpus = parallel.world_size * parallel.data_parallel_size
     gpu = "" if current_platform.is_cpu() else current_platform.get_device_name()
-    # Of one replica, where vLLM tells (not 0.26); the blocks are those of all.
+    # This size is one replica's, and vLLM 0.26 has none; num_gpu_blocks counts those of all replicas.
     kv_cache_tokens = (getattr(cache, "kv_cache_size_tokens", None) or 0) * parallel.data_parallel_size
     return Facts(
         hardware=(gpu if num_gpus == 1 else f"{num_gpus} × {gpu}") if gpu else hardware.cpu_name(),
@@ -434,5 +400,5 @@ def _facts_of(llm: AsyncLLM) -> Facts:
 
 
 def _sentence(error: Exception) -> str:
-    """vLLM's own sentence without its trailing details, and with its full stop."""
+    """vLLM's own sentence, without the details after it and with a full stop."""
     return str(error).partition(" (parameter=")[0].rstrip(".") + "."

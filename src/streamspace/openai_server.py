@@ -1,11 +1,11 @@
-"""The OpenAI API at /v1: who may ask, and within which limits; vLLM's own routes (`openai_vllm`) answer.
+"""The OpenAI API at /v1: checks and limits requests, which vLLM's own routes (`openai_vllm`) then answer.
 
-Of vLLM's server there are chat completions, completions and the list of models, with streaming, tools, structured
-outputs and log-probabilities. What would let a visitor change the engine, keep something in it, or stop it for the
-others is not there. Whatever is refused is one sentence in OpenAI's form of an error.
+vLLM's chat completions, completions and list of models are served, with streaming, tools, structured outputs and
+log-probabilities; nothing that would let a client change the engine, keep something in it, or stop it for the others.
+A refusal is one sentence in OpenAI's form of an error.
 
-The page's limits hold here too, by the same Admission. A client that disconnects, or stops reading, ends its answer.
-While the engine is being restarted a request waits for it, unless a part of its answer was sent before.
+The page's limits hold here too, by the same Admission. An answer ends when its client disconnects or stops reading.
+While the engine is being restarted a request waits for it, unless part of its answer was sent before.
 """
 
 import asyncio
@@ -45,14 +45,13 @@ log = logging.getLogger(__name__)
 
 ANSWERS = ("/v1/chat/completions", "/v1/completions")
 ROUTES = (*ANSWERS, "/v1/models")
-
 # Parameters that replace the prompt or its template, jump the queue, use another machine's KV cache, keep the engine
 # busy with many beams, or make the event loop serialise numbers for every token of the prompt.
 REFUSED = (
     *("prompt_embeds", "chat_template", "priority", "use_beam_search", "prompt_logprobs"),
     *("kv_transfer_params", "ec_transfer_params", "vllm_xargs", "mm_processor_kwargs", "media_io_kwargs"),
 )
-BIG = 2**31 - 1  # the largest that some of the engine's integers hold
+BIG = 2**31 - 1  # the most that some of the engine's integers hold
 INTEGERS = {
     "n": Range(1, 1024),
     "top_k": Range(-1, BIG),
@@ -65,19 +64,13 @@ INTEGERS = {
 }
 UNCHECKED = ("grammar", "structural_tag", "whitespace_pattern")
 FORMS = ("text", "json_object", "json_schema")
-MOST_LEVELS = 64  # of lists and objects in each other; a schema has two for each of its own
-MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
+MOST_LEVELS = 64  # of nested lists and objects; a schema takes two for each of its own
 TEXT = ("messages", "prompt")
+MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
 
-READER_S = 10.0  # how long an answer goes on for a client that does not read it
-AGAIN_S = 10  # after which a client may try again; OpenAI's own clients do so by themselves
-STATUS: dict[type[ChatError], int] = {
-    WrongKey: 401,
-    NoSuchRoute: 404,
-    LimitReached: 429,
-    EngineNotReady: 503,
-    RequestFailed: 503,
-}
+READER_S = 10.0  # how long an answer goes on if its client does not read it
+AGAIN_S = 10  # in Retry-After; OpenAI's own clients then try again by themselves
+STATUS = ((WrongKey, 401), (NoSuchRoute, 404), (LimitReached, 429), (EngineNotReady, 503), (RequestFailed, 503))
 ERRORS = {
     400: "BadRequestError",
     401: "AuthenticationError",
@@ -107,7 +100,7 @@ class OpenAIServer:
             num_answers = self._check(parameters)
             for kind, value in _constraints(parameters):
                 await asyncio.to_thread(check_constraint, kind, value)
-            # Content-Type alone is passed on: vLLM's other headers choose a replica, a priority or a request id.
+            # Only Content-Type is passed on: other headers that vLLM reads choose a replica, a priority or an id.
             plain = {**scope, "headers": [(b"content-type", headers.get("content-type", "").encode())]}
             await self._answer(client_of(scope), num_answers, orjson.dumps(parameters), plain, receive, send)
         except ChatError as error:
@@ -115,7 +108,7 @@ class OpenAIServer:
             await refuse(send, error)
 
     def _admit(self, headers: Headers, method: str, path: str) -> None:
-        """Raises NoSuchRoute and WrongKey where there is nothing for this client."""
+        """Raises NoSuchRoute and WrongKey if there is nothing here for this client."""
         if not self._config.serves_openai:
             raise NoSuchRoute("The OpenAI API is off here: the operator can turn it on with --api-key or API_KEY.")
         if self._keys and not self._keys.fit(headers):
@@ -126,21 +119,18 @@ class OpenAIServer:
             raise NoSuchRoute(f"{path} is asked with {wanted}, not {method[:10]}.")
 
     def _check(self, parameters: dict[str, Any]) -> int:
-        """Refuse what the operator does not allow, and what would harm the engine; whole numbers become int.
-
-        Returns:
-            How many answers are asked for.
+        """How many answers the request is for; makes whole numbers int.
 
         Raises:
-            BadRequest
+            BadRequest: the operator does not allow a value, or it would harm the engine.
         """
-        parameters.pop("request_id", None)  # vLLM gives it a name that nobody else has
+        parameters.pop("request_id", None)  # vLLM makes up a unique one
         parameters.pop("session_id", None)
         if refused := [name for name in REFUSED if parameters.get(name)]:
             raise BadRequest(f"{refused[0]} is not served here; leave it out.")
         if parameters.get("echo") and parameters.get("logprobs"):
             raise BadRequest("logprobs of the prompt are not served here; leave out echo or logprobs.")
-        if parameters.get("messages") == []:  # vLLM refuses it too, with 50 lines in the log
+        if parameters.get("messages") == []:  # vLLM refuses it too, but writes 50 lines to the log
             raise BadRequest("messages is empty; at least one message is needed.")
         most = Range(1, self._config.max_tokens)
         for name, allowed in {**INTEGERS, "max_tokens": most, "max_completion_tokens": most}.items():
@@ -150,23 +140,22 @@ class OpenAIServer:
         num_answers = (parameters.get("n") or 1) * _num_prompts(parameters.get("prompt"))
         most_answers = self._config.answers_per_visitor or self._engine.capacity or num_answers
         if num_answers > most_answers:
-            raise BadRequest(
-                f"This request asks for {num_answers} answers, n for each prompt; allowed are {most_answers} at once."
-            )
+            wanted = f"This request asks for {num_answers} answers, n for each prompt"
+            raise BadRequest(f"{wanted}; allowed are {most_answers} at once.")
         return int(num_answers)
 
     async def _answer(
         self, visitor: Visitor, num_answers: int, body: bytes, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Wait for this visitor's turn, and for an engine that is being restarted, then answer, until the client goes.
+        """Wait for admission and for a restarting engine, then answer, unless the client disconnects.
 
         Raises:
-            EngineNotReady, RequestFailed, BadRequest, and what Admission refuses: nothing has been sent.
+            EngineNotReady, RequestFailed, BadRequest, and Admission's refusals: nothing was sent.
         """
-        gone = asyncio.ensure_future(receive())  # the body was read: nothing else can come
+        gone = asyncio.ensure_future(receive())  # the body was read, so the next message is the disconnect
 
         async def work() -> AsyncGenerator[None, None]:
-            """Yield before each step, so that a client that is gone is noticed."""
+            """Yields before each step, so that a disconnect is noticed there."""
             for num_left in reversed(range(MOST_RESTARTS + 1)):
                 while self._engine.status.stage == "restarting":
                     yield
@@ -180,8 +169,7 @@ class OpenAIServer:
                         raise
 
         try:
-            steps = self._admission.answer(work(), lambda place: None, num_answers, visitor)
-            async with aclosing(steps):
+            async with aclosing(self._admission.answer(work(), lambda place: None, num_answers, visitor)) as steps:
                 async for _ in steps:
                     if gone.done():
                         return
@@ -189,20 +177,19 @@ class OpenAIServer:
             gone.cancel()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have vLLM answer. Where it fails, or refuses, its client gets one sentence.
+        """Have vLLM answer; its error answers are raised instead of sent.
 
         Raises:
-            EngineNotReady, RequestFailed, BadRequest: nothing has been sent.
+            EngineNotReady, RequestFailed, BadRequest: nothing was sent.
         """
-        app = self._engine.openai
-        sender = _Sender(send)
+        app, sender = self._engine.openai, _Sender(send)
         try:
             async with asyncio.timeout(None) as limit:
                 sender.watch(limit)
                 await app(dict(scope), receive, sender)
         except TimeoutError:
             log.info("A client read nothing of its answer for %g s; the answer was ended.", READER_S)
-        except Exception as error:  # vLLM answers such an error, then raises it again
+        except Exception as error:  # vLLM answers with the error, then raises it too
             log.info("vLLM could not answer %s: %.200r", scope["path"], error)
             sender.status = sender.status or 500
         finally:
@@ -215,7 +202,7 @@ class OpenAIServer:
 
 
 class VLLMRefused(BadRequest):
-    """What vLLM itself refused, in its words, with its status."""
+    """A refusal of vLLM's own, with its words and its HTTP status."""
 
     def __init__(self, status: int, words: str) -> None:
         self.status = status
@@ -223,18 +210,18 @@ class VLLMRefused(BadRequest):
 
 
 class _Sender:
-    """Passes an answer on; one that is an error is kept instead. Ends its limit when the client stops reading."""
+    """Sends an answer on, but keeps an error answer. Lets the limit of `watch` expire if the client stops reading."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._since_s: float | None = None  # since when the client has not read what it was sent
+        self._since_s: float | None = None  # when the part was sent that the client has not read yet
         self._timer: asyncio.TimerHandle | None = None
         self._kept = b""
-        self.status = 0  # of the answer, once it has one
+        self.status = 0  # the HTTP status, once the answer has one
 
     @property
     def words(self) -> str:
-        """vLLM's words of the error that was kept, without this machine's folders."""
+        """vLLM's words for the error answer, without folders."""
         try:
             words = str(json.loads(self._kept)["error"]["message"])
         except (ValueError, KeyError, TypeError):
@@ -243,7 +230,7 @@ class _Sender:
         return words if words.endswith("…") else f"{words}."
 
     def watch(self, limit: asyncio.Timeout) -> None:
-        """Check now and then whether the client reads: a timer for each token would cost more."""
+        """Check every READER_S / 4 whether the client reads; a timer for each token would cost more."""
         loop = asyncio.get_running_loop()
         if self._since_s is not None and loop.time() > self._since_s + READER_S:
             limit.reschedule(loop.time())
@@ -267,11 +254,7 @@ class _Sender:
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """The parameters of a request.
-
-    Raises:
-        BadRequest: they are no JSON object, or one that nests too deep.
-    """
+    """The parameters of a request; raises BadRequest if they are no JSON object, or nested too deep."""
     try:
         parameters = orjson.loads(without_surrogates(body))
     except ValueError:
@@ -284,8 +267,9 @@ def parsed(body: bytes) -> dict[str, Any]:
 
 
 async def refuse(send: Send, error: ChatError) -> None:
-    """Answer with an error in OpenAI's form; one that passes says when to try again."""
-    status = error.status if isinstance(error, VLLMRefused) else _status(error)
+    """Answer with an error in OpenAI's form; a temporary one has a Retry-After."""
+    known = next((status for kind, status in STATUS if isinstance(error, kind)), 400)
+    status = error.status if isinstance(error, VLLMRefused) else known
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
@@ -295,10 +279,6 @@ async def refuse(send: Send, error: ChatError) -> None:
     details = {"message": str(error), "type": ERRORS.get(status, "BadRequestError"), "param": None, "code": status}
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": orjson.dumps({"error": details})})
-
-
-def _status(error: ChatError) -> int:
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 400)
 
 
 def _check_size(parameters: Mapping[str, Any]) -> None:
@@ -311,11 +291,7 @@ def _check_size(parameters: Mapping[str, Any]) -> None:
 
 
 def _constraints(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What the answer has to fit, as `check_constraint` takes it, which knows how to keep the engine from harm.
-
-    Raises:
-        BadRequest: it is of a kind that nobody has checked.
-    """
+    """The constraints of a request for `check_constraint`; raises BadRequest for kinds that it cannot check."""
     wanted, form, tools = (parameters.get(name) for name in ("structured_outputs", "response_format", "tools"))
     if isinstance(wanted, dict):
         if others := [name for name in UNCHECKED if wanted.get(name)]:
@@ -334,5 +310,5 @@ def _constraints(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _num_prompts(prompt: Any) -> int:
-    """How many prompts a completion has: a list may be one of token ids."""
+    """How many prompts a completion has; a list of token ids is one prompt."""
     return len(prompt) if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else 1

@@ -1,7 +1,7 @@
-"""vLLM's own OpenAI server on our engine, less all routes but those that answer.
+"""vLLM's own OpenAI server on our engine, with only the routes in SERVED.
 
 Like `llm` it imports vLLM, so only the engine's loading thread imports it. It knows nothing of keys, queues and
-visitors: those are `openai_server`'s, through which every request comes.
+visitors: every request comes through `openai_server`, which knows them.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/models")
 
 
 class LimitedClient:
-    """The AsyncLLM as vLLM's handlers see it, with the operator's limits of one answer: its prompt and its time."""
+    """The AsyncLLM as vLLM's handlers see it, with the operator's limits on an answer's prompt and time."""
 
     def __init__(self, llm: AsyncLLM, max_prompt_tokens: int, max_seconds: float) -> None:
         self._llm = llm
@@ -41,8 +41,8 @@ class LimitedClient:
         return getattr(self._llm, name)
 
     def generate(self, prompt: Any, params: Any, request_id: str, **options: Any) -> AsyncGenerator[Any, None]:
-        """As AsyncLLM's; refuses before an answer has begun, so that the client gets a status and not half a stream."""
-        # vLLM 0.26 does not check them, and its engine dies.
+        """As AsyncLLM's; refuses before the answer begins, so that the client gets an HTTP status."""
+        # vLLM 0.26 does not check these ids, and its engine dies of a wrong one.
         if wrong := [number for number in params.stop_token_ids or () if not 0 <= number < self._num_tokens]:
             sentence = f"stop_token_ids has {wrong[0]}; a token's id is from 0 to {self._num_tokens - 1}"
             raise VLLMValidationError(sentence, parameter="stop_token_ids")
@@ -53,7 +53,7 @@ class LimitedClient:
         return self._timed(self._llm.generate(prompt, params, request_id, **options), request_id)
 
     async def _timed(self, outputs: AsyncGenerator[Any, None], request_id: str) -> AsyncGenerator[Any, None]:
-        """When its time is over, the engine ends the answer: the text so far comes out, finish reason "abort"."""
+        """When its time is over, the engine ends the answer with the text so far and the finish reason "abort"."""
         timer = asyncio.get_running_loop().call_later(self._max_seconds, self._end, request_id)
         try:
             async with aclosing(outputs):
@@ -69,22 +69,21 @@ class LimitedClient:
 
 
 async def start(app: FastAPI, engine: VllmEngine, config: Config) -> None:
-    """Give the application of `build` what its routes work with; on the event loop that will serve it."""
+    """Give the application of `build` its state, on the event loop that will serve it."""
     client = LimitedClient(engine.async_llm, config.max_prompt_tokens, config.max_seconds)
     await vllm_internals.start_server(app, client, engine.adapters, config.max_tokens)
 
 
 def build(config: Config, folder: Path, engine: VllmEngine) -> FastAPI:
-    """vLLM's application for this engine, yet without its state. Takes half a second, so call it in a thread."""
+    """vLLM's application for this engine, without its state. Takes half a second, so call it in a thread."""
     flags = vllm_flags(config, folder)
     flags.model = config.model_name  # /v1/models shows it
     flags.enable_log_requests = False
-    app: FastAPI = vllm_internals.find(vllm_internals.BUILD_APP)(
-        flags, vllm_internals.TASKS, engine.async_llm.model_config
-    )
+    build_app = vllm_internals.find(vllm_internals.BUILD_APP)
+    app: FastAPI = build_app(flags, vllm_internals.TASKS, engine.async_llm.model_config)
     # vLLM's middlewares check keys of their own, and allow requests from the pages of all other servers.
     app.user_middleware.clear()
-    app.middleware_stack = None  # it was put together already
+    app.middleware_stack = None  # vLLM has built the old one already
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") in SERVED]
     for kind in (RequestValidationError, ValidationError):
         app.add_exception_handler(kind, _refuse)
@@ -92,10 +91,10 @@ def build(config: Config, folder: Path, engine: VllmEngine) -> FastAPI:
 
 
 async def _refuse(request: Request, error: Any) -> JSONResponse:
-    """The first thing that is wrong, in one sentence; vLLM's own answer is a list of Python dictionaries."""
+    """Answer with the first error as one sentence; vLLM's own answer is a list of Python dictionaries."""
     first = error.errors()[0]
     if not isinstance(first, str):
-        # Without the names that pydantic has for the branches of a union.
+        # Without pydantic's names for the branches of a union.
         place = [str(part) for part in first["loc"] if part != "body" and re.fullmatch(r"[a-z0-9_]+", str(part))]
         first = f"{'.'.join(place) or 'The body'}: {first['msg'].removeprefix('Value error, ')}"
     return JSONResponse({"error": {"message": first}}, 400)

@@ -1,4 +1,4 @@
-"""This process and its children: a clean way out, and none that outlives it. Standard library and psutil only."""
+"""This process and its children: a clean exit that leaves no child behind. Standard library and psutil only."""
 
 import atexit
 import gc
@@ -19,14 +19,14 @@ import psutil
 from streamspace.errors import StreamSpaceError
 from streamspace.patching import require
 
-WORKER_TITLE = "::Worker"  # is in the title that vLLM gives a worker, such as "VLLM::Worker_TP0"
-EXIT_S = 3.0  # for what is to be done at the exit, once all of ours is cleaned up
+WORKER_TITLE = "::Worker"  # part of the title that vLLM gives a worker, such as "VLLM::Worker_TP0"
+EXIT_S = 3.0  # the most that other libraries' exit functions may take
 
 
 @contextmanager
 def explained() -> Iterator[None]:
     """Leave with one sentence instead of a traceback: 2 for a refused setting, 130 for Ctrl-C, 143 for SIGTERM."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` hands it down ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` makes its child ignore SIGINT
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
@@ -43,23 +43,23 @@ def explained() -> Iterator[None]:
 
 
 def _leave(code: int) -> None:
-    """End this process with all that is to be done at its exit, but not by way of the interpreter's own end.
+    """Run the exit functions and end this process, without the interpreter's own shutdown.
 
-    That waits for threads that are no daemons, those of a stalled download for 10 s and more, and aborts the process
-    when a daemon is inside C++ code, as vLLM's import is for long on a slow machine.
+    That shutdown waits for threads that are no daemons, for 10 s and more if a download has stalled. It also aborts the
+    process if a daemon thread runs C++ code, as vLLM's import does for long on a slow machine.
     """
     limit = threading.Timer(EXIT_S, os._exit, [code])
     limit.daemon = True
     limit.start()
     require(atexit, "_run_exitfuncs", "to do what is to be done at the exit before it leaves")()
-    with suppress(OSError):  # of a pipe that nobody reads
+    with suppress(OSError):  # nobody reads the pipe
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
 
 
 class _Formatter(logging.Formatter):
-    """Leaves out of addresses the name and password that an HF_ENDPOINT may hold."""
+    """Removes name and password from addresses: an HF_ENDPOINT may hold them."""
 
     def format(self, record: logging.LogRecord) -> str:
         return re.sub(r"(?<=://)[^/\s@]*@", "", super().format(record))
@@ -67,9 +67,9 @@ class _Formatter(logging.Formatter):
 
 @contextmanager
 def unchanged_log_levels() -> Iterator[None]:
-    """Undo what a block does to the levels of the root logger and its handlers.
+    """Restore the levels of the root logger and its handlers after the block.
 
-    vLLM's server imports a library that sets all of them to ERROR, and nobody would read of a restart any more.
+    vLLM's server imports a library that sets all of them to ERROR, which would hide the log of a restart.
     """
     root = logging.getLogger()
     level, levels = root.level, [(handler, handler.level) for handler in root.handlers]
@@ -82,7 +82,7 @@ def unchanged_log_levels() -> Iterator[None]:
 
 
 def log_to_terminal() -> None:
-    """One line an event; the libraries' own chatter only where it warns."""
+    """One line an event; from libraries, warnings and errors only."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(handlers=[handler])
@@ -90,20 +90,19 @@ def log_to_terminal() -> None:
 
 
 def collect_rarely() -> None:
-    """Keep Python's garbage collector from the objects that there are now, and from looking often at new ones.
+    """Have the garbage collector ignore the objects of now and look at new ones rarely; call this once all is loaded.
 
-    To be called once all is loaded. Nearly everything is freed by its reference count, which this does not touch. With
-    the collector's own settings a frame cost 1.6 times as much while the chats of 32 visitors had 100 messages each,
-    and a full collection over the 680,000 objects that vLLM and Gradio import stopped everything for 0.4 s (both on a
-    CPU with 2 cores).
+    Reference counts, which free nearly everything, still work. With the collector's own settings a frame cost 1.6 times
+    as much while the chats of 32 visitors had 100 messages each, and a full collection over the 680,000 objects that
+    vLLM and Gradio import stopped everything for 0.4 s (both on a CPU with 2 cores).
     """
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-    atexit.register(gc.unfreeze)  # or the interpreter's own end would leave objects, and nanobind complain of them
+    atexit.register(gc.unfreeze)  # else nanobind reports leaked objects at the exit
 
 
 def collect_all() -> None:
-    """Free what only the garbage collector can, also among the objects that `collect_rarely` set aside."""
+    """Run a full garbage collection, also of the objects that `collect_rarely` set aside."""
     gc.unfreeze()
     gc.collect()
 
@@ -111,7 +110,7 @@ def collect_all() -> None:
 def exit_with_parent() -> None:
     """Kill this process once its parent is gone: an orphaned engine would keep its GPU memory for ever.
 
-    Not prctl's PR_SET_PDEATHSIG, which fires when the parent's *thread* ends that started this process.
+    prctl's PR_SET_PDEATHSIG does not do: it fires when the parent's *thread* that started this process ends.
     """
 
     def watch() -> None:
@@ -124,7 +123,7 @@ def exit_with_parent() -> None:
 
 
 def workers_of(pids: Iterable[int]) -> list[psutil.Process]:
-    """The worker processes, one for each GPU, that engine processes with these ids have started, if any."""
+    """The worker processes, one for each GPU, that the engine processes with these ids have started, if any."""
     found = []
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
@@ -133,7 +132,7 @@ def workers_of(pids: Iterable[int]) -> list[psutil.Process]:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether a process has gone, though its parent may not have taken note of it yet."""
+    """Whether a process has ended, even if its parent has not waited for it yet."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

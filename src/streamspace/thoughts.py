@@ -1,9 +1,9 @@
-"""What a model wrote so far → its thought and its answer. Pure, and the same however the text came in parts."""
+"""What a model wrote so far → its thought and its answer. Pure: the deltas' lengths do not matter."""
 
 import re
 from dataclasses import dataclass, replace
 
-# How gpt-oss writes: each part of a turn names its channel; only "final" is the answer.
+# gpt-oss names a channel for each part of its turn; only "final" is the answer.
 _HARMONY = re.compile(
     r"<\|channel\|>(\w+)[^<]*<\|message\|>(.*?)(?=<\|(?:end|start|channel|call|return)\|>|\Z)", re.DOTALL
 )
@@ -14,25 +14,25 @@ _BEGUN_TOKEN = re.compile(r"<(\|\w*\|?)?\Z")
 class Splitter:
     """Splits texts that begin with a thought between two marks, such as `<think>` and `</think>`.
 
-    There may be several words for a mark, and marks around the answer, too, which are taken away. What could become a
-    mark is held back while more may come. Blanks around the thought and line breaks before the answer are in neither.
+    A mark may have several spellings. Marks around the answer are removed too. While more text may come, the beginning
+    of a mark is held back. Blanks around the thought and line breaks before the answer are dropped.
     """
 
     starts: tuple[str, ...]
     ends: tuple[str, ...]
     answer_starts: tuple[str, ...] = ()
     answer_ends: tuple[str, ...] = ()
-    is_assumed: bool = False  # a text is a thought until its end, with a start or without
-    is_open: bool = False  # the mark of the start may be missing, because the prompt has it already
+    is_assumed: bool = False  # a text without a start mark is a thought too, until its end mark
+    is_open: bool = False  # the start mark may be missing, because the prompt has it already
     is_begun: bool = False  # the prompt has part of the thought
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """All marks, none of which a visitor sees."""
+        """All marks; a visitor sees none of them."""
         return (*self.starts, *self.ends, *self.answer_starts, *self.answer_ends)
 
     def after(self, tail: str) -> "Splitter":
-        """The same for an answer to a prompt that ends in `tail`, where a template may open or close the thought."""
+        """The splitter for the answer to a prompt that ends in `tail`, which may open or close the thought."""
         is_closed = any(end in tail for end in self.ends)
         return replace(self, is_open=tail.rstrip().endswith(self.starts) or (self.is_assumed and not is_closed))
 
@@ -64,7 +64,7 @@ class Splitter:
 
 
 def split_harmony(text: str, is_whole: bool) -> tuple[str, str]:
-    """The same for gpt-oss, whose turns are parts in channels; a text without any is an answer."""
+    """As `Splitter`, for gpt-oss, whose turns are parts in channels; a text without channels is an answer."""
     if not is_whole:
         text = _BEGUN_TOKEN.sub("", text)
     parts = _HARMONY.findall(text)
@@ -75,22 +75,20 @@ def split_harmony(text: str, is_whole: bool) -> tuple[str, str]:
 
 
 def _leading(text: str, marks: tuple[str, ...]) -> str:
-    """The mark that the text begins with, or nothing."""
+    """The mark at the beginning of the text, or ""."""
     return next((mark for mark in marks if text.startswith(mark)), "")
 
 
 def _may_become(text: str, marks: tuple[str, ...]) -> bool:
-    """Whether more text could make it begin with a mark."""
+    """Whether the text is the beginning of a mark."""
     return any(mark.startswith(text) for mark in marks)
 
 
 def _partition(text: str, marks: tuple[str, ...]) -> tuple[str, str, str]:
-    """What stands before the first of the marks in the text, the mark, and the rest; as str.partition."""
+    """As str.partition, at whichever of the marks comes first in the text."""
     found = [(at, mark) for mark in marks if (at := text.find(mark)) >= 0]
-    if not found:
-        return text, "", ""
-    at, mark = min(found)
-    return text[:at], mark, text[at + len(mark) :]
+    _, mark = min(found, default=(0, ""))
+    return text.partition(mark) if mark else (text, "", "")
 
 
 def _begun(text: str, marks: tuple[str, ...]) -> int:

@@ -1,9 +1,9 @@
-"""What StreamSpace needs of vLLM beyond what vLLM documents: every such name is in NAMES, with what it is for.
+"""The names of vLLM that StreamSpace uses although vLLM does not document them; NAMES has each with its purpose.
 
-A newer vLLM may rename any of them. `check_names`, `find` and what patches then raise a sentence that says which, and
-what for; tests/test_vllm_internals.py looks all of them up. Two more are used where vLLM may not be imported: the text
-that `config.engine_flags` reads, and the titles that `process.workers_of` looks for.
-Importing this imports vLLM, which only the engine's loading thread may pay for.
+A newer vLLM may rename any of them. `check_names`, `find` and `start_server` then raise MissingName, which says what is
+missing and what it is for; tests/test_vllm_internals.py looks all of them up. Two more are used where vLLM may not be
+imported: the text that `config.engine_flags` reads, and the titles that `process.workers_of` looks for.
+Importing this module imports vLLM, so only the engine's loading thread imports it.
 """
 
 import sys
@@ -18,19 +18,19 @@ from typing import Any
 from vllm.lora.request import LoRARequest
 from vllm.renderers import ChatParams
 from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.metrics.loggers import StatLoggerBase as StatLoggerBase  # an import, for a class is derived from it
+from vllm.v1.metrics.loggers import StatLoggerBase as StatLoggerBase  # imported by name: a class derives from it
 
 from streamspace.patching import patch, require
 
 
 @dataclass(frozen=True)
 class Name:
-    """Where a name of vLLM is, and what it is for; `purpose` completes "StreamSpace needs it ..."."""
+    """Where vLLM has a name, and what it is for; `purpose` completes "StreamSpace needs it ..."."""
 
     path: str  # module:attribute, or module:class.attribute
     purpose: str
     older: str = ""  # the module that has it in vLLM 0.26
-    is_of_instances: bool = False  # the class itself does not have it
+    is_of_instances: bool = False  # only an instance has it, not the class
 
 
 _ENTRY, _OLD_SERVER = "vllm.entrypoints", "vllm.entrypoints.openai.api_server"
@@ -41,16 +41,12 @@ _RENDER = "to put a conversation through the model's chat template"
 _SERVE = "to serve vLLM's own routes at /v1"
 _PARSE = "to have vLLM read and check its own flags"
 _LIMIT = "to end an answer of /v1 at the operator's --max-tokens"
+_THOUGHTS = "to tell thoughts from answers"
 
 CONTEXT = Name("vllm.v1.engine.utils:get_mp_context", "to have the engine's process forked instead of started anew")
 REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is_of_instances=True)
 UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", "to notice an engine that hangs")
-RENDER_ONE_PROCESS = Name(
-    "vllm.v1.executor.uniproc_executor:UniProcExecutor", "to run the engine on a CPU in one process"
-)
-PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", "to tell thoughts from answers")
-PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", "to tell thoughts from answers")
-CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
+RENDER_CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
 RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
 RENDER_TEXT = Name(f"{_RENDERER}.render_cmpl_async", "to turn a raw text into tokens")
 LOGGER = Name("vllm.v1.metrics.loggers:StatLoggerBase.record", "to know how the engine gets on")
@@ -66,20 +62,16 @@ INIT_STATE = Name(f"{_ENTRY}.launchers.api_server.app_state:init_app_state", _SE
 ADAPTERS = Name(f"{_MODELS}.lora_requests", "to serve the adapters at /v1", is_of_instances=True)
 SHOW_MODELS = Name(f"{_MODELS}.show_available_models", "to keep the adapters' folders out of /v1/models")
 ONE_PROCESS = Name("vllm.v1.executor.uniproc_executor:UniProcExecutor", "to run the engine on a CPU in one process")
-PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", "to tell thoughts from answers")
-PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", "to tell thoughts from answers")
+PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", _THOUGHTS)
+PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", _THOUGHTS)
 CHAT = Name(f"{_ENTRY}.openai.chat_completion.serving:OpenAIServingChat.default_sampling_params", _LIMIT, "", True)
 TEXT = Name(f"{_ENTRY}.openai.completion.serving:OpenAIServingCompletion.default_sampling_params", _LIMIT, "", True)
 NAMES = [value for value in globals().values() if isinstance(value, Name)]
-TASKS = ("generate",)  # what a server of vLLM's is built for
+TASKS = ("generate",)  # the tasks that vLLM's server is built for
 
 
 def find(name: Name) -> Any:
-    """The name itself.
-
-    Raises:
-        MissingName: vLLM does not have it any more.
-    """
+    """The object of that name; raises MissingName if vLLM does not have it any more."""
     module, _, attributes = name.path.partition(":")
     owner: Any = import_module(name.older if name.older and is_0_26() else module)
     for attribute in attributes.split("."):
@@ -93,14 +85,14 @@ def is_0_26() -> bool:
 
 
 def check_names() -> None:
-    """Raise MissingName for what an engine needs, before it is built; what the server needs is found when it starts."""
+    """Raises MissingName if an engine could not be built; the names of the server are looked up when it starts."""
     for name in NAMES:
         if not name.is_of_instances and not name.path.startswith(_ENTRY):
             find(name)
 
 
 def use_context(context: BaseContext) -> None:
-    """Have vLLM start the engine's process by a multiprocessing context of ours."""
+    """Have vLLM start the engine's process by this multiprocessing context."""
     module, _, name = CONTEXT.path.partition(":")
     patch(import_module(module), name, lambda: context, CONTEXT.purpose)
 
@@ -134,26 +126,31 @@ async def text_tokens(llm: AsyncLLM, text: str) -> tuple[int, ...]:
 
 
 def num_waiting(scheduler_stats: Any) -> int:
-    """Requests that wait in a replica's queue; those that the scheduler skips wait for a grammar, say."""
+    """The requests in a replica's queue, those included that the scheduler skips, for example to wait for a grammar."""
     return int(scheduler_stats.num_waiting_reqs + scheduler_stats.num_skipped_waiting_reqs)
 
 
+def forget_metrics() -> None:
+    """Remove the engine's metrics, which would go on showing its last requests."""
+    find(FORGET_METRICS)()
+
+
 def forget_tokenizers() -> None:
-    """Empty the caches in which vLLM would keep the tokenizers of every engine that was."""
+    """Empty vLLM's caches, which keep the tokenizers of every engine that was built."""
     for name, module in list(sys.modules.items()):
         if name.startswith(("vllm.renderers", "vllm.tokenizers", "vllm.transformers_utils", "vllm.utils.func_utils")):
             for function in vars(module).values():
-                if hasattr(type(function), "cache_clear"):  # not the object's own, which a placeholder refuses
+                if hasattr(type(function), "cache_clear"):  # asking a lazy placeholder itself raises
                     function.cache_clear()
 
 
 async def start_server(app: Any, client: Any, adapters: Mapping[str, LoRARequest], max_tokens: int) -> None:
-    """Give the application of BUILD_APP what its routes work with, on the event loop that will serve it.
+    """Give the application of BUILD_APP its state, on the event loop that will serve it; raises MissingName.
 
-    Each adapter answers by its name, and no folder is shown. An answer that asks for no length gets `max_tokens`.
+    Each adapter answers by its name, and folders are hidden. A request without a length gets `max_tokens`.
     """
     await find(INIT_STATE)(client, app.state, app.state.args, TASKS)
-    app.state.server = SimpleNamespace(should_exit=False)  # vLLM stops its server when the engine dies; ours heals
+    app.state.server = SimpleNamespace(should_exit=False)  # vLLM stops its server when the engine dies; ours goes on
     models = app.state.openai_serving_models
     patch(models, "lora_requests", dict(adapters), ADAPTERS.purpose)
     show = require(models, "show_available_models", SHOW_MODELS.purpose)
