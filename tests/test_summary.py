@@ -45,9 +45,9 @@ def test_the_state_is_said_in_words(reply: Reply, words: str) -> None:
 def test_the_numbers_are_the_engines_and_what_was_waited() -> None:
     reply = Reply("text", ttft_s=0.0412, elapsed_s=1.32, metrics=METRICS)
     measured = "256 tokens in 1.32 s · 200 tokens/s · TTFT 41 ms"
-    assert " · ".join(numbers(reply)) == f"{measured} · prompt 1,234 tokens, 1,024 of them cached"
-    waited = replace(reply, queued_s=2.0, metrics=replace(METRICS, queued_s=0.5, num_cached_tokens=0))
-    assert " · ".join(numbers(waited)) == f"{measured} · queued 2.50 s · prompt 1,234 tokens"
+    assert " · ".join(numbers(reply, METRICS)) == f"{measured} · prompt 1,234 tokens, 1,024 of them cached"
+    waited, metrics = replace(reply, queued_s=2.0), replace(METRICS, queued_s=0.5, num_cached_tokens=0)
+    assert " · ".join(numbers(waited, metrics)) == f"{measured} · queued 2.50 s · prompt 1,234 tokens"
 
 
 def test_numbers_stand_for_half_a_second_and_the_last_ones_are_right() -> None:
