@@ -48,6 +48,8 @@ def test_a_whole_float_becomes_an_int_because_a_float_would_hang_the_engine(name
         ("stop", 3, "stop is 3; allowed is a list of strings."),
         ("stop", ["a", 1], "stop is ['a', 1]; allowed is a list of strings."),
         ("stop", ["x"] * 17, "stop has 17 strings; allowed are 16."),
+        ("enable_thinking", 1, "enable_thinking is 1; allowed is true or false."),
+        ("adapter", 1, "adapter is 1; allowed is the name of one, or nothing."),
     ],
 )
 def test_a_refusal_names_parameter_value_and_what_is_allowed(name: str, value: Any, sentence: str) -> None:
@@ -70,6 +72,12 @@ def test_a_long_value_is_cut_in_the_refusal() -> None:
 def test_empty_stop_strings_are_left_out_and_a_single_one_will_do() -> None:
     assert check(stop=["", "END"]).stop == ("END",)
     assert check(stop="END").stop == ("END",)
+
+
+def test_a_switch_and_an_adapter_pass_and_an_empty_name_is_no_adapter() -> None:
+    given = check(enable_thinking=False, adapter="pirate")
+    assert given.enable_thinking is False and given.adapter == "pirate"
+    assert check_settings({"adapter": ""}, Settings(adapter="pirate"), 2048).adapter is None
 
 
 def test_the_fallback_itself_is_kept_within_the_operators_limit() -> None:

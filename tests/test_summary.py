@@ -80,3 +80,15 @@ def test_the_meter_tells_before_it_happens_that_messages_will_be_left_out() -> N
     assert "context 2,040 of 2,048 tokens: the next answer will leave out the oldest messages" in full
     left_out = line.html(Reply("text", "stop", num_left_out=4, metrics=METRICS))
     assert "The oldest 4 messages were left out, because the context is full." in left_out
+
+
+@pytest.mark.parametrize(("num_tokens", "is_full"), [(24, False), (25, True)])
+def test_the_next_answer_needs_half_of_the_context_at_most(num_tokens: int, is_full: bool) -> None:
+    metrics = replace(METRICS, num_prompt_tokens=1000, num_tokens=num_tokens)
+    html = Summary(Settings(max_tokens=2000), 300, 2048).html(Reply("text", "stop", metrics=metrics))
+    assert ("leave out" in html) == is_full
+
+
+def test_there_is_no_meter_while_the_size_of_the_context_is_unknown() -> None:
+    html = Summary(SETTINGS, 300, None).html(Reply("text", "stop", elapsed_s=1.0, metrics=METRICS))
+    assert html.endswith("1,024 of them cached</span>")
