@@ -58,6 +58,13 @@ def test_a_refusal_names_parameter_value_and_what_is_allowed(name: str, value: A
     assert str(refused.value) == sentence
 
 
+def test_both_ends_of_a_range_and_the_most_stop_strings_are_allowed() -> None:
+    for ends in ({"temperature": 0, "max_tokens": 1}, {"temperature": 2, "max_tokens": 2048}):
+        given = check(**ends)
+        assert {"temperature": given.temperature, "max_tokens": given.max_tokens} == ends
+    assert check(stop=["x"] * 16).stop == ("x",) * 16
+
+
 def test_an_unknown_parameter_is_refused_by_name() -> None:
     with pytest.raises(BadRequest, match="no sampling parameter 'top_q'"):
         check(top_q=1)

@@ -92,3 +92,15 @@ def test_the_next_answer_needs_half_of_the_context_at_most(num_tokens: int, is_f
 def test_there_is_no_meter_while_the_size_of_the_context_is_unknown() -> None:
     html = Summary(SETTINGS, 300, None).html(Reply("text", "stop", elapsed_s=1.0, metrics=METRICS))
     assert html.endswith("1,024 of them cached</span>")
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "words"), [(0.8, "800 ms"), (1.0, "1.00 s"), (9.99, "9.99 s"), (10.0, "10.0 s"), (75.25, "75.2 s")]
+)
+def test_seconds_have_three_digits_or_a_tenth(elapsed_s: float, words: str) -> None:
+    assert numbers(Reply("text", elapsed_s=elapsed_s), METRICS)[0] == f"256 tokens in {words}"
+
+
+def test_an_answer_without_a_word_has_just_ended_and_nothing_was_left_out() -> None:
+    assert state(Reply("", "stop"), SETTINGS, 300) == "Ended."
+    assert Summary(SETTINGS, 300, None).html(Reply("", "stop")) == "<span>Ended.</span> "
