@@ -54,6 +54,20 @@ def test_closing_early_aborts_the_request_at_once(num_frames: int) -> None:
     assert asyncio.run(leave()) == 1
 
 
+@pytest.mark.parametrize("num_texts", [1, 4])
+def test_texts_beside_each_other_are_paced_as_one_as_long_as_all(num_texts: int) -> None:
+    lengths: list[int] = []
+
+    class Noting(Pacer):
+        def interval_s(self, num_chars: int) -> float:
+            lengths.append(num_chars)
+            return 0.0
+
+    engine = FakeEngine(apart(deltas("hel|lo|!", "length")))
+    asyncio.run(collect(stream_chat(engine, HELLO, Settings(), Noting(), num_texts)))
+    assert lengths == [3 * num_texts, 5 * num_texts]
+
+
 def test_leaving_before_the_first_token_aborts_too() -> None:
     engine, pacer = FakeEngine([100.0]), Pacer()
 

@@ -17,7 +17,7 @@ from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind
 
 from streamspace import chat
-from streamspace.types import Delta, Reply, Split, Status
+from streamspace.types import Delta, Status
 from tests.support import ROOT, Running, wait_until
 
 pytestmark = pytest.mark.xdist_group("engine")
@@ -141,13 +141,13 @@ def test_cancelling_a_job_frees_the_engine(running: Running, client: Client) -> 
 def test_an_error_in_our_own_code_frees_the_engine(
     running: Running, client: Client, endpoint: str, num_times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = chat._read
+    add = chat._Answer._add
 
-    def broken(written: str, delta: Delta, split: Split | None) -> Reply:
-        assert len(written) < 20, "a fault of ours"
-        return read(written, delta, split)
+    def broken(answer: chat._Answer, delta: Delta) -> None:
+        add(answer, delta)
+        assert len(answer.reply.text) < 20, "a fault of ours"
 
-    monkeypatch.setattr(chat, "_read", broken)
+    monkeypatch.setattr(chat._Answer, "_add", broken)
     for _ in range(num_times):
         with pytest.raises(AppError) as told:
             client.predict("Once upon a time", max_tokens=1900, api_name=endpoint)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamspace.frames import BEAT_S, FRAME_S, LATE_S, MOST_FRAME_S, Pacer, PacerOfSeveral, frames
+from streamspace.frames import BEAT_S, FRAME_S, LATE_S, MOST_FRAME_S, Pacer, frames
 
 
 class ScriptedLoop(asyncio.SelectorEventLoop):
@@ -172,14 +172,3 @@ def test_streams_are_counted_only_while_they_run() -> None:
         assert pacer.num_streams == 1
         raise RuntimeError
     assert pacer.num_streams == 0
-
-
-def test_texts_beside_each_other_are_paced_as_one_as_long_as_all() -> None:
-    pacer = Pacer()
-    beside = PacerOfSeveral(pacer, 4)
-    assert beside.interval_s(5_000) == pacer.interval_s(20_000) > pacer.interval_s(5_000)
-    with beside.stream():
-        assert pacer.num_streams == 1
-    for _ in range(1000):
-        beside.woke(2 * LATE_S)
-    assert pacer.interval_s(0) > FRAME_S

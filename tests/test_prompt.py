@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamspace.checks import parse_history
+from streamspace.checks import check_text, parse_history
 from streamspace.errors import BadRequest
 from streamspace.prompt import as_words, clean, conversation, without_oldest
 from streamspace.types import Message
@@ -16,6 +16,18 @@ SYSTEM = Message("system", "Be brief.")
 def test_the_system_prompt_comes_first_and_a_blank_one_is_none() -> None:
     assert conversation("Be brief.", [U1]) == (SYSTEM, U1)
     assert conversation(" \n", [U1]) == (U1,)
+
+
+def test_only_a_last_thought_without_an_answer_is_sent_back() -> None:
+    thought, answer = Message("assistant", "", "So\ud83d", 2.0), Message("assistant", "Yes\ud83d", "So", 2.0)
+    assert conversation("\udc4d", [U1, thought]) == (
+        Message("system", "\ufffd"),
+        U1,
+        Message("assistant", "", "So\ufffd"),
+    )
+    assert conversation("", [U1, answer]) == (U1, Message("assistant", "Yes\ufffd"))
+    assert conversation("", [thought, U1]) == (Message("assistant", ""), U1)
+    assert conversation("", []) == ()
 
 
 def test_half_characters_become_replacement_characters_and_all_else_stays() -> None:
@@ -47,6 +59,13 @@ def test_no_input_is_changed() -> None:
     without_oldest(messages)
     conversation("x", messages)
     assert messages == [SYSTEM, U1, A1, U2]
+
+
+def test_a_text_from_json_is_a_string() -> None:
+    assert check_text("message", "Hi") == "Hi"
+    with pytest.raises(BadRequest) as refused:
+        check_text("message", 3)
+    assert str(refused.value) == "message is a int; it must be a string."
 
 
 def test_a_history_from_json_becomes_messages() -> None:

@@ -48,12 +48,21 @@ def test_a_whole_float_becomes_an_int_because_a_float_would_hang_the_engine(name
         ("stop", 3, "stop is 3; allowed is a list of strings."),
         ("stop", ["a", 1], "stop is ['a', 1]; allowed is a list of strings."),
         ("stop", ["x"] * 17, "stop has 17 strings; allowed are 16."),
+        ("enable_thinking", 1, "enable_thinking is 1; allowed is true or false."),
+        ("adapter", 1, "adapter is 1; allowed is the name of one, or nothing."),
     ],
 )
 def test_a_refusal_names_parameter_value_and_what_is_allowed(name: str, value: Any, sentence: str) -> None:
     with pytest.raises(BadRequest) as refused:
         check(**{name: value})
     assert str(refused.value) == sentence
+
+
+def test_both_ends_of_a_range_and_the_most_stop_strings_are_allowed() -> None:
+    for ends in ({"temperature": 0, "max_tokens": 1}, {"temperature": 2, "max_tokens": 2048}):
+        given = check(**ends)
+        assert {"temperature": given.temperature, "max_tokens": given.max_tokens} == ends
+    assert check(stop=["x"] * 16).stop == ("x",) * 16
 
 
 def test_an_unknown_parameter_is_refused_by_name() -> None:
@@ -70,6 +79,12 @@ def test_a_long_value_is_cut_in_the_refusal() -> None:
 def test_empty_stop_strings_are_left_out_and_a_single_one_will_do() -> None:
     assert check(stop=["", "END"]).stop == ("END",)
     assert check(stop="END").stop == ("END",)
+
+
+def test_a_switch_and_an_adapter_pass_and_an_empty_name_is_no_adapter() -> None:
+    given = check(enable_thinking=False, adapter="pirate")
+    assert given.enable_thinking is False and given.adapter == "pirate"
+    assert check_settings({"adapter": ""}, Settings(adapter="pirate"), 2048).adapter is None
 
 
 def test_the_fallback_itself_is_kept_within_the_operators_limit() -> None:

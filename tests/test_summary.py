@@ -45,9 +45,9 @@ def test_the_state_is_said_in_words(reply: Reply, words: str) -> None:
 def test_the_numbers_are_the_engines_and_what_was_waited() -> None:
     reply = Reply("text", ttft_s=0.0412, elapsed_s=1.32, metrics=METRICS)
     measured = "256 tokens in 1.32 s · 200 tokens/s · TTFT 41 ms"
-    assert " · ".join(numbers(reply)) == f"{measured} · prompt 1,234 tokens, 1,024 of them cached"
-    waited = replace(reply, queued_s=2.0, metrics=replace(METRICS, queued_s=0.5, num_cached_tokens=0))
-    assert " · ".join(numbers(waited)) == f"{measured} · queued 2.50 s · prompt 1,234 tokens"
+    assert " · ".join(numbers(reply, METRICS)) == f"{measured} · prompt 1,234 tokens, 1,024 of them cached"
+    waited, metrics = replace(reply, queued_s=2.0), replace(METRICS, queued_s=0.5, num_cached_tokens=0)
+    assert " · ".join(numbers(waited, metrics)) == f"{measured} · queued 2.50 s · prompt 1,234 tokens"
 
 
 def test_numbers_stand_for_half_a_second_and_the_last_ones_are_right() -> None:
@@ -80,3 +80,27 @@ def test_the_meter_tells_before_it_happens_that_messages_will_be_left_out() -> N
     assert "context 2,040 of 2,048 tokens: the next answer will leave out the oldest messages" in full
     left_out = line.html(Reply("text", "stop", num_left_out=4, metrics=METRICS))
     assert "The oldest 4 messages were left out, because the context is full." in left_out
+
+
+@pytest.mark.parametrize(("num_tokens", "is_full"), [(24, False), (25, True)])
+def test_the_next_answer_needs_half_of_the_context_at_most(num_tokens: int, is_full: bool) -> None:
+    metrics = replace(METRICS, num_prompt_tokens=1000, num_tokens=num_tokens)
+    html = Summary(Settings(max_tokens=2000), 300, 2048).html(Reply("text", "stop", metrics=metrics))
+    assert ("leave out" in html) == is_full
+
+
+def test_there_is_no_meter_while_the_size_of_the_context_is_unknown() -> None:
+    html = Summary(SETTINGS, 300, None).html(Reply("text", "stop", elapsed_s=1.0, metrics=METRICS))
+    assert html.endswith("1,024 of them cached</span>")
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "words"), [(0.8, "800 ms"), (1.0, "1.00 s"), (9.99, "9.99 s"), (10.0, "10.0 s"), (75.25, "75.2 s")]
+)
+def test_seconds_have_three_digits_or_a_tenth(elapsed_s: float, words: str) -> None:
+    assert numbers(Reply("text", elapsed_s=elapsed_s), METRICS)[0] == f"256 tokens in {words}"
+
+
+def test_an_answer_without_a_word_has_just_ended_and_nothing_was_left_out() -> None:
+    assert state(Reply("", "stop"), SETTINGS, 300) == "Ended."
+    assert Summary(SETTINGS, 300, None).html(Reply("", "stop")) == "<span>Ended.</span> "

@@ -1,6 +1,6 @@
 """Stream to a terminal: python -m streamspace ["prompt" ...] [--model ... and every other option of app.py]
 
-The same five steps as the page, without one: configure, build the engine, set the sampling, stream, clean up.
+The same five steps as with the page: configure, build the engine, set the sampling, stream, clean up.
 """
 
 import asyncio

@@ -1,12 +1,12 @@
-"""One message from prompt to reply: the conversation is fitted into the context, streamed, paced and accumulated.
+"""One message from prompt to reply: fit the conversation into the context, stream, pace and accumulate the answer.
 
-It knows the engine only as a protocol, and neither vLLM nor Gradio.
+The engine is known only as a protocol, and neither vLLM nor Gradio is imported.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from starlette.types import ASGIApp
@@ -19,13 +19,12 @@ from streamspace.frames import BEAT_S, Pacer, frames
 from streamspace.prompt import clean, without_oldest
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
-from streamspace.types import Delta, Message, Prompt, Reply, Split, Status, Token
+from streamspace.types import Delta, Message, Prompt, Reply, Status, Token
 
 T = TypeVar("T")
 
-MOST_RESTARTS = (
-    2  # that a request without text waits through; no more, for it may be the request that breaks the engine
-)
+# Restarts that a request without text waits through; limited, because the request itself may break the engine.
+MOST_RESTARTS = 2
 
 
 class Engine(Protocol):
@@ -33,24 +32,17 @@ class Engine(Protocol):
 
     @property
     def status(self) -> Status: ...
-
     @property
     def max_model_len(self) -> int | None: ...
-
     @property
     def max_prompt_tokens(self) -> int: ...
-
     @property
     def max_seconds(self) -> float: ...
-
     async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt: ...
-
     async def render_text(self, text: str) -> Prompt: ...
-
     def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]: ...
-
     def is_queued(self, ended: asyncio.Event) -> bool: ...
 
 
@@ -59,55 +51,41 @@ class ServedEngine(Engine, limits.Engine, Protocol):
 
     @property
     def config(self) -> Config: ...
-
     @property
     def stats(self) -> Stats: ...
-
     @property
     def facts(self) -> Facts | None: ...
-
     @property
     def defaults(self) -> Settings: ...
-
     @property
     def thinks(self) -> bool | None: ...
-
     @property
     def running(self) -> int: ...
-
     @property
     def waiting(self) -> int: ...
-
     @property
     def num_restarts(self) -> int: ...
-
     @property
     def retry_key(self) -> str: ...
-
     @property
     def is_stopping(self) -> bool: ...
-
     @property
     def openai(self) -> ASGIApp: ...
-
     def check_ready(self) -> None: ...
-
     def start(self) -> None: ...
-
     def retry(self) -> None: ...
-
     async def stop(self) -> None: ...
 
 
 def stream_chat(
-    engine: Engine, messages: Sequence[Message], settings: Settings, pacer: Pacer
+    engine: Engine, messages: Sequence[Message], settings: Settings, pacer: Pacer, num_texts: int = 1
 ) -> AsyncGenerator[Reply, None]:
     """Yield the answer to a conversation so far, once a frame; the last one has a finish reason.
 
     A conversation that ends in an answer gets more of that answer. The first Reply, still without text, says that the
     conversation fits and goes to the engine. Where the context is too small, the oldest turns are left out, and every
-    Reply says how many messages that were. While the engine is being restarted the request waits for it, unless text
-    of it came before. Closing this aborts the request in the engine.
+    Reply says how many messages that were. The request waits while the engine is being restarted, unless text came
+    before. The browser draws `num_texts` texts beside each other with each frame. Closing this aborts the request.
 
     Raises:
         EngineNotReady, PromptTooLong, BadRequest: before any text.
@@ -116,7 +94,7 @@ def stream_chat(
 
     async def prepare() -> _Answer:
         prompt, num_left_out = await fit(engine, messages, settings)
-        return _Answer(engine, prompt, settings, pacer, num_left_out)
+        return _Answer(engine, prompt, settings, pacer, num_left_out, num_texts)
 
     return _replies(engine, prepare, pacer, says_accepted=True)
 
@@ -133,10 +111,7 @@ def stream_completion(engine: Engine, text: str, settings: Settings, pacer: Pace
 
 
 async def in_sequence(streams: Sequence[AsyncGenerator[T, None]], start: T) -> AsyncGenerator[tuple[T, ...], None]:
-    """Run streams one after another, yielding the last of each so far, which is `start` before it began.
-
-    Raises what they raise.
-    """
+    """Run streams one after another and yield the last item of each so far, at first `start`; raise what they raise."""
     latest = [start] * len(streams)
     for number, stream in enumerate(streams):
         async with aclosing(stream):
@@ -145,10 +120,7 @@ async def in_sequence(streams: Sequence[AsyncGenerator[T, None]], start: T) -> A
 
 
 async def at_once(streams: Sequence[AsyncGenerator[T, None]], start: T) -> AsyncGenerator[tuple[T, ...], None]:
-    """Run streams together, yielding the last of each so far each time that one goes on; otherwise as `in_sequence`.
-
-    Closing this closes all of them; so does an error of one, which is raised here.
-    """
+    """Run streams together, otherwise as `in_sequence`. Closing this closes all; so does an error of one."""
     latest = [start] * len(streams)
     grown = asyncio.Event()
 
@@ -174,36 +146,24 @@ async def at_once(streams: Sequence[AsyncGenerator[T, None]], start: T) -> Async
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Stopwatch:
-    """Times one answer by the loop's clock, from `began_s`, or else from when it is made."""
-
-    def __init__(self, began_s: float | None = None) -> None:
-        self._time_s = asyncio.get_running_loop().time
-        self._began_s = self._time_s() if began_s is None else began_s
-        self._queued_s = 0.0
-        self._ttft_s: float | None = None
-        self._thought_s = 0.0
-
-    def timed(self, reply: Reply) -> Reply:
-        """A reply that has just come, with its times."""
-        elapsed_s = self._time_s() - self._began_s
-        if reply.place:
-            self._queued_s = elapsed_s
-        if self._ttft_s is None and _is_written(reply):
-            self._ttft_s = elapsed_s
-        if self._ttft_s is not None and reply.thought and not reply.text:
-            self._thought_s = elapsed_s - self._ttft_s
-        return replace(
-            reply, queued_s=self._queued_s, ttft_s=self._ttft_s, thought_s=self._thought_s, elapsed_s=elapsed_s
-        )
-
-
 async def timed(replies: AsyncGenerator[Reply, None], began_s: float | None = None) -> AsyncGenerator[Reply, None]:
-    """The same replies with their times, as a Stopwatch gives them. Closing this closes them."""
-    stopwatch = Stopwatch(began_s)
+    """Yield the replies with their times, in seconds since `began_s` of the loop's clock, by default since the start.
+
+    Closing this closes them.
+    """
+    time_s = asyncio.get_running_loop().time
+    began_s = time_s() if began_s is None else began_s
+    queued_s, thought_s, ttft_s = 0.0, 0.0, None
     async with aclosing(replies):
         async for reply in replies:
-            yield stopwatch.timed(reply)
+            elapsed_s = time_s() - began_s
+            if reply.place:
+                queued_s = elapsed_s
+            if ttft_s is None and _is_written(reply):
+                ttft_s = elapsed_s
+            if ttft_s is not None and reply.thought and not reply.text:
+                thought_s = elapsed_s - ttft_s
+            yield replace(reply, queued_s=queued_s, ttft_s=ttft_s, thought_s=thought_s, elapsed_s=elapsed_s)
 
 
 async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -> tuple[Prompt, int]:
@@ -221,7 +181,7 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
     choices = without_oldest(messages)
 
     async def rendered(number: int) -> tuple[Prompt, int] | None:
-        """The prompt by one of the choices, if there is room after it; the last one has to do."""
+        """The prompt of one choice and how many messages it leaves out; None without room, but the last must do."""
         begin, end = choices[number]
         is_last = number == len(choices) - 1
         try:
@@ -236,7 +196,7 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
 
     if found := await rendered(0):
         return found
-    # By halves: to try thousands of turns one by one keeps the renderer, which serves everybody, for minutes.
+    # Binary search: rendering thousands of turns one by one would block the renderer, shared by all, for minutes.
     low, high = 1, len(choices) - 1
     while low < high:
         half = (low + high) // 2
@@ -245,7 +205,7 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
         else:
             low = half + 1
     found = found or await rendered(low)
-    assert found is not None  # the last of the choices had to do
+    assert found is not None  # the last choice was taken or raised
     return found
 
 
@@ -260,51 +220,59 @@ def _check_length(engine: Engine, prompt: Prompt) -> None:
         raise TooManyPromptTokens(len(prompt.token_ids), engine.max_prompt_tokens)
 
 
+@dataclass
 class _Answer:
     """One answer under way: the engine's deltas, read into the Reply so far."""
 
-    def __init__(self, engine: Engine, prompt: Prompt, settings: Settings, pacer: Pacer, num_left_out: int = 0) -> None:
-        self._engine = engine
-        self._prompt = prompt
-        self._settings = settings
-        self._pacer = pacer
-        self._num_left_out = num_left_out
+    engine: Engine
+    prompt: Prompt
+    settings: Settings
+    pacer: Pacer
+    num_left_out: int = 0
+    num_texts: int = 1
+
+    def __post_init__(self) -> None:
         self._ended = asyncio.Event()
-        self._end_s = asyncio.get_running_loop().time() + engine.max_seconds
+        self._end_s = asyncio.get_running_loop().time() + self.engine.max_seconds
         self._text = ""  # all that the model wrote, thoughts included
         self._tokens: list[Token] = []
-        self.reply = Reply(num_left_out=num_left_out, num_prompt_tokens=len(prompt.token_ids))
+        self.reply = Reply(num_left_out=self.num_left_out, num_prompt_tokens=len(self.prompt.token_ids))
 
     def frames(self) -> AsyncGenerator[Delta | None, None]:
-        """Begin the request in the engine: a delta a frame, and None after a silence, for `read`."""
-        deltas = self._engine.generate(self._prompt, self._settings, self._ended)
-        return frames(deltas, lambda: self._pacer.interval_s(len(self._text)), self._pacer.woke, self._ended)
+        """Begin the request in the engine: yield a delta a frame, and None after a silence, for `read`."""
+        deltas = self.engine.generate(self.prompt, self.settings, self._ended)
+        return frames(deltas, self._interval_s, self.pacer.woke, self._ended)
+
+    def _interval_s(self) -> float:
+        return self.pacer.interval_s(self.num_texts * len(self._text))
 
     async def read(self, delta: Delta | None) -> Reply:
-        """The Reply with one more delta; after a silence it may be the same, yet a reader who left is then noticed."""
+        """The Reply with one more delta; after a silence it may be the same, but yielding it shows who has left."""
         if delta is not None:
             self._add(delta)
         elif not self._text:
-            self.reply = replace(self.reply, is_queued=self._engine.is_queued(self._ended))
+            self.reply = replace(self.reply, is_queued=self.engine.is_queued(self._ended))
         if self.reply.finish_reason is None and asyncio.get_running_loop().time() > self._end_s:
             self.reply = replace(self.reply, finish_reason="time")
         if self.reply.finish_reason is not None:
             self.reply = replace(self.reply, tokens=tuple(self._tokens))  # once: they are many, and no frame shows them
-            if constraint := self._settings.constraint:
+            if constraint := self.settings.constraint:
                 self.reply = replace(self.reply, verdict=await asyncio.to_thread(verdict, constraint, self.reply))
         return self.reply
 
     def _add(self, delta: Delta) -> None:
         self._text += delta.text
         self._tokens += delta.tokens
-        reply = _read(self._text, delta, self._prompt.split)
-        self.reply = replace(reply, num_left_out=self._num_left_out) if self._num_left_out else reply
+        split, is_whole = self.prompt.split, delta.finish_reason is not None
+        thought, text = split(self._text, is_whole) if split else ("", self._text)
+        reply = Reply(text, delta.finish_reason, self.num_left_out, thought=thought)
+        self.reply = replace(reply, stop=delta.stop, metrics=delta.metrics)
 
 
 async def _replies(
     engine: Engine, prepare: Callable[[], Awaitable[_Answer]], pacer: Pacer, says_accepted: bool
 ) -> AsyncGenerator[Reply, None]:
-    """Yield one answer; begin it anew, MOST_RESTARTS times at most, if the engine breaks before any text."""
+    """Yield one answer; if the engine breaks before any text, begin again, MOST_RESTARTS times at most."""
     for num_left in reversed(range(MOST_RESTARTS + 1)):
         while engine.status.stage == "restarting":
             yield Reply(is_held_up=True)
@@ -324,12 +292,6 @@ async def _replies(
         except (EngineRestarting, EngineStopped):
             if _is_written(reply) or not num_left:
                 raise
-
-
-def _read(written: str, delta: Delta, split: Split | None) -> Reply:
-    """All that the model wrote, `delta` being the last of it, as thought and answer."""
-    thought, text = split(written, delta.finish_reason is not None) if split else ("", written)
-    return Reply(text, delta.finish_reason, thought=thought, stop=delta.stop, metrics=delta.metrics)
 
 
 def _is_written(reply: Reply) -> bool:

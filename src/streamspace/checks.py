@@ -1,7 +1,6 @@
-"""A client's JSON values → values of ours, or one sentence that names what is wrong. Pure."""
+"""A client's JSON values → checked values, or one sentence that names what is wrong. Pure."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -11,78 +10,56 @@ from streamspace.types import Message, Role
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a number may have, both ends among them."""
+    """The values that a number may have, both ends included."""
 
     least: float
     most: float
 
 
 def check_text(name: str, value: Any) -> str:
-    """A text from an API's JSON.
-
-    Raises:
-        BadRequest: it is none.
-    """
+    """A string from JSON; raises BadRequest for any other value."""
     if not isinstance(value, str):
         raise BadRequest("{name} is a {kind}; it must be a string.", name=name, kind=type(value).__name__)
     return value
 
 
 def parse_history(history: Any) -> tuple[Message, ...]:
-    """Messages from an API's JSON: a list of {"role": ..., "content": ...}.
+    """Messages from JSON: a list of {"role": ..., "content": ...}.
 
     Raises:
         BadRequest: it has another form; the sentence names the first item that is wrong.
     """
     if not isinstance(history, list | tuple):
-        raise BadRequest(
-            "history is a {kind}; it must be a list of {{role, content}} messages.", kind=type(history).__name__
-        )
+        template = "history is a {kind}; it must be a list of {{role, content}} messages."
+        raise BadRequest(template, kind=type(history).__name__)
     return tuple(_parse_message(number, item) for number, item in enumerate(history, 1))
 
 
 def _parse_message(number: int, item: Any) -> Message:
-    if (
-        not isinstance(item, Mapping)
-        or item.get("role") not in get_args(Role)
-        or not isinstance(item.get("content"), str)
-    ):
-        raise BadRequest(
-            "Message {number} of the history must have a role (system, user or assistant) and a content (a string).",
-            number=number,
-        )
-    return Message(item["role"], item["content"])
+    match item:
+        case {"role": role, "content": str(content)} if role in get_args(Role):
+            return Message(role, content)
+    template = "Message {number} of the history must have a role (system, user or assistant) and a content (a string)."
+    raise BadRequest(template, number=number)
 
 
 def check_number(name: str, value: Any, allowed: Range, whole: bool) -> float:
-    """A number from JSON, `whole` ones as int.
-
-    Raises:
-        BadRequest: it is none, or out of range.
-    """
-    is_whole = isinstance(value, int) and not isinstance(value, bool)  # of any size, which isfinite does not take
+    """A number from JSON, an int if `whole`; raises BadRequest for other values and out of range."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)  # isfinite fails for a very large int
     is_number = is_whole or (isinstance(value, float) and math.isfinite(value))
     if not is_number or (whole and value != int(value)) or not allowed.least <= value <= allowed.most:
-        raise BadRequest(
-            "{name} is {value}; allowed is a whole number from {least:g} to {most}."
-            if whole
-            else "{name} is {value}; allowed is a number from {least:g} to {most}.",
-            name=name,
-            value=short(value),
-            least=allowed.least,
-            most=_plain(allowed.most),
-        )
+        template = "{name} is {value}; allowed is a number from {least:g} to {most}."
+        if whole:
+            template = "{name} is {value}; allowed is a whole number from {least:g} to {most}."
+        most = f"{allowed.most:g}" if allowed.most < 1e6 else str(int(allowed.most))
+        raise BadRequest(template, name=name, value=short(value), least=allowed.least, most=most)
     return int(value) if whole else float(value)
 
 
 def short(value: Any) -> str:
-    """A value as a sentence can quote it, 60 characters at most."""
+    """A value as a sentence quotes it, 60 characters at most."""
     try:
         text = repr(value)
     except RecursionError:
         return f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _plain(number: float) -> str:
-    return f"{number:g}" if number < 1e6 else str(int(number))

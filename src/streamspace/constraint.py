@@ -1,8 +1,8 @@
-"""What an answer has to be: checked before it goes to the engine, and when the answer is there. Pure.
+"""Constraints: checked before a request goes to the engine, and again against the answer. Pure.
 
-A visitor's schema or regex can be made to take any time: Python's `re` over a text that nearly matches, jsonschema over
-references that branch. So both checks are llguidance's, which comes with vLLM and is our engine's default for this: it
-reads a text once, counts what it does, and gives up at its limits. Nothing that a schema refers to is ever fetched.
+A visitor's schema or regex can be made to take any time in Python's `re` and in jsonschema. So llguidance, which comes
+with vLLM, does both checks: it reads a text once, counts its steps, and gives up at its limits. Nothing that a schema
+refers to is ever fetched.
 """
 
 import json
@@ -21,7 +21,7 @@ KINDS: tuple[ConstraintKind, ...] = get_args(ConstraintKind)
 # Within these sizes vLLM's own check, on the event loop, takes at most 15 ms; typical input a tenth.
 MOST_CHARS = {"json": 8_000, "regex": 500, "choice": 20_000}
 MOST_CHOICES = 500
-MOST_ITEMS = 1_000  # that a schema may ask of an array: its grammar has a rule for each
+MOST_ITEMS = 1_000  # of an array in a schema: its grammar has a rule for each
 LIMITS = LLParserLimits(
     max_grammar_size=20_000, initial_lexer_fuel=200_000, step_max_items=5_000, step_lexer_fuel=50_000,
     verbose_errors=False,
@@ -46,7 +46,7 @@ NOT_VALID = {
 def check_constraint(kind: Any, value: Any) -> Constraint:
     """A visitor's constraint: a JSON schema as text or parsed, a regex, or choices as a list or one a line.
 
-    Takes some milliseconds, and 0.2 s for what was made to take long: call it in a thread.
+    Takes some milliseconds, and 0.2 s for a hostile value: call it in a thread.
 
     Raises:
         BadRequest: there is no such kind, or the value cannot be used; the sentence says where it is wrong.
@@ -67,7 +67,7 @@ def check_constraint(kind: Any, value: Any) -> Constraint:
 
 
 def verdict(constraint: Constraint, reply: Reply) -> Sentence:
-    """Whether an answer that has ended is what it had to be, in a sentence. Takes CHECK_S at most."""
+    """Whether an answer that has ended matches its constraint, in a sentence. Takes CHECK_S at most."""
     text = reply.text.strip() if constraint.kind == "json" else reply.text
     name, not_valid = NAMES[constraint.kind], NOT_VALID[constraint.kind]
     matcher, data, end_s = _matcher(constraint), text.encode(errors="replace"), time.monotonic() + CHECK_S
@@ -77,12 +77,8 @@ def verdict(constraint: Constraint, reply: Reply) -> Sentence:
             return Sentence("The {constraint} is too complex to check the answer against it.", constraint=name)
         if not is_right:
             where = len(data[:number].decode(errors="ignore"))
-            return Sentence(
-                "{fault} from character {number} on: {text!r}.",
-                fault=not_valid,
-                number=where + 1,
-                text=text[where : where + 20],
-            )
+            template, wrong = "{fault} from character {number} on: {text!r}.", text[where : where + 20]
+            return Sentence(template, fault=not_valid, number=where + 1, text=wrong)
     if matcher.is_accepting():
         return VALID[constraint.kind]
     if reply.finish_reason != "stop" or reply.stop is not None:
@@ -112,21 +108,17 @@ def _schema(value: Any) -> str:
             if key == "x-guidance":
                 raise _wrong(place, Sentence("x-guidance does not work here"))
         draft = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-        # Without formats: to check one is to compile a pattern by `re`, which can take long.
+        # Without formats: checking one compiles a pattern by `re`, which can take long.
         draft.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
     except json.JSONDecodeError as error:
-        raise BadRequest(
-            "The schema is not JSON: {reason} in line {line}, column {column}.",
-            reason=error.msg,
-            line=error.lineno,
-            column=error.colno,
-        ) from None
+        template = "The schema is not JSON: {reason} in line {line}, column {column}."
+        raise BadRequest(template, reason=error.msg, line=error.lineno, column=error.colno) from None
     except jsonschema.SchemaError as error:
-        cause = error.context[0] if error.context else error  # of several ways to be right, the first
+        cause = error.context[0] if error.context else error  # the first of several alternatives
         raise _wrong(cause.json_path, cause.message[:200]) from None
     except RecursionError:
         raise BadRequest("The schema is nested too deeply.") from None
-    except ValueError:  # a whole number of more digits than Python reads
+    except ValueError:  # an integer with more digits than Python reads
         raise BadRequest("The schema holds a number that is too long.") from None
     return text
 
@@ -136,7 +128,7 @@ def _wrong(place: str, reason: str) -> BadRequest:
 
 
 def _entries(value: Any, place: str = "$") -> Iterator[tuple[str, str, Any]]:
-    """Each key of a parsed schema with its path, in Python's order."""
+    """Yield the path, key and value of each item of a parsed schema, the outer before the inner."""
     for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         here = f"{place}.{key}" if isinstance(key, str) else f"{place}[{key}]"
         yield here[:100], str(key), item
@@ -156,9 +148,8 @@ def _choices(value: Any) -> str:
         raise BadRequest("The list of choices must be a list of strings.")
     choices = [choice for choice in choices if choice]
     if len(choices) > MOST_CHOICES:
-        raise BadRequest(
-            "The list of choices has {number}; at most {most} are allowed.", number=len(choices), most=MOST_CHOICES
-        )
+        template = "The list of choices has {number}; at most {most} are allowed."
+        raise BadRequest(template, number=len(choices), most=MOST_CHOICES)
     return _text("choice", json.dumps(choices) if choices else "")
 
 
@@ -169,17 +160,13 @@ def _text(kind: str, value: Any) -> str:
     if not value.strip():
         raise BadRequest("The {constraint} is empty.", constraint=name)
     if len(value) > most:
-        raise BadRequest(
-            "The {constraint} has {number} characters; at most {most} are allowed.",
-            constraint=name,
-            number=len(value),
-            most=most,
-        )
+        template = "The {constraint} has {number} characters; at most {most} are allowed."
+        raise BadRequest(template, constraint=name, number=len(value), most=most)
     return value
 
 
 def _refusal(kind: str, error: str) -> BadRequest:
-    """llguidance's reason in one sentence; of a regex, with the place that it points at."""
+    """llguidance's reason in one sentence; for a regex with the position that it marks."""
     lines, name = error.split("\n"), NAMES[kind]
     if error.startswith("NoExtension"):
         return BadRequest("The {constraint} cannot be used: no text can ever fit it.", constraint=name)
@@ -189,9 +176,5 @@ def _refusal(kind: str, error: str) -> BadRequest:
     reason = why.partition(". ")[0].rstrip(".")[:200]
     if not pointed:
         return BadRequest("The {constraint} cannot be used: {reason}.", constraint=name, reason=reason)
-    return BadRequest(
-        "The {constraint} cannot be used at character {number}: {reason}.",
-        constraint=name,
-        number=pointed,
-        reason=reason,
-    )
+    template = "The {constraint} cannot be used at character {number}: {reason}."
+    return BadRequest(template, constraint=name, number=pointed, reason=reason)

@@ -1,33 +1,7 @@
-"""Everything that a visitor or an operator can be told, one class each.
+"""All failures that visitors and operators see, one class each: ConfigError, ModelError, EngineError and ChatError.
 
-`str(error)` is one sentence that names what is wrong and what to do; it holds no path of the server, no stack trace and
-no secret, so that it may be shown to anybody.
-
-    StreamSpaceError
-    ├── ConfigError        a setting is unknown or its value is not allowed
-    ├── ModelError         the model's files cannot be had
-    │   ├── BadModel           neither a hub id nor a folder, or nothing in it that vLLM can load
-    │   ├── ModelNotFound      no such repository (or a private one), or no such revision
-    │   ├── AccessDenied       terms to accept first, or a token that the hub refuses
-    │   ├── HubUnreachable     no network, no answer in time, or HF_HUB_OFFLINE
-    │   ├── DownloadFailed     the hub answers with an error, or the files do not come over whole
-    │   ├── DiskFull           no room for the files, or no permission to write them
-    │   └── DownloadCancelled  whoever asked for the model has called it off
-    ├── EngineError        the engine cannot be built
-    └── ChatError          one answer cannot be given
-        ├── BadRequest       a value that is not allowed
-        │   └── TooManyPromptTokens   more than the operator allows
-        ├── PromptTooLong    the prompt does not fit into the context
-        ├── LimitReached     one of the operator's limits, `limits` looks after them
-        │   ├── TooManyRequests  of one address in a minute
-        │   ├── TooManyAnswers   of one visitor at once
-        │   └── QueueFull        too many wait already
-        ├── WrongKey         of the API
-        ├── NoSuchRoute      in the API
-        ├── EngineNotReady   loading, failed or stopping
-        │   └── EngineRestarting   it broke and will be back
-        ├── EngineStopped    the engine went away in the middle
-        └── RequestFailed    the engine gave up on this request
+`str(error)` is one sentence that names what is wrong and what to do. It may be shown to anybody: it has no path of the
+server, no stack trace and no secret.
 """
 
 from typing import ClassVar
@@ -36,10 +10,7 @@ from streamspace.translation import Sentence
 
 
 class StreamSpaceError(Exception):
-    """The root: catch this to show a failure, and nothing wider.
-
-    The message is a template in English and the values of its names, so that it can be translated by its template.
-    """
+    """The root: catch this to show a failure, and nothing wider. The message is an English template with values."""
 
     def __init__(self, template: str = "", **values: object) -> None:
         self.template, self.values = template, values
@@ -64,11 +35,11 @@ class BadModel(ModelError):
 
 
 class ModelNotFound(ModelError):
-    """The hub has no such repository, hides a private one, or has no such branch, tag or commit of it."""
+    """The hub has no such repository, hides a private one, or has no such branch, tag or commit."""
 
 
 class AccessDenied(ModelError):
-    """The repository's terms have to be accepted first, or the hub refuses the token, or wants one."""
+    """The repository's terms must be accepted first, or the token is missing or refused."""
 
 
 class HubUnreachable(ModelError):
@@ -84,7 +55,7 @@ class DiskFull(ModelError):
 
 
 class DownloadCancelled(ModelError):
-    """Whoever asked for the model has called it off."""
+    """The caller has cancelled the download."""
 
 
 class EngineError(StreamSpaceError):
@@ -103,16 +74,15 @@ class TooManyPromptTokens(BadRequest):
     """A prompt has more tokens than the operator allows."""
 
     def __init__(self, num_tokens: int, most: int) -> None:
-        super().__init__(
+        template = (
             "This is too long: it comes to {num_tokens} tokens, and at most {most} are allowed here; shorten the "
-            "message or the system prompt.",
-            num_tokens=num_tokens,
-            most=most,
+            "message or the system prompt."
         )
+        super().__init__(template, num_tokens=num_tokens, most=most)
 
 
 class LimitReached(ChatError):
-    """One of the operator's limits, which each have a class; `limit` is its name in Config, and in the metrics."""
+    """One of the operator's limits; `limit` is its name in Config and in the metrics."""
 
     limit: ClassVar[str]
 
@@ -124,11 +94,8 @@ class TooManyRequests(LimitReached):
 
     def __init__(self, most: int, wait_s: float) -> None:
         self.wait_s = wait_s
-        super().__init__(
-            "At most {most} requests a minute are answered here: try again in {seconds} s.",
-            most=most,
-            seconds=max(1, round(wait_s)),
-        )
+        template = "At most {most} requests a minute are answered here: try again in {seconds} s."
+        super().__init__(template, most=most, seconds=max(1, round(wait_s)))
 
 
 class TooManyAnswers(LimitReached):
@@ -168,13 +135,13 @@ class PromptTooLong(ChatError):
     """The prompt does not fit into the model's context."""
 
     def __init__(self, max_model_len: int, num_tokens: int | None = None) -> None:
-        more = Sentence("more than {number} tokens", number=max_model_len)
-        super().__init__(
+        template = (
             "This is too long: it comes to {count}, and the model's context holds {most}, answer included; "
-            "shorten the message or the system prompt.",
-            count=more if num_tokens is None else Sentence("{number} tokens", number=num_tokens),
-            most=max_model_len,
+            "shorten the message or the system prompt."
         )
+        more = Sentence("more than {number} tokens", number=max_model_len)
+        count = more if num_tokens is None else Sentence("{number} tokens", number=num_tokens)
+        super().__init__(template, count=count, most=max_model_len)
 
 
 class EngineNotReady(ChatError):
@@ -185,7 +152,7 @@ class EngineNotReady(ChatError):
 
 
 class EngineRestarting(EngineNotReady):
-    """The engine broke and is being built again; whoever asks can wait."""
+    """The engine broke and is being built again; the request can wait."""
 
     def __init__(self) -> None:
         super().__init__(Sentence("it is being restarted; try again in a minute."))

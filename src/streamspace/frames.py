@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 TICK_S = 1 / 60  # frames are due on ticks of a common clock, so that several streams share one wake-up of the loop
 FRAME_S = 0.05  # between two frames: as smooth as reading needs
-CHAR_S = 15e-6  # more for each character before it: a browser draws the whole text again for each frame
+CHAR_S = 15e-6  # added for each character of the text: a browser draws the whole text again for each frame
 MOST_FRAME_S = 0.5
-FRAME_COST_S = 0.0001  # of the event loop, for a frame among others; 0.4 ms for one that wakes an idle loop (page_cost)
+FRAME_COST_S = 0.0001  # a frame's time on the event loop; 0.4 ms if it wakes an idle loop (benchmarks/page_cost.py)
 PAGE_SHARE = 0.1  # of one core for the frames of all streams together; the rest is the engine's
 BESIDE_ENGINE_SHARE = 0.015  # the same on a machine without a GPU, where page and engine share the cores
 LATE_S = 0.005  # a loop that wakes its sleepers later than this is overloaded
@@ -25,13 +25,13 @@ BEAT_S = 0.5  # the longest silence: only a yield shows whether the reader has g
 
 
 class Pacer:
-    """Knows how many streams share the event loop and how late it runs, and so how long each waits between frames."""
+    """Sets the time between frames by the text's length, the number of streams and the lateness of the event loop."""
 
     def __init__(self, page_share: float = PAGE_SHARE) -> None:
         self.num_streams = 0
-        self._stretch = 1.0  # of the intervals, by a loop that runs late
+        self._stretch = 1.0  # factor of all intervals; more than 1 while the loop runs late
         self._page_share = page_share
-        self._late_s = 0.0  # averaged over the last hundred sleeps or so
+        self._late_s = 0.0  # average over about the last hundred sleeps
 
     @contextmanager
     def stream(self) -> Iterator[None]:
@@ -54,28 +54,6 @@ class Pacer:
         self._stretch = min(MOST_STRETCH, max(1.0, self._stretch * step))
 
 
-class PacerOfSeveral(Pacer):
-    """The pace of one of several texts that a browser shows beside each other, and draws again with each frame."""
-
-    def __init__(self, pacer: Pacer, num_texts: int) -> None:
-        self._pacer = pacer
-        self._num_texts = num_texts
-
-    @contextmanager
-    def stream(self) -> Iterator[None]:
-        """Count one stream more on the same loop."""
-        with self._pacer.stream():
-            yield
-
-    def interval_s(self, num_chars: int) -> float:
-        """As of a text as long as all of them, if they are as long as this one."""
-        return self._pacer.interval_s(self._num_texts * num_chars)
-
-    def woke(self, late_s: float) -> None:
-        """Note it for all streams."""
-        self._pacer.woke(late_s)
-
-
 async def frames(
     source: AsyncGenerator[T, None],
     interval_s: Callable[[], float],
@@ -84,9 +62,8 @@ async def frames(
 ) -> AsyncGenerator[T | None, None]:
     """Yield the first item of `source` at once and then one an interval; None after BEAT_S without one.
 
-    The producer sets `ended` when the last item is there, which then does not wait for its time. `woke` is called after
-    each interval with the seconds by which it ended late. Closing this closes `source`, also while it waits. An error
-    of `source` is raised after all that came before it.
+    The producer sets `ended` when the last item is there, so that it comes at once. `woke` gets the seconds by which
+    each interval ended late. Closing this closes `source`, also while it waits. An error of `source` comes last.
     """
     loop = asyncio.get_running_loop()
     pulling: asyncio.Task[T] | None = None

@@ -1,14 +1,14 @@
-"""What huggingface_hub, its HTTP client and the disk raise → the error that says it in one sentence."""
+"""Errors of huggingface_hub, its HTTP client and the disk → the ModelError that says it in one sentence."""
 
 import errno
 import json
 
 from huggingface_hub import constants, errors
-from huggingface_hub.utils import httpx, parse_ratelimit_headers  # the client that it uses, httpx2 by now
+from huggingface_hub.utils import httpx, parse_ratelimit_headers  # httpx: its HTTP client
 
 from streamspace.errors import AccessDenied, DiskFull, DownloadFailed, HubUnreachable, ModelError, ModelNotFound
 
-MOST_PAUSE_S = 100.0  # of what the hub may ask for; its own limits are counted anew every 5 minutes
+MOST_PAUSE_S = 100.0  # the longest pause that the hub gets; its limits are per 5 minutes
 BAD_ID = "'{model}' is not a model: give a Hugging Face id such as Qwen/Qwen2.5-1.5B-Instruct, or a folder."
 REFUSED = (
     "The Hugging Face hub refuses access to '{model}': set HF_TOKEN to a valid token with read access "
@@ -26,7 +26,7 @@ BROKEN = (
     "The download of '{model}' broke off again and again: check the network and start again; finished files are kept."
 )
 CANCELLED = "The download of '{model}' was cancelled; finished files are kept."
-# The first one that fits counts.
+# The first match counts.
 FAILURES: dict[tuple[type[Exception] | tuple[type[Exception], ...], type[ModelError]], str] = {
     (errors.GatedRepoError, AccessDenied): "The model '{model}' is gated: accept its terms at "
     "https://huggingface.co/{model} and set HF_TOKEN to a token of the account that accepted them.",
@@ -42,7 +42,7 @@ FAILURES: dict[tuple[type[Exception] | tuple[type[Exception], ...], type[ModelEr
     "fetched: start again later; finished files are kept.",
     # A failure of xet is a RuntimeError, and a file of the wrong size an OSError.
     ((httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, RuntimeError), DownloadFailed): BROKEN,
-    # Something answers that is not a hub: a login page of the network, a wrong HF_ENDPOINT.
+    # The answer is not from a hub: a login page of the network, a wrong HF_ENDPOINT.
     ((httpx.RequestError, httpx.InvalidURL, errors.FileMetadataError, json.JSONDecodeError), HubUnreachable): "The "
     "Hugging Face hub cannot be reached to fetch '{model}': check the network (and HF_ENDPOINT and HTTPS_PROXY, if "
     "they are set) and start again.",
@@ -51,7 +51,7 @@ FAILURES: dict[tuple[type[Exception] | tuple[type[Exception], ...], type[ModelEr
 
 
 def explain(error: BaseException, model: str, revision: str | None) -> ModelError | None:
-    """The error with a sentence for everybody; None for what is no failure of the hub, the network or the disk."""
+    """The error with a sentence for everybody; None if the hub, the network and the disk have not failed."""
     values: dict[str, object] = {"model": model, "revision": revision or constants.DEFAULT_REVISION}
     match error:
         case errors.LocalEntryNotFoundError(__cause__=BaseException() as cause):
@@ -64,13 +64,13 @@ def explain(error: BaseException, model: str, revision: str | None) -> ModelErro
             return DiskFull(NOT_WRITABLE, **values)
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return DiskFull(DISK_FULL, **values)
-        case OSError(errno=int(number)) if number != errno.ENOENT:  # a file that somebody else has swept away
+        case OSError(errno=int(number)) if number != errno.ENOENT:  # ENOENT: another process has removed the file
             return None
     return next((kind(words, **values) for (types, kind), words in FAILURES.items() if isinstance(error, types)), None)
 
 
 def is_final(error: BaseException | None) -> bool:
-    """Whether another attempt makes no sense: the answer would be the same, or huggingface_hub has made several."""
+    """Whether another attempt is useless: the result would be the same, or huggingface_hub has retried already."""
     if isinstance(error, errors.HfHubHTTPError):
         return bool(error.response.status_code < 500 and error.response.status_code not in (408, 429))
     wrong_hub = httpx.TooManyRedirects | httpx.InvalidURL | json.JSONDecodeError
@@ -78,7 +78,7 @@ def is_final(error: BaseException | None) -> bool:
 
 
 def asked_pause_s(error: BaseException | None) -> float:
-    """How long a hub that has had enough wants to be left alone: 0 to MOST_PAUSE_S."""
+    """The seconds that a hub with a rate limit asks to wait, from 0 to MOST_PAUSE_S."""
     headers = error.response.headers if isinstance(error, errors.HfHubHTTPError) else {}
     limit, after = parse_ratelimit_headers(headers), headers.get("retry-after", "")
     reset_s = limit.reset_in_seconds if limit and not limit.remaining else int(after) if after.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""Who is answered now, who waits and who is refused: every way in asks the one Admission before an answer."""
+"""Who is answered now, who waits and who is refused: every entrypoint asks the one Admission before an answer."""
 
 import asyncio
 import time
@@ -18,8 +18,8 @@ from streamspace.visitors import VISITOR, Visitor
 T = TypeVar("T")
 
 MINUTE_S = 60.0
-NEAR = 10  # places whose changes are yielded at once: to wake a thousand that wait takes 30 ms of the event loop
-MOST_ADDRESSES = 10_000  # remembered; when there are more, those without a request in the last minute are forgotten
+NEAR = 10  # places whose changes are yielded at once: waking a thousand would take 30 ms of the event loop
+MOST_ADDRESSES = 10_000  # remembered; above it, addresses without a request in the last minute are forgotten
 
 
 def _limit(label: str = "") -> int:
@@ -38,12 +38,12 @@ class Limits:
 
     @classmethod
     def of(cls, config: Config) -> "Limits":
-        """Those of the operator's choices."""
+        """The limits in the operator's configuration."""
         return cls(**{limit.name: getattr(config, limit.name) for limit in fields(cls)})
 
     @property
     def labels(self) -> dict[str, int]:
-        """Those that the Engine tab shows, by what they are of."""
+        """The limits that the Engine tab shows, by their labels."""
         return {limit.metadata["label"]: getattr(self, limit.name) for limit in fields(self) if limit.metadata["label"]}
 
 
@@ -53,33 +53,28 @@ class _Ticket:
     def __init__(self, weight: int, capacity: int | None) -> None:
         self.weight = weight if capacity is None else min(weight, capacity)
         self.capacity = capacity
-        self.place = 0  # among those that wait, 1 being the next one; 0: it runs
-        self.moved = asyncio.Event()  # the place is another one
+        self.place = 0  # in the queue, 1 is next; 0: it runs
+        self.moved = asyncio.Event()  # set when a near place changes
 
 
 class Queue:
-    """Lets as many answers run at once as the engine takes, the others wait in the order in which they came.
+    """Lets as many answers run at once as the engine takes; the others wait in the order of arrival.
 
-    A move in the queue costs one sweep over those that wait, whoever moves it.
+    A move in the queue costs one sweep over all that wait.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
-        self._waiting: list[_Ticket] = []  # the first first
-        self._num_running = 0  # requests in the engine
-        self._num_wanted = 0  # requests in the engine, and of those that wait
+        self._waiting: list[_Ticket] = []  # the next one first
+        self.num_running = 0  # requests in the engine
+        self._num_wanted = 0  # requests in the engine or waiting for it
         self._by_visitor: Counter[str] = Counter()  # running and waiting
         self._times: dict[str, deque[float]] = {}  # of each address's requests in the last minute, oldest first
 
     @property
-    def num_running(self) -> int:
-        """Answers under way."""
-        return self._num_running
-
-    @property
     def num_waiting(self) -> int:
-        """Answers that wait."""
+        """The number of answers that wait."""
         return len(self._waiting)
 
     async def admit(
@@ -92,18 +87,22 @@ class Queue:
     ) -> AsyncGenerator[T, None]:
         """Yield what `work` yields, once no more than `capacity` run at once (None is no limit), and close it.
 
-        Until then yield `waiting(place)`, 1 being the next one, every BEAT_S, and at once when a near place changes.
+        Until then yield `waiting(place)`, 1 is next, every BEAT_S, and at once when a near place changes.
 
-        `weight` is how many requests the work makes of the engine at once. To the visitor it is one answer of many
-        parts, so it counts once against the limits and has one place in the queue, but all of its weight must have room
-        until it ends. A weight above `capacity` is allowed; such work runs alone.
+        `weight` is the number of requests that the work sends to the engine at once. It counts once against the limits
+        and has one place in the queue, but all of its weight must have room until it ends. A weight above `capacity` is
+        allowed; this work runs alone.
 
         Raises:
             TooManyRequests, TooManyAnswers, QueueFull: at once; nothing of `work` has run then.
         """
         async with aclosing(work):
             ticket = _Ticket(weight, capacity)
-            self._check(visitor, ticket)
+            try:
+                self._check(visitor, ticket)
+            except LimitReached as error:
+                REFUSALS.labels(error.limit).inc()
+                raise
             self._enter(visitor, ticket)
             try:
                 while ticket.place:
@@ -118,13 +117,6 @@ class Queue:
                 self._leave(visitor, ticket)
 
     def _check(self, visitor: Visitor, ticket: _Ticket) -> None:
-        try:
-            self._check_limits(visitor, ticket)
-        except LimitReached as error:
-            REFUSALS.labels(error.limit).inc()
-            raise
-
-    def _check_limits(self, visitor: Visitor, ticket: _Ticket) -> None:
         limits = self._limits
         if 0 < limits.requests_per_minute <= len(times := self._recent(visitor.address)):
             raise TooManyRequests(limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
@@ -136,7 +128,7 @@ class Queue:
             times.append(self._clock())
 
     def _has_room(self, ticket: _Ticket, num_before: int) -> bool:
-        """Whether it can run beside so many requests that run or are before it."""
+        """Whether it can run beside `num_before` requests that run or are ahead in the queue."""
         return ticket.capacity is None or num_before + ticket.weight <= ticket.capacity
 
     def _enter(self, visitor: Visitor, ticket: _Ticket) -> None:
@@ -151,7 +143,7 @@ class Queue:
         self._num_wanted += ticket.weight
 
     def _run(self, ticket: _Ticket) -> None:
-        self._num_running += ticket.weight
+        self.num_running += ticket.weight
         RUNNING.inc(ticket.weight)
 
     def _leave(self, visitor: Visitor, ticket: _Ticket) -> None:
@@ -164,14 +156,14 @@ class Queue:
             self._waiting.remove(ticket)
             QUEUED.dec()
         else:
-            self._num_running -= ticket.weight
+            self.num_running -= ticket.weight
             RUNNING.dec(ticket.weight)
         self._move()
 
     def _move(self) -> None:
-        """Let those run that have room now, and give the others their new places: one sweep for each that leaves."""
+        """Start the answers that have room now, and give the others their new places."""
         tickets, self._waiting = self._waiting, []
-        num_before = self._num_running
+        num_before = self.num_running
         for ticket in tickets:
             if self._has_room(ticket, num_before):
                 place = 0
@@ -202,13 +194,12 @@ class Engine(Protocol):
 
     @property
     def status(self) -> Status: ...
-
     @property
     def capacity(self) -> int | None: ...
 
 
 class Admission:
-    """The engine's state and the operator's limits, for whoever asks."""
+    """The check before every answer: the engine's state, the limits, the queue."""
 
     def __init__(self, engine: Engine, limits: Limits) -> None:
         self._engine = engine
@@ -221,10 +212,10 @@ class Admission:
         weight: int = 1,
         visitor: Visitor | None = None,
     ) -> AsyncGenerator[T, None]:
-        """What `work` yields, once it is this visitor's turn; by default the visitor of the request that is handled.
+        """Yield what `work` yields, once it is the visitor's turn; the default is the visitor of the current request.
 
         Raises:
-            EngineNotReady: at once, if an answer cannot be hoped for.
+            EngineNotReady: at once, if the engine takes no requests.
             TooManyRequests, TooManyAnswers, QueueFull: as `Queue.admit`.
         """
         if not self._engine.status.takes_requests:

@@ -4,10 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 # Fenced code to its end (or the text's, while it streams), or a run of backticks, which may begin code within a line.
-_CODE = re.compile(
-    r"^[ ]{0,3}(?P<fence>`{3,}|~{3,}).*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)|`+",
-    re.MULTILINE | re.DOTALL,
-)
+_CODE = re.compile(r"(?ms)^[ ]{0,3}(?P<fence>`{3,}|~{3,}).*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)|`+")
 _RUN_OR_BLANK_LINE = re.compile(r"`+|\n[ \t]*(?=\n)")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _ENTITY = re.compile(r"&(?=#?\w+;)")
@@ -26,7 +23,7 @@ def to_markdown(text: str) -> str:
 
 
 def from_markdown(markdown: str) -> str:
-    """The text that `to_markdown` was given."""
+    """The text from which `to_markdown` made this."""
     if "&" not in markdown:
         return markdown
     return _outside_code(markdown, lambda part: _AMPERSAND.sub("&", _LESS.sub("<", part)))
@@ -42,7 +39,7 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
 
 
 def _code(text: str) -> Iterator[tuple[int, int]]:
-    """Where code begins and ends: between fences, or between equal runs of backticks in one paragraph."""
+    """Yield where code begins and ends: between fences, or between equal runs of backticks in one paragraph."""
     ends, position = _ends_within_paragraphs(text), 0
     while code := _CODE.search(text, position):
         end = code.end() if code["fence"] else ends.get(code.start())
@@ -52,9 +49,9 @@ def _code(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _ends_within_paragraphs(text: str) -> dict[int, int]:
-    """Where a run of backticks begins → where the next equal one of its paragraph ends; one pass, however many."""
+    """Start of a run of backticks → end of the next run of equal length in its paragraph; in one pass."""
     ends: dict[int, int] = {}
-    later: dict[int, int] = {}  # length → end of the next run that is so long
+    later: dict[int, int] = {}  # length → end of the next run of this length
     for found in reversed(list(_RUN_OR_BLANK_LINE.finditer(text))):
         length = found.end() - found.start()
         if text[found.start()] == "\n":

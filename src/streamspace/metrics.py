@@ -1,14 +1,11 @@
-"""Our own counts for Prometheus, in the registry in which vLLM keeps its own. The only import of Prometheus' client.
-
-Numbers alone: no label says who a visitor is, or what was written.
-"""
+"""StreamSpace's counts for Prometheus, in the same registry as vLLM's. No label identifies a visitor or has text."""
 
 from prometheus_client import REGISTRY, Counter, Gauge, Info, generate_latest
 
 from streamspace import __version__
 from streamspace.errors import BadRequest, ChatError, EngineNotReady, LimitReached, PromptTooLong, WrongKey
 
-# Not OpenMetrics, which scrapers would rather have: in it, prometheus_client 0.26 turns vLLM's vllm: into vllm_.
+# Not OpenMetrics, which scrapers prefer: there prometheus_client 0.26 renames vLLM's vllm: to vllm_.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Info("streamspace", "This application.").info({"version": __version__})
@@ -25,18 +22,17 @@ STREAMS = Counter(
 )
 RESTARTS = Counter("streamspace_engine_restarts", "Times that the engine was built again.")
 
-LIMITS = [error.limit for error in LimitReached.__subclasses__()]  # the operator's
-for _reason in (*LIMITS, "prompt_too_long", "bad_request", "not_ready", "api_key", "body_size", "events"):
-    REFUSALS.labels(_reason)  # there from the start, at 0
-for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
-    STREAMS.labels("answer", _cause)
-
 REASONS = {
     BadRequest: "bad_request",
     PromptTooLong: "prompt_too_long",
     EngineNotReady: "not_ready",
     WrongKey: "api_key",
 }
+LIMITS = [error.limit for error in LimitReached.__subclasses__()]  # the operator's
+for _reason in (*LIMITS, *REASONS.values(), "body_size", "events"):
+    REFUSALS.labels(_reason)  # shown from the start, at 0
+for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
+    STREAMS.labels("answer", _cause)
 
 
 def count(error: ChatError) -> None:

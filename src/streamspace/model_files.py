@@ -13,11 +13,10 @@ TRAINING_STATE = ("training_args.bin", "optimizer.*", "scheduler.*", "scaler.*",
 
 
 def needed_files(names: Iterable[str], *, trust_remote_code: bool = False) -> list[str]:
-    """Choose what vLLM needs of a repository's files; empty when there is nothing that it can load.
+    """Choose the files of a repository that vLLM needs; empty when there is nothing that it can load.
 
-    vLLM takes the first format that it finds in the top folder: its order is kept here, so that one copy of the weights
-    is fetched and not two. Hugging Face's safetensors go before Mistral's `consolidated*`, which vLLM would otherwise
-    prefer: they need no second configuration and tokenizer format.
+    One copy of the weights is chosen: like vLLM, the first format in the top folder. But Hugging Face's safetensors go
+    before Mistral's `consolidated*`, because they need no second configuration and tokenizer format.
     """
     names = list(names)
     weights = _weights(names)
@@ -27,7 +26,7 @@ def needed_files(names: Iterable[str], *, trust_remote_code: bool = False) -> li
 
 
 def adapter_files(names: Iterable[str]) -> list[str]:
-    """Choose what vLLM needs of a LoRA adapter's files, the first format that it finds; empty without one."""
+    """Choose the files of a LoRA adapter that vLLM needs, the first format that is there; empty without one."""
     names = set(names)
     formats = [name for name in ADAPTER_WEIGHTS if name in names]
     return [ADAPTER_CONFIG, formats[0]] if formats and ADAPTER_CONFIG in names else []
@@ -37,12 +36,10 @@ def _weights(names: Iterable[str]) -> list[str]:
     top = [name for name in names if "/" not in name and not _matches(name, TRAINING_STATE)]
     consolidated = fnmatch.filter(top, "consolidated*.safetensors")
     safetensors = [name for name in fnmatch.filter(top, "*.safetensors") if name not in consolidated]
-    formats = []
-    if "config.json" in top:
-        formats += [safetensors, fnmatch.filter(top, "*.bin"), fnmatch.filter(top, "*.pt")]
-    if "params.json" in top:
-        formats.insert(1, consolidated)
-    return next((found for found in formats if found), [])
+    mistral = consolidated if "params.json" in top else []
+    if "config.json" not in top:
+        return mistral
+    return safetensors or mistral or fnmatch.filter(top, "*.bin") or fnmatch.filter(top, "*.pt")
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -51,7 +48,7 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class Kind:
-    """What is fetched: which of a repository's files, and the sentence for a repository or folder without them."""
+    """What is fetched: a choice of a repository's files, and the sentence for a repository or folder without them."""
 
     choose: Callable[[Iterable[str]], list[str]]
     missing: str

@@ -1,6 +1,6 @@
-"""Names of other packages that they do not promise: looked up, and replaced, so that a missing one is an error.
+"""Look up and replace undocumented names of other packages. A missing name is an error. Pure.
 
-An assignment to an attribute that a newer version has renamed succeeds and does nothing; these functions raise. Pure.
+A plain assignment to an attribute that a newer version has renamed succeeds and does nothing.
 """
 
 import platform
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class MissingName(AttributeError):
-    """A package has no such name; the sentence says which package, in which version, and what the name is for."""
+    """A package has no such name; the sentence says the package, its version and the purpose of the name."""
 
 
 def require(owner: Any, name: str, purpose: str) -> Any:
@@ -29,11 +29,7 @@ def require(owner: Any, name: str, purpose: str) -> Any:
 
 
 def patch(owner: Any, name: str, value: Any, purpose: str) -> None:
-    """Replace an attribute that is there; `purpose` completes "StreamSpace needs it ...".
-
-    Raises:
-        MissingName: the owner has no such attribute.
-    """
+    """Replace an existing attribute; `purpose` and errors as in `require`."""
     require(owner, name, purpose)
     setattr(owner, name, value)
 
@@ -46,7 +42,7 @@ def _path(owner: Any) -> str:
 
 
 def _release(owner: Any) -> str:
-    """The name and version of the distribution that an owner comes from; of Python for its own modules."""
+    """The name and version of the owner's distribution, or of Python for the standard library."""
     package = _path(owner).partition(".")[0]
     if package in sys.stdlib_module_names:
         return f"Python {platform.python_version()}"

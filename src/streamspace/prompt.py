@@ -1,4 +1,4 @@
-"""A visitor's conversation → messages for the engine. Pure: no template, no tokens, and no input is changed."""
+"""A visitor's conversation → messages for the engine. Pure: no chat template, no tokenizer."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -9,20 +9,18 @@ from streamspace.types import Message
 
 
 def clean(text: str) -> str:
-    """Text that any tokenizer takes: half characters (lone surrogates) become U+FFFD, as UTF-8 decoders do it."""
-    if text.isascii():
-        return text
+    """Text that any tokenizer takes: lone surrogates become U+FFFD, as in UTF-8 decoders."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-JOINER = "\u2060"  # a word joiner: it has no width, and no template or tokenizer knows a token with it
+JOINER = "\u2060"  # a word joiner: it has no width, and is in no special token
 
 
 def as_words(text: str, tokens: Collection[str]) -> str:
-    """The same text with none of these tokens in it: a word joiner stands after the first character of each.
+    """The same text without these tokens: a word joiner is put after the first character of each.
 
-    A tokenizer makes one id of a special token wherever it stands, so that a text with `<|im_end|>` would end its
-    message and begin another. Tokens of one character stay, for nothing can be put into them.
+    A tokenizer reads a special token wherever it stands, so a text with `<|im_end|>` would end its message and begin
+    another. Tokens of one character stay, because nothing can be put into them.
     """
     pattern = _starts(tuple(tokens))
     return pattern.sub(rf"\g<0>{JOINER}", text) if pattern else text
@@ -30,7 +28,7 @@ def as_words(text: str, tokens: Collection[str]) -> str:
 
 @lru_cache(maxsize=8)
 def _starts(tokens: tuple[str, ...]) -> re.Pattern[str] | None:
-    """The first characters of these tokens where the rest follows, also inside of another token."""
+    """Match the first character of each token where its rest follows, also inside another token."""
     rests: dict[str, list[str]] = {}
     for token in tokens:
         if len(token) > 1:
@@ -42,7 +40,7 @@ def _starts(tokens: tuple[str, ...]) -> re.Pattern[str] | None:
 def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message, ...]:
     """The messages of one request: the system prompt, if there is one, and the turns, oldest first.
 
-    Thoughts are not sent back, except one that has no answer yet and is to go on.
+    Thoughts are left out, except a last one without an answer, which the model continues.
     """
     head = (Message("system", clean(system_prompt)),) if system_prompt.strip() else ()
     messages = [Message(turn.role, clean(turn.text)) for turn in turns]
@@ -52,10 +50,9 @@ def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message,
 
 
 def without_oldest(messages: Sequence[Message]) -> Sequence[tuple[int, int]]:
-    """What may be left out, the least first: (begin, end) of the oldest turns, each a question and its answer.
+    """The ranges of messages that may be left out, as (begin, end): none, the oldest turn, the two oldest and so on.
 
-    The first leaves out nothing. The system prompt stays, and so does the last question, with an answer to it that is
-    to be continued.
+    The system prompt and the last question stay, and so does the beginning of an answer to it.
     """
     begin = 1 if messages and messages[0].role == "system" else 0
     later = (n for n in range(begin + 1, len(messages)) if messages[n].role == "user")

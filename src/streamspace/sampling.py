@@ -1,4 +1,4 @@
-"""A visitor's sampling parameters: the one table of them, and the check that lets their values in. Pure.
+"""A visitor's sampling parameters: their table, and the check of their values. Pure.
 
 docs/architecture.md says how to add one.
 """
@@ -12,11 +12,8 @@ from streamspace.errors import BadRequest
 from streamspace.types import Constraint
 
 # The prompts of vLLM's own streaming example, examples/deployment/async_llm_streaming.py; its sampling is `Settings()`.
-EXAMPLE_PROMPTS = (
-    "The future of artificial intelligence is",
-    "In a galaxy far, far away",
-    "The key to happiness is",
-)
+EXAMPLE_PROMPTS = ("The future of artificial intelligence is", "In a galaxy far, far away", "The key to happiness is")
+MOST_STOPS = 16
 
 
 @dataclass(frozen=True)
@@ -31,13 +28,10 @@ class Settings:
     repetition_penalty: float = 1.0  # 1 is none
     seed: int | None = 42  # None draws a new one for each answer
     stop: tuple[str, ...] = ()  # the answer ends before the first of them
-    enable_thinking: bool | None = None  # for the chat template, if it has this switch; None is as the template has it
+    enable_thinking: bool | None = None  # a switch of some chat templates; None is the template's default
     constraint: Constraint | None = None
     adapter: str | None = None  # the LoRA adapter's name; None is the model itself
-    logprobs: int | None = None  # how many of the likeliest tokens come with each of the answer's; 20 at most
-
-
-MOST_STOPS = 16
+    logprobs: int | None = None  # how many of the likeliest tokens come with each token of the answer; 20 at most
 
 
 def _stops(value: Any) -> tuple[str, ...]:
@@ -64,14 +58,14 @@ def _adapter(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Parameter:
-    """What the page, the endpoints and the check know of one sampling parameter."""
+    """One sampling parameter, for the page, the endpoints and the check."""
 
-    json_type: Any  # of its value in JSON; `int` is a whole number
+    json_type: Any  # `int` is a whole number
     info: str  # what it does, for the page and the endpoints' documentation; without a full stop
-    example: Any = None  # a value that works; None where none is sure to
+    example: Any = None  # a value that works everywhere, if there is one
     range: Range | None = None  # of a number
     step: float = 1  # of its slider
-    check: Callable[[Any], Any] | None = None  # of what is no number: JSON → value of Settings, or raises BadRequest
+    check: Callable[[Any], Any] | None = None  # None for a number; JSON → value of Settings, or raises BadRequest
 
     @property
     def is_whole(self) -> bool:
@@ -85,7 +79,7 @@ class Parameter:
 
     @property
     def description(self) -> str:
-        """The explanation as a sentence, with the range where that is not the operator's or the seed's."""
+        """The explanation as a sentence, with the range of a number that is not whole."""
         ends = f" ({self.range.least:g} to {self.range.most:g})" if self.range and not self.is_whole else ""
         return f"{self.info}{ends}."
 
@@ -117,22 +111,20 @@ PARAMETERS: dict[str, Parameter] = {
 
 
 def check_settings(values: Mapping[str, Any], fallback: Settings, max_tokens: int) -> Settings:
-    """A visitor's values as Settings; what is missing or None comes from `fallback`, whose own max_tokens is cut.
+    """A visitor's values as Settings; a missing value or None comes from `fallback`. `max_tokens` is the most allowed.
 
-    Whole numbers come out as int, for a float in one of vLLM's integer fields hangs the engine for everybody.
+    Whole numbers come out as int, because a float in one of vLLM's integer fields hangs the engine for everybody.
 
     Raises:
-        BadRequest: a name that is no sampling parameter of ours, or a value of the wrong type or out of range; the
-            sentence names it, the value and what is allowed. `max_tokens` is the most that an answer may have.
+        BadRequest: an unknown name, or a value of the wrong type or out of range; the sentence names it, the value and
+            what is allowed.
     """
     if unknown := [name for name in values if name not in PARAMETERS]:
         known = ", ".join(sorted(PARAMETERS))
         raise BadRequest("There is no sampling parameter {name!r}; there are {known}.", name=unknown[0], known=known)
     fallback = replace(fallback, max_tokens=min(fallback.max_tokens, max_tokens))
-    checked: dict[str, Any] = {
-        name: _checked(name, value, max_tokens) for name, value in values.items() if value is not None
-    }
-    return replace(fallback, **checked)
+    given = {name: value for name, value in values.items() if value is not None}
+    return replace(fallback, **{name: _checked(name, value, max_tokens) for name, value in given.items()})
 
 
 def _checked(name: str, value: Any, max_tokens: int) -> Any:
@@ -145,5 +137,5 @@ def _checked(name: str, value: Any, max_tokens: int) -> Any:
 def range_of(name: str, max_tokens: int) -> Range:
     """The range of a number; `max_tokens` is the most that an answer may have."""
     parameter = PARAMETERS[name]
-    assert parameter.range is not None  # what is no number is never asked for it
+    assert parameter.range is not None  # every number has one
     return Range(1, max_tokens) if name == "max_tokens" else parameter.range

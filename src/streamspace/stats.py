@@ -1,7 +1,7 @@
-"""What the engine does, second by second for five minutes, from the counts that it gives after each step. Pure.
+"""What the engine did in each second of the last five minutes, from the counts that it gives after each step. Pure.
 
-A step costs a few additions. A second is stored when the first step after it comes, or when a reader asks for the
-window. So the five minutes are there for the first reader, and no timer runs while there is none.
+A step costs a few additions. A second is stored when the next step comes after it, or when a reader asks for the
+window. So the first reader gets five minutes, and no timer runs while nobody reads.
 """
 
 import time
@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-SECONDS = 300  # that are remembered
-
-# Upper bounds of the histograms' buckets, in seconds; above the last one there is another.
+SECONDS = 300  # remembered
+# Upper bounds of the histograms' buckets, in seconds; one more bucket is above the last bound.
 TTFT_S = (0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 INTER_TOKEN_S = (0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -23,15 +22,15 @@ class Facts:
     """What an engine is, once it is built."""
 
     hardware: str
-    dtype: str  # of the weights and of what is computed
+    dtype: str  # of weights and computation
     max_model_len: int  # tokens: prompt and answer together
-    kv_cache_tokens: int  # that all sequences together may hold; 0 if vLLM does not tell
+    kv_cache_tokens: int  # of all sequences together, at most; 0 if vLLM does not say
     vllm_version: str
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The engine at the end of a second; what is counted goes on over restarts, from the start of the app."""
+    """The engine at the end of a second; the counts run from the start of the app, over restarts."""
 
     second: int
     is_up: bool = False
@@ -42,7 +41,7 @@ class Snapshot:
     num_generation_tokens: int = 0
     num_prefix_queries: int = 0  # tokens that were looked up in the prefix cache
     num_prefix_hits: int = 0  # tokens that were found there
-    num_answers: int = 0  # that came to their end
+    num_answers: int = 0  # that have ended
     ttft: tuple[int, ...] = (0,) * (len(TTFT_S) + 1)  # answers in each bucket
     inter_token: tuple[int, ...] = (0,) * (len(INTER_TOKEN_S) + 1)  # tokens in each bucket
 
@@ -61,7 +60,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often a time fell into each bucket; `counts` has one more than `bounds_s`, for what is longer than all."""
+    """How often a time fell into each bucket; `counts` has one more than `bounds_s`, for times above the last bound."""
 
     bounds_s: tuple[float, ...]
     counts: tuple[int, ...]
@@ -72,7 +71,7 @@ class Histogram:
         return sum(self.counts)
 
     def quantile_s(self, share: float) -> float | None:
-        """The bound below which `share` of the times are, inf if it is above the last; None if there are none."""
+        """The bound below which `share` (0 to 1) of the times are, inf above the last one; None without times."""
         left = share * self.num
         for bound_s, count in zip((*self.bounds_s, float("inf")), self.counts, strict=True):
             left -= count
@@ -94,7 +93,7 @@ class Window:
 
     @property
     def points(self) -> list[Point | None]:
-        """One for each second but the base; None is one in which the engine was down."""
+        """A point for each second but the base; None for a second in which the engine was down."""
         return [_point(before, after) for before, after in pairwise(self.snapshots)]
 
     @property
@@ -109,23 +108,21 @@ class Window:
 
     @property
     def prefix_hit_rate(self) -> float | None:
-        """0 to 1, of all tokens that were looked up."""
-        first, last = self.snapshots[0], self.last
-        return _share(last.num_prefix_hits - first.num_prefix_hits, last.num_prefix_queries - first.num_prefix_queries)
+        """0 to 1, of all tokens that were looked up; None if there were none."""
+        return _hit_rate(self.snapshots[0], self.last)
 
 
 class Stats:
-    """Takes the counts of all replicas (data parallel) of one engine after another. For one event loop alone.
+    """Takes the counts of all data-parallel replicas, over all restarts. For one event loop alone.
 
-    Between `end` and `begin` the engine is down: what a dying one still tells, or a new one while it warms up, does
-    not count.
+    Between `end` and `begin` the engine is down: counts of a dying engine, or of one that warms up, are ignored.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._second = int(clock())  # the one under way
+        self._second = int(clock())  # the current one
         self._past = deque([Snapshot(self._second - 1)], maxlen=SECONDS + 1)
-        self._replicas: list[tuple[int, int, float]] = []  # running, waiting and KV-cache use of each; none is down
+        self._replicas: list[tuple[int, int, float]] = []  # running, waiting and KV-cache use of each; empty: down
         self._up_s = 0.0
         self._tokens = [0, 0]  # of prompts, of answers
         self._prefix = [0, 0]  # queries, hits
@@ -135,7 +132,7 @@ class Stats:
 
     @property
     def uptime_s(self) -> float | None:
-        """Since the engine was ready; None while it is down."""
+        """Seconds since the engine was ready; None while it is down."""
         return self._clock() - self._up_s if self._replicas else None
 
     def begin(self, num_replicas: int) -> None:
@@ -152,7 +149,7 @@ class Stats:
     def scheduled(
         self, replica: int, num_running: int, num_waiting: int, kv_cache_usage: float, num_queries: int, num_hits: int
     ) -> None:
-        """What one replica's scheduler tells after a step; `num_queries` and `num_hits` are tokens of this step."""
+        """Take one replica's scheduler state after a step; `num_queries` and `num_hits` are tokens of this step."""
         if not self._replicas:
             return
         self._roll()
@@ -168,7 +165,7 @@ class Stats:
         ttfts_s: Sequence[float],
         inter_token_s: Sequence[float],
     ) -> None:
-        """What came of one step of one replica; the times are one for each request."""
+        """Take the results of one step of one replica, with one time for each request."""
         if not self._replicas:
             return
         self._roll()
@@ -179,12 +176,12 @@ class Stats:
         _count(self._inter_token, INTER_TOKEN_S, inter_token_s)
 
     def window(self) -> Window:
-        """The last five minutes, or what there was of them, without the second under way."""
+        """The last five minutes, or less after the start, without the current second."""
         self._roll()
         return Window(tuple(self._past))
 
     def _roll(self) -> None:
-        """Write down the seconds that are over: all that has come since belongs to the first of them."""
+        """Store the seconds that are over: all counts since the last call belong to the first of them."""
         now = int(self._clock())
         if now == self._second:
             return
@@ -212,7 +209,7 @@ class Stats:
 
 
 def _count(counts: list[int], bounds_s: Sequence[float], times_s: Sequence[float]) -> None:
-    """Add each time to its bucket. Those of one step are nearly equal, so that the two ends mostly tell of all."""
+    """Add each time to its bucket. The times of one step are nearly equal: mostly all are in one bucket."""
     if not times_s:
         return
     low, high = bisect_left(bounds_s, min(times_s)), bisect_left(bounds_s, max(times_s))
@@ -232,14 +229,13 @@ def _point(before: Snapshot, after: Snapshot) -> Point | None:
         prompt_tokens_per_s=after.num_prompt_tokens - before.num_prompt_tokens,
         generation_tokens_per_s=after.num_generation_tokens - before.num_generation_tokens,
         kv_cache_usage=after.kv_cache_usage,
-        prefix_hit_rate=_share(
-            after.num_prefix_hits - before.num_prefix_hits, after.num_prefix_queries - before.num_prefix_queries
-        ),
+        prefix_hit_rate=_hit_rate(before, after),
     )
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _hit_rate(before: Snapshot, after: Snapshot) -> float | None:
+    num_queries = after.num_prefix_queries - before.num_prefix_queries
+    return (after.num_prefix_hits - before.num_prefix_hits) / num_queries if num_queries else None
 
 
 def _difference(before: Sequence[int], after: Sequence[int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The summary below an answer: live, where it is; then how it ended; and what was measured. Pure."""
+"""The summary below an answer: its progress or how it ended, and what was measured. Pure."""
 
 import html
 
@@ -6,9 +6,9 @@ from streamspace.sampling import Settings
 from streamspace.translation import Say, Sentence
 from streamspace.types import Metrics, Reply
 
-NUMBERS_S = 0.5  # how long numbers stand at least, while text comes
-NEARLY_FULL = 0.8  # of the context: the meter says so by its colour
-CUT = ("length", "time", "interrupted")  # ways to end after which there may be more
+NUMBERS_S = 0.5  # the shortest time between two changes of the numbers, while text comes
+NEARLY_FULL = 0.8  # of the context: the meter changes its colour here
+CUT = ("length", "time", "interrupted")  # finish reasons of an answer that can be continued
 
 
 class Summary:
@@ -31,13 +31,13 @@ class Summary:
         words = " ".join(self._say(sentence) for sentence in sentences if sentence)
         if reply.metrics and (reply.finish_reason or reply.elapsed_s >= self._due_s):
             self._due_s = reply.elapsed_s + NUMBERS_S
-            words_of_numbers = " · ".join(map(self._say, numbers(reply)))
-            self._numbers = f'<span class="numbers">{words_of_numbers}{self._meter(reply.metrics)}</span>'
+            measured = " · ".join(map(self._say, numbers(reply, reply.metrics)))
+            self._numbers = f'<span class="numbers">{measured}{self._meter(reply.metrics)}</span>'
         cut = ' class="cut"' if reply.finish_reason in CUT else ""
         return (f"<span{cut}>{html.escape(words)}</span> " if words else "") + self._numbers
 
     def _meter(self, metrics: Metrics) -> str:
-        """How much of the context is used; and whether the next answer will have to leave out the oldest messages."""
+        """How much of the context is used, and whether the next answer will leave out the oldest messages."""
         if not self._max_model_len:
             return ""
         used, most = metrics.num_prompt_tokens + metrics.num_tokens, self._max_model_len
@@ -50,7 +50,7 @@ class Summary:
 
 
 def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
-    """Where the answer is, or how it ended, in words; empty while its text comes."""
+    """The answer's progress, or how it ended, in words; empty while its text comes."""
     match reply.finish_reason:
         case None:
             return _on_its_way(reply)
@@ -59,9 +59,8 @@ def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
         case "time":
             return _cut_off(reply, Sentence("an answer may take {seconds:g} s here", seconds=max_seconds))
         case "interrupted":
-            return Sentence(
-                "Interrupted: the engine stopped before the answer was complete; Continue takes it up again."
-            )
+            words = "Interrupted: the engine stopped before the answer was complete; Continue takes it up again."
+            return Sentence(words)
         case _ if reply.stop is not None:
             return Sentence("Ended before the stop string {stop!r}.", stop=reply.stop)
         case _ if reply.thought and not reply.text:
@@ -69,13 +68,9 @@ def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
     return Sentence("Ended.")
 
 
-def numbers(reply: Reply) -> list[Sentence]:
-    """What was measured of an answer with metrics: tokens, seconds, tokens/s, TTFT, waiting and prompt."""
-    metrics = reply.metrics
-    parts: list[Sentence] = []
-    assert metrics is not None
-    time = _seconds(reply.elapsed_s)
-    parts.append(Sentence("{number:,} tokens in {time}", number=metrics.num_tokens, time=time))
+def numbers(reply: Reply, metrics: Metrics) -> list[Sentence]:
+    """What was measured of an answer: tokens, seconds, tokens/s, TTFT, waiting and prompt."""
+    parts = [Sentence("{number:,} tokens in {time}", number=metrics.num_tokens, time=_seconds(reply.elapsed_s))]
     if metrics.tokens_per_s:
         parts.append(Sentence("{rate:,.0f} tokens/s", rate=metrics.tokens_per_s))
     if reply.ttft_s is not None:
@@ -83,21 +78,16 @@ def numbers(reply: Reply) -> list[Sentence]:
     if (queued_s := reply.queued_s + metrics.queued_s) >= 0.1:
         parts.append(Sentence("queued {time}", time=_seconds(queued_s)))
     number, cached = metrics.num_prompt_tokens, metrics.num_cached_tokens
-    parts.append(
-        Sentence("prompt {number:,} tokens, {cached:,} of them cached", number=number, cached=cached)
-        if cached
-        else Sentence("prompt {number:,} tokens", number=number)
-    )
-    return parts
+    prompt = Sentence("prompt {number:,} tokens", number=number)
+    if cached:
+        prompt = Sentence("prompt {number:,} tokens, {cached:,} of them cached", number=number, cached=cached)
+    return [*parts, prompt]
 
 
 def notice(reply: Reply) -> str:
     """A sentence if the context had no room for all of the conversation, else nothing."""
-    if not reply.num_left_out:
-        return ""
-    return Sentence(
-        "The oldest {number} messages were left out, because the context is full.", number=reply.num_left_out
-    )
+    template = "The oldest {number} messages were left out, because the context is full."
+    return Sentence(template, number=reply.num_left_out) if reply.num_left_out else ""
 
 
 def _on_its_way(reply: Reply) -> str:

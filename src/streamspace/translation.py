@@ -1,10 +1,11 @@
 """Sentences in the visitor's language. Pure.
 
-Every sentence is written in English, where it arises, as a template and the values of its names. A language is one
-file, languages/<language>.json, which has each template again; what is not in it stays English.
+Every sentence is written in English, where it arises, as a template with values. The file of a language,
+languages/<language>.json, translates the templates; a template that is missing there stays English.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ Say = Callable[[str], str]
 
 FOLDER = Path(__file__).parent / "languages"
 LANGUAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))  # besides English
-LOCALES = "$locales"  # the key in a language's file under which stands how browsers call it
+LOCALES = "$locales"  # the key in a language's file for the names that browsers have for it
 
 
 class Sentence(str):
@@ -36,7 +37,7 @@ def catalog(language: str) -> Mapping[str, str]:
 
 
 def locales(language: str) -> list[str]:
-    """How browsers call one of LANGUAGES: "zh", "zh-CN" and so on."""
+    """The names that browsers have for one of LANGUAGES: "zh", "zh-CN" and so on."""
     return list(_file(language)[LOCALES])
 
 
@@ -46,12 +47,9 @@ def _file(language: str) -> Mapping[str, Any]:
 
 
 def language_of(accept_language: str) -> str:
-    """The first language of a request's Accept-Language that the page has; English if there is none."""
-    for choice in accept_language.lower().split(","):
-        language = choice.partition(";")[0].strip().partition("-")[0]
-        if language in ("en", *LANGUAGES):
-            return language
-    return "en"
+    """The first language of an Accept-Language header that the page has; English if there is none."""
+    languages = (re.split("[;-]", choice)[0].strip() for choice in accept_language.lower().split(","))
+    return next((language for language in languages if language in ("en", *LANGUAGES)), "en")
 
 
 @cache
@@ -61,7 +59,7 @@ def say_in(language: str) -> Say:
 
 
 def say_with(templates: Mapping[str, str]) -> Say:
-    """How to say a Sentence, or a text without values, by these templates; what is not in them stays English."""
+    """How to say a Sentence, or a text without values, by these templates; a missing one stays English."""
 
     def say(text: str) -> str:
         if not isinstance(text, Sentence):

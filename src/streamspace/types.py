@@ -14,7 +14,7 @@ Split = Callable[[str, bool], tuple[str, str]]  # what the model wrote, and whet
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation; a thought is the model's own, before its text, and not for later prompts."""
+    """One message of a conversation; the model's thought comes before its text and is left out of later prompts."""
 
     role: Role
     text: str
@@ -24,10 +24,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Constraint:
-    """What an answer has to be: valid against a JSON schema, a match of a regex, or one of the texts in a JSON list.
-
-    Made by `constraint.check_constraint` alone.
-    """
+    """What an answer must match: a schema, a regex or a JSON list of choices; made by `constraint.check_constraint`."""
 
     kind: ConstraintKind
     value: str
@@ -35,7 +32,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the engine gets: token ids, already through the chat template; and how to read what it gives."""
+    """What the engine gets: token ids, with the chat template applied; and how to read what the model writes."""
 
     token_ids: tuple[int, ...]
     split: Split | None = None  # None: the model writes no thoughts
@@ -46,7 +43,7 @@ class Metrics:
     """What the engine measured of one answer so far, by its own clocks."""
 
     num_prompt_tokens: int
-    num_cached_tokens: int  # of the prompt, which the prefix cache had
+    num_cached_tokens: int  # tokens of the prompt that were in the prefix cache
     num_tokens: int  # of the answer, thoughts included
     queued_s: float  # in the engine's queue
     prefill_s: float  # from there to the first token
@@ -54,28 +51,28 @@ class Metrics:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """How fast the answer came after its first token; None before there are two tokens."""
+        """Rate of the answer after its first token; None before there are two tokens."""
         return (self.num_tokens - 1) / self.decode_s if self.num_tokens > 1 and self.decode_s > 0 else None
 
 
 @dataclass(frozen=True)
 class Token:
-    """One token of an answer, with its probability by the model among what is allowed, before temperature."""
+    """One token of an answer, with the model's probability for it among the allowed tokens, before temperature."""
 
-    text: str  # bytes that are no whole character stand as numbers
+    text: str  # bytes that are no whole character are written as numbers
     probability: float
     runners_up: tuple[tuple[str, float], ...] = ()  # other tokens and their probabilities, the likeliest first
 
 
 @dataclass(frozen=True)
 class Delta:
-    """What the engine gives: the text that is new, and on the last one why it ended."""
+    """What the engine gives: the new text, and with the last delta why the answer ended."""
 
     text: str
     finish_reason: str | None = None  # "stop", "length" or "abort", as vLLM has it
     stop: str | None = None  # which of the stop strings ended it
     metrics: Metrics | None = None  # None: the operator has turned vLLM's statistics off
-    tokens: tuple[Token, ...] = ()  # those that are new, if the settings ask for logprobs
+    tokens: tuple[Token, ...] = ()  # the new ones, if the settings ask for logprobs
 
 
 @dataclass(frozen=True)
@@ -84,27 +81,27 @@ class Reply:
 
     text: str = ""
     finish_reason: str | None = None
-    num_left_out: int = 0  # oldest messages of the conversation that the context had no room for
-    place: int = 0  # in the queue, the next one being 1; 0 if it does not wait there
+    num_left_out: int = 0  # the oldest messages, which the context had no room for
+    place: int = 0  # in the queue, 1 is next; 0 if it does not wait there
     is_held_up: bool = False  # the engine is being restarted, and the request waits for it
     thought: str = ""
     thought_s: float = 0.0  # how long it took, so far
-    num_prompt_tokens: int = 0  # once they are known and until `metrics` tells them
+    num_prompt_tokens: int = 0  # once it is known, and until `metrics` has it
     is_queued: bool = False  # it waits in the engine's own queue
     queued_s: float = 0.0  # in our queue
     ttft_s: float | None = None  # from the request's arrival to its first text, all waiting included
     elapsed_s: float = 0.0  # from the request's arrival
     stop: str | None = None  # which of the stop strings ended it
     metrics: Metrics | None = None
-    verdict: str = ""  # of an answer that has ended: whether it is what its constraint wants
-    tokens: tuple[Token, ...] = ()  # of an answer that has ended, if the settings ask for logprobs
+    verdict: str = ""  # after the end: whether the answer matches its constraint
+    tokens: tuple[Token, ...] = ()  # after the end, if the settings ask for logprobs
 
 
 @dataclass(frozen=True)
 class Status:
-    """What the engine is doing, in the words that a visitor sees: `detail` is a Sentence where it has a translation.
+    """What the engine is doing; visitors see `detail`, which is a Sentence where it has a translation.
 
-    `done` and `total` are bytes while downloading, else steps of the way to ready.
+    `done` and `total` are bytes while downloading, else steps on the way to ready.
     """
 
     stage: Stage
@@ -114,29 +111,24 @@ class Status:
 
     @property
     def takes_requests(self) -> bool:
-        """Whether a request makes sense: the answer comes now, or once the engine is back."""
+        """Whether a request makes sense: it is answered now, or after the restart."""
         return self.stage in ("ready", "restarting")
 
     @property
     def sentence(self) -> str:
         """The state in words and numbers."""
         if self.stage == "downloading" and self.total:
-            percent = 100 * self.done // self.total
-            return Sentence(
-                "{detail}: {done} of {total} ({percent}%)",
-                detail=self.detail,
-                done=_size(self.done),
-                total=_size(self.total),
-                percent=percent,
-            )
+            percent, done, total = 100 * self.done // self.total, size(self.done, 1), size(self.total, 1)
+            template = "{detail}: {done} of {total} ({percent}%)"
+            return Sentence(template, detail=self.detail, done=done, total=total, percent=percent)
         if self.stage not in ("downloading", "loading", "restarting"):
             return self.detail
         if not self.total:
             return Sentence("{detail} …", detail=self.detail)
-        return Sentence(
-            "{detail} (step {number} of {total}) …", detail=self.detail, number=self.done + 1, total=self.total
-        )
+        template = "{detail} (step {number} of {total}) …"
+        return Sentence(template, detail=self.detail, number=self.done + 1, total=self.total)
 
 
-def _size(num_bytes: int) -> str:
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
+def size(num_bytes: int, digits: int) -> str:
+    """A size in MB with so many digits after the point, or in GB with one digit more."""
+    return f"{num_bytes / 1e9:.{digits + 1}f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.{digits}f} MB"

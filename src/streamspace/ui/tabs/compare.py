@@ -17,7 +17,7 @@ import gradio as gr
 from streamspace.chat import ServedEngine, at_once, stream_chat, timed
 from streamspace.checks import check_text
 from streamspace.errors import BadRequest, ChatError
-from streamspace.frames import Pacer, PacerOfSeveral
+from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.markdown import to_markdown
 from streamspace.prompt import conversation
@@ -245,8 +245,7 @@ class CompareTab:
         A column that fails says so in its summary, and the others go on. If all fail without text, the error is raised.
         """
         comparison, due_s = Comparison(()), 0.0
-        pacer = PacerOfSeveral(self._pacer, len(settings))
-        streams = [self._column(messages, one, pacer) for one in settings]
+        streams = [self._column(messages, one, len(settings)) for one in settings]
         async with aclosing(at_once(streams, NOT_YET)) as frames:
             async for columns in frames:
                 errors = [column.error for column in columns if column.error and not column.reply.text]
@@ -261,17 +260,19 @@ class CompareTab:
                 yield comparison
         if measures and comparison.together:
             once_more = replace(settings[0], max_tokens=min(MAX_TOKENS_ALONE, settings[0].max_tokens))
-            async with aclosing(self._column(messages, once_more, self._pacer)) as alone:
+            async with aclosing(self._column(messages, once_more, 1)) as alone:
                 async for column in alone:
                     yield replace(comparison, alone=column)
 
     async def _column(
-        self, messages: Sequence[Message], settings: Settings, pacer: Pacer
+        self, messages: Sequence[Message], settings: Settings, num_texts: int
     ) -> AsyncGenerator[Column, None]:
         """One answer; it keeps the text before an error, and its times begin after admission."""
         column = Column()
         try:
-            async with aclosing(timed(stream_chat(self._engine, messages, settings, pacer))) as replies:
+            async with aclosing(
+                timed(stream_chat(self._engine, messages, settings, self._pacer, num_texts))
+            ) as replies:
                 async for reply in replies:
                     column = Column(reply)
                     yield column
