@@ -134,10 +134,10 @@ def programs() -> Iterator[Start]:
         process.communicate()
 
 
-def ask_from_node(door: str, url: str, **asked: Any) -> dict[str, Any]:
+def ask_from_node(entrypoint: str, url: str, **asked: Any) -> dict[str, Any]:
     """What tests/node/ask.mjs prints; nothing from one who leaves. `scripts/setup node` installs what it needs."""
     script = ROOT / "tests" / "node" / "ask.mjs"
-    command = ["node", str(script), door, url, json.dumps(asked)]
+    command = ["node", str(script), entrypoint, url, json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=ENVIRON, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout or "{}")

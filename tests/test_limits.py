@@ -1,4 +1,4 @@
-"""Who is answered, who waits and who is refused; and that every door asks."""
+"""Who is answered, who waits and who is refused; and that every entrypoint asks."""
 
 import asyncio
 import json
@@ -309,7 +309,7 @@ def test_only_behind_a_known_proxy_the_last_forwarded_address_counts(
     assert seen == [Visitor(address, address)]
 
 
-# Every door
+# Every entrypoint
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The doors through the clients that people use from Node: OpenAI's and Gradio's."""
+"""The entrypoints through the clients that people use from Node: OpenAI's and Gradio's."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def expected(running: Running) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "door", "asked"),
+    ("endpoint", "entrypoint", "asked"),
     [
         ("/chat", "openai", {**OPENAI, "route": "chat", "messages": HI}),
         ("/chat", "gradio", {"endpoint": "/chat", "message": HI[0]["content"]}),
@@ -35,23 +35,23 @@ def expected(running: Running) -> dict[str, str]:
     ],
 )
 def test_an_answer_is_streamed(
-    running: Running, expected: dict[str, str], endpoint: str, door: str, asked: dict[str, Any]
+    running: Running, expected: dict[str, str], endpoint: str, entrypoint: str, asked: dict[str, Any]
 ) -> None:
-    told = ask_from_node(door, running.url, **asked, **GREEDY)
+    told = ask_from_node(entrypoint, running.url, **asked, **GREEDY)
     assert told["text"] == expected[endpoint] and told["num_frames"] > 1
 
 
 @pytest.mark.usefixtures("endless")
 @pytest.mark.parametrize(
-    ("door", "asked"),
+    ("entrypoint", "asked"),
     [
         ("openai", {**OPENAI, "route": "chat", "messages": HI, "ignore_eos": True}),
         ("gradio", {"endpoint": "/chat", "message": HI[0]["content"]}),
     ],
     ids=["openai", "gradio"],
 )
-def test_who_leaves_in_the_middle_frees_the_engine(running: Running, door: str, asked: dict[str, Any]) -> None:
-    ask_from_node(door, running.url, **asked, max_tokens=1900, leaves=True)
+def test_who_leaves_in_the_middle_frees_the_engine(running: Running, entrypoint: str, asked: dict[str, Any]) -> None:
+    ask_from_node(entrypoint, running.url, **asked, max_tokens=1900, leaves=True)
     wait_until(lambda: is_idle(running), 5, "the release")
 
 

@@ -241,7 +241,7 @@ async def answer(body: dict[str, Any]) -> int:
     """The status that a client gets for this body before a scripted application."""
     engine, answers, statuses = FakePageEngine(), Answers(), []
     engine.openai_app, engine.capacity, answers.end = answers, 4, True
-    door = openai_api.OpenAIServer(engine, Admission(engine, Limits()))
+    server = openai_api.OpenAIServer(engine, Admission(engine, Limits()))
     sent = json.dumps(body).encode()
     messages = iter([{"type": "http.request", "body": sent, "more_body": False}])
 
@@ -253,7 +253,7 @@ async def answer(body: dict[str, Any]) -> int:
     async def send(message: Any) -> None:
         statuses.append(message.get("status"))
 
-    await door({"type": "http", "method": "POST", "path": CHAT, "headers": []}, receive, send)
+    await server({"type": "http", "method": "POST", "path": CHAT, "headers": []}, receive, send)
     return int(statuses[0])
 
 
@@ -303,7 +303,7 @@ def test_a_prompt_has_at_most_so_many_tokens_as_the_operator_allows(
             client.chat.completions.create(model=MODEL, messages=HI, stream=stream, **GREEDY)
 
 
-# The door, before a scripted application
+# The server, before a scripted application
 
 
 Site = tuple[str, FakePageEngine, Answers]

@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect
 
 from streamspace.types import Status
 from streamspace.ui import build_demo
-from streamspace.ui.gradio_ import routes as doors
+from streamspace.ui.gradio_ import routes
 from streamspace.ui.gradio_.endpoints import complete_arguments
 from tests.client import AUTH, FORM, JSON, ask, joined, log_in
 from tests.fake import FakePageEngine, deltas
@@ -53,7 +53,7 @@ def test_no_route_is_open_that_nobody_decided_on() -> None:
     demo = build_demo(engine, admission_of(engine))
     with served(FakePageEngine(), demo):
         paths = {getattr(route, "path", "a mount").rstrip("/") or "/" for route in demo.app.routes}
-    assert paths == {*doors.PAGE, *("/gradio_api" + path for path in doors.API)}
+    assert paths == {*routes.PAGE, *("/gradio_api" + path for path in routes.API)}
 
 
 def test_only_the_logs_reader_has_the_engine_tried_again() -> None:
@@ -71,10 +71,10 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("name", PRIVATE)
-@pytest.mark.parametrize("door", ["/gradio_api/file=", "/file=", "/gradio_api/file/", "/gradio_api/proxy="])
-def test_no_file_and_no_address_is_handed_out(url: str, door: str, name: str) -> None:
-    assert ask(url, "GET", door + name)[0] == 404
-    assert ask(url, "HEAD", door + name)[0] == 404
+@pytest.mark.parametrize("route", ["/gradio_api/file=", "/file=", "/gradio_api/file/", "/gradio_api/proxy="])
+def test_no_file_and_no_address_is_handed_out(url: str, route: str, name: str) -> None:
+    assert ask(url, "GET", route + name)[0] == 404
+    assert ask(url, "HEAD", route + name)[0] == 404
 
 
 def test_what_other_gradio_apps_of_the_machine_keep_is_not_handed_out(url: str) -> None:
@@ -88,25 +88,25 @@ def test_what_other_gradio_apps_of_the_machine_keep_is_not_handed_out(url: str) 
         folder.rmdir()
 
 
-@pytest.mark.parametrize("door", ["/static/", "/assets/", "/svelte/"])
+@pytest.mark.parametrize("route", ["/static/", "/assets/", "/svelte/"])
 @pytest.mark.parametrize(
     "name", ["", "../routes.py", "../../../etc/passwd", "%2e%2e/routes.py", "..%2froutes.py", "/etc/passwd"]
 )
-def test_gradios_own_files_are_no_way_to_others(url: str, door: str, name: str) -> None:
-    status, _, text = ask(url, "GET", door + name)
+def test_gradios_own_files_are_no_way_to_others(url: str, route: str, name: str) -> None:
+    status, _, text = ask(url, "GET", route + name)
     assert status in (400, 403, 404) and "root:" not in text and "import" not in text
 
 
 @pytest.mark.parametrize(
-    ("door", "field"), [("upload", b"files"), ("process_recording", b"video"), ("component_server", b"x")]
+    ("route", "field"), [("upload", b"files"), ("process_recording", b"video"), ("component_server", b"x")]
 )
 def test_an_upload_is_refused_and_leaves_nothing(
-    url: str, door: str, field: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, route: str, field: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = set(Path(get_upload_folder()).glob("*"))
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert ask(url, "POST", f"/gradio_api/{door}", UPLOAD % field, headers)[0] == 404
+    assert ask(url, "POST", f"/gradio_api/{route}", UPLOAD % field, headers)[0] == 404
     assert set(Path(get_upload_folder()).glob("*")) == before and not list(tmp_path.iterdir())
 
 
@@ -159,7 +159,7 @@ def head(url: str, *headers: str) -> bytes:
 
 
 def test_a_body_that_would_fill_the_memory_is_refused_unread(url: str) -> None:
-    said = head(url, f"Content-Length: {doors.MOST_BODY_BYTES + 1}")
+    said = head(url, f"Content-Length: {routes.MOST_BODY_BYTES + 1}")
     assert said.startswith(b"HTTP/1.1 413") and b"The body has 16777217 bytes; allowed are 16777216." in said
     said = head(url, "Transfer-Encoding: chunked")
     assert said.startswith(b"HTTP/1.1 411") and b"Content-Length" in said

@@ -117,7 +117,7 @@ def signed_in(url: str) -> dict[str, str]:
 
 
 def statuses(url: str, headers: dict[str, str]) -> dict[str, int]:
-    """How a few doors answer."""
+    """How a few entrypoints answer."""
     info = httpx.get(f"{url}/gradio_api/info", headers=headers).status_code
     called = httpx.post(f"{url}/gradio_api/call/v2/chat", json={"message": "Hi"}, headers=headers).status_code
     event = {"data": [], "fn_index": 0, "session_hash": "x"}

@@ -5,7 +5,7 @@
 import { Client } from "@gradio/client";
 import OpenAI from "openai";
 
-const [door, url, given] = process.argv.slice(2);
+const [entrypoint, url, given] = process.argv.slice(2);
 
 async function* openai({ key, route, ...asked }) {
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: 0 });
@@ -29,7 +29,7 @@ async function* gradio({ endpoint, ...asked }) {
 const { leaves, ...asked } = JSON.parse(given);
 const frames = [];
 try {
-  for await (const frame of { openai, gradio }[door](asked)) {
+  for await (const frame of { openai, gradio }[entrypoint](asked)) {
     frames.push(frame);
     if (leaves) process.exit();
   }

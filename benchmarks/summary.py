@@ -1,11 +1,11 @@
 """Whether the numbers under an answer are what a client's own clock says: TTFT, seconds and tokens/s.
 
-python benchmarks/line.py [--times 20] [--tokens 256] [--turns 0 20] [--model FOLDER] [vLLM's flags]
+python benchmarks/summary.py [--times 20] [--tokens 256] [--turns 0 20] [--model FOLDER] [vLLM's flags]
 
 One visitor asks again and again, in chats with so many earlier turns; without --model the bundled model, which is kept
 from ending its answers. The clock begins when the question is sent; the first text and the last message of the answer
 are taken when they arrive. The client is Python's own, with blocking sockets: the milliseconds of an asynchronous one
-would be in the clock as well. The line's numbers are read from what the page is sent.
+would be in the clock as well. The numbers of the summary are read from what the page is sent.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""Every door to the one engine at the same time: does each answer, and do all answer the same?
+"""Every entrypoint to the one engine at the same time: does each answer, and do all answer the same?
 
-python -m benchmarks.doors [--rounds 5] [--model FOLDER]
+python -m benchmarks.entrypoints [--rounds 5] [--model FOLDER]
 
-It starts the app with greedy sampling as the model's own and with short answers, so that no door has to say so. It asks
-the same questions through the page in chromium, OpenAI's client in Python and from Node, gradio_client, @gradio/client,
+It starts the app with greedy sampling as the model's own and with short answers, so that no entrypoint has to say so.
+It asks the same questions through the page in chromium, OpenAI's client in Python and from Node, gradio_client, @gradio/client,
 and an MCP client: first through one after another, then through all at once, while /metrics is scraped. Afterwards the
 engine must be idle.
 `scripts/setup tools browser node` installs what it needs.
 
 /v1 gets the messages as they are: it adds no system prompt of the operator's, and special tokens in a text count there
-as vLLM counts them, while all other doors take them for words. So neither is asked for here.
+as vLLM counts them, while all other entrypoints take them for words. So neither is asked for here.
 """
 
 import argparse
@@ -50,7 +50,7 @@ Ask = Callable[[str], str]
 
 @dataclass
 class Seen:
-    """What one door answered: the texts by their question, and how long each took."""
+    """What one entrypoint answered: the texts by their question, and how long each took."""
 
     texts: dict[str, set[str]] = field(default_factory=lambda: {question: set() for question in QUESTIONS})
     seconds: list[float] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Seen:
             begun_s = time.monotonic()
             try:
                 self.texts[question].add(plain(ask(question)))
-            except Exception as error:  # whatever the client raises is a door that does not answer
+            except Exception as error:  # whatever the client raises is an entrypoint that does not answer
                 self.failures.append(repr(error)[:200])
             self.seconds.append(time.monotonic() - begun_s)
 
@@ -113,8 +113,10 @@ def gradio_node(url: str) -> Iterator[Ask]:
     yield lambda question: _node("gradio", url, endpoint="/chat", message=question)
 
 
-def _node(door: str, url: str, **asked: object) -> str:
-    done = subprocess.run(["node", NODE, door, url, json.dumps(asked)], capture_output=True, text=True, check=True)
+def _node(entrypoint: str, url: str, **asked: object) -> str:
+    done = subprocess.run(
+        ["node", NODE, entrypoint, url, json.dumps(asked)], capture_output=True, text=True, check=True
+    )
     told = json.loads(done.stdout)
     if "text" not in told:
         raise RuntimeError(told)
@@ -164,7 +166,7 @@ def page(url: str) -> Iterator[Ask]:
         browser.close()
 
 
-DOORS = {
+ENTRYPOINTS = {
     "page in chromium": page,
     "openai, Python": openai_python,
     "openai, Node": openai_node,
@@ -193,10 +195,10 @@ class Scrape(threading.Thread):
                 self.statuses.append(error.code)
 
 
-def visit(door: str, url: str, rounds: int, together: threading.Barrier | None = None) -> Seen:
-    """Ask through one door; `together` is passed when every door is open."""
+def visit(entrypoint: str, url: str, rounds: int, together: threading.Barrier | None = None) -> Seen:
+    """Ask through one entrypoint; `together` is passed when every entrypoint is open."""
     seen = Seen()
-    with DOORS[door](url) as ask:
+    with ENTRYPOINTS[entrypoint](url) as ask:
         if together:
             together.wait(120)
         seen.ask(ask, rounds)
@@ -225,24 +227,26 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def table(alone: dict[str, Seen], together: dict[str, Seen]) -> list[str]:
-    """Print what each door did; returns what is wrong."""
+    """Print what each entrypoint did; returns what is wrong."""
     expected = alone["gradio_client"].texts
     wrong = []
-    heads = ("door", "answers", "failed", "same alone", "same at once", "median s", "at once")
+    heads = ("entrypoint", "answers", "failed", "same alone", "same at once", "median s", "at once")
     print("{:18} {:>8} {:>7} {:>11} {:>13} {:>9} {:>8}".format(*heads))
-    for door in DOORS:
-        counts = [len(seen.seconds) for seen in (alone[door], together[door])]
-        failures = [*alone[door].failures, *together[door].failures]
-        same = [sum(seen.texts[q] == expected[q] for q in QUESTIONS) for seen in (alone[door], together[door])]
-        medians = [sorted(seen.seconds)[len(seen.seconds) // 2] for seen in (alone[door], together[door])]
+    for entrypoint in ENTRYPOINTS:
+        counts = [len(seen.seconds) for seen in (alone[entrypoint], together[entrypoint])]
+        failures = [*alone[entrypoint].failures, *together[entrypoint].failures]
+        same = [
+            sum(seen.texts[q] == expected[q] for q in QUESTIONS) for seen in (alone[entrypoint], together[entrypoint])
+        ]
+        medians = [sorted(seen.seconds)[len(seen.seconds) // 2] for seen in (alone[entrypoint], together[entrypoint])]
         print(
-            f"{door:18} {sum(counts):8} {len(failures):7} {same[0]:6} of {len(QUESTIONS)} {same[1]:8} of "
+            f"{entrypoint:18} {sum(counts):8} {len(failures):7} {same[0]:6} of {len(QUESTIONS)} {same[1]:8} of "
             f"{len(QUESTIONS)} {medians[0]:9.2f} {medians[1]:8.2f}"
         )
-        wrong += [f"{door}: {failure}" for failure in failures]
-        for seen in (alone[door], together[door]):
+        wrong += [f"{entrypoint}: {failure}" for failure in failures]
+        for seen in (alone[entrypoint], together[entrypoint]):
             wrong += [
-                f"{door}: {question} {sorted(seen.texts[question])} and not {sorted(expected[question])}"
+                f"{entrypoint}: {question} {sorted(seen.texts[question])} and not {sorted(expected[question])}"
                 for question in QUESTIONS
                 if seen.texts[question] != expected[question]
             ]
@@ -250,7 +254,7 @@ def table(alone: dict[str, Seen], together: dict[str, Seen]) -> list[str]:
 
 
 def main() -> None:
-    """Start the app, ask, print, and fail if a door did not do its work."""
+    """Start the app, ask, print, and fail if an entrypoint did not do its work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default=str(BUNDLED_MODEL))
@@ -259,12 +263,14 @@ def main() -> None:
     with running_app(given.model, "--max-tokens", str(MAX_TOKENS), "--override-generation-config", greedy) as (url, _):
         if not wait_until(lambda: health(url).get("status") in ("ready", "failed"), READY_S):
             raise SystemExit("The app did not become ready.")
-        alone = {door: visit(door, url, 1) for door in DOORS}
-        scrape, barrier = Scrape(url), threading.Barrier(len(DOORS))
+        alone = {entrypoint: visit(entrypoint, url, 1) for entrypoint in ENTRYPOINTS}
+        scrape, barrier = Scrape(url), threading.Barrier(len(ENTRYPOINTS))
         scrape.start()
-        with ThreadPoolExecutor(len(DOORS)) as pool:
-            visits = {door: pool.submit(visit, door, url, given.rounds, barrier) for door in DOORS}
-            together = {door: visited.result() for door, visited in visits.items()}
+        with ThreadPoolExecutor(len(ENTRYPOINTS)) as pool:
+            visits = {
+                entrypoint: pool.submit(visit, entrypoint, url, given.rounds, barrier) for entrypoint in ENTRYPOINTS
+            }
+            together = {entrypoint: visited.result() for entrypoint, visited in visits.items()}
         scrape.over.set()
         scrape.join()
         wrong = table(alone, together)
