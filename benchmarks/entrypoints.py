@@ -3,9 +3,9 @@
 python -m benchmarks.entrypoints [--rounds 5] [--model FOLDER]
 
 It starts the app with greedy sampling as the model's own and with short answers, so that no entrypoint has to say so.
-It asks the same questions through the page in chromium, OpenAI's client in Python and from Node, gradio_client, @gradio/client,
-and an MCP client: first through one after another, then through all at once, while /metrics is scraped. Afterwards the
-engine must be idle.
+It asks the same questions through the page in chromium, OpenAI's client in Python and from Node, gradio_client,
+@gradio/client, and an MCP client: first through one after another, then through all at once, while /metrics is scraped.
+Afterwards the engine must be idle.
 `scripts/setup tools browser node` installs what it needs.
 
 /v1 gets the messages as they are: it adds no system prompt of the operator's, and special tokens in a text count there
