@@ -24,7 +24,7 @@ from huggingface_hub.utils import close_session
 from streamspace import download, errors, hub_failures
 from streamspace.download import Progress, fetch
 from streamspace.hub_internals import CHUNK_BYTES, abort_xet
-from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE, needed_files
+from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE, adapter_files, needed_files
 from tests.hub import SHA, Fault, Hub
 from tests.support import wait_until
 
@@ -809,6 +809,23 @@ def test_the_files_that_vllm_would_load_are_chosen(names: str, chosen: str) -> N
 
 
 # LoRA adapters
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (
+            "adapter_config.json adapter_model.bin adapter_model.safetensors x",
+            "adapter_config.json adapter_model.safetensors",
+        ),
+        ("adapter_config.json adapter_model.pt", "adapter_config.json adapter_model.pt"),
+        ("adapter_model.safetensors", ""),
+        ("adapter_config.json model.safetensors", ""),
+    ],
+)
+def test_an_adapters_configuration_and_its_first_format_are_chosen(names: str, chosen: str) -> None:
+    assert adapter_files(names.split()) == chosen.split()
+
 
 LORA: dict[str, bytes] = {
     "adapter_config.json": b"{}",
