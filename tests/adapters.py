@@ -25,6 +25,7 @@ MOST_STEPS = 300
 
 def write_adapter(folder: Path, answer: str, rank: int = 4) -> Path:
     """Train an adapter until the model surely answers so, and write it into the folder."""
+    torch.set_num_threads(1)  # beside another busy core, two threads take six times as long: they wait for each other
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL)
     model = AutoModelForCausalLM.from_pretrained(BUNDLED_MODEL, dtype=torch.float32).requires_grad_(False)
