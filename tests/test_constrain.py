@@ -232,13 +232,23 @@ def run(page: Page) -> None:
 @pytest.mark.browser
 def test_each_kind_has_an_example_that_works_and_is_chosen_by_the_keyboard(running: Running, new_page: NewPage) -> None:
     page = open_constrain(running, new_page)
-    page.keyboard.press("Tab")
+    kinds = page.locator("#constraint-kind input")
+
+    def is_reached() -> bool:
+        # Gradio mounts what is in a fold when it is opened, and a key that comes before is lost.
+        page.get_by_role("button", name="Constrain").focus()
+        page.keyboard.press("Tab")
+        return bool(kinds.first.evaluate("input => input === document.activeElement"))
+
+    wait_until(is_reached, what="the focus on the first kind")
     boxes = [page.locator(f"#constraint-{kind} textarea") for kind in ("json", "regex", "choice")]
-    for shown, words in enumerate(["Valid against the schema.", "Matches the regex.", "One of the choices."]):
+    for chosen, words in enumerate(["Valid against the schema.", "Matches the regex.", "One of the choices."]):
+        expect(kinds.nth(chosen)).to_be_focused()
         page.keyboard.press("Tab")  # to the next kind: for Gradio each is a group of its own
+        expect(kinds.nth(chosen + 1)).to_be_focused()
         page.keyboard.press("Space")
         for number, box in enumerate(boxes):
-            expect(box).to_be_visible(visible=number == shown)
+            expect(box).to_be_visible(visible=number == chosen)
         run(page)
         expect(note(page)).to_contain_text(words)
         page.locator("#constraint-kind input:checked").focus()
