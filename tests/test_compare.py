@@ -188,6 +188,7 @@ def test_each_column_has_its_own_settings_and_only_those_shown_are_asked(site: S
     expect(answer(page, 2)).to_have_text("an answer")
     wait_for_all(page)
     expect(answer(page, 3)).to_have_text("")
+    wait_until(lambda: len(engine.settings) == 3, what="the one that is measured alone")
     *compared, alone = [(one.temperature, one.seed) for one in engine.settings]
     assert compared == [(0.0, 1), (1.5, None)] and alone == compared[0]
     expect(page.locator("#compare-message textarea")).to_have_value("Hello")
@@ -204,7 +205,7 @@ def test_samples_have_one_settings_and_drawn_seeds(site: Site, new_page: NewPage
     fill_setting(page.locator("#compare-sampled"), "temperature", "1.1")
     compare(page)
     expect(answer(page, 4)).to_have_text("an answer")
-    wait_for_all(page)
+    wait_until(lambda: len(engine.settings) == 5, what="the one that is measured alone")
     *compared, alone = engine.settings
     assert [one.temperature for one in compared] == [1.1] * 4
     seeds = [one.seed for one in compared]
