@@ -190,6 +190,7 @@ def test_each_column_has_its_own_settings_and_only_those_shown_are_asked(site: S
     expect(answer(page, 3)).to_have_text("")
     compared = engine.settings[:2]  # a third is measured alone, if the two had a speed
     assert [(one.temperature, one.seed) for one in compared] == [(0.0, 1), (1.5, None)]
+    assert len(engine.settings) <= 3
     expect(page.locator("#compare-message textarea")).to_have_value("Hello")
 
 
