@@ -4,7 +4,6 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
-from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -25,6 +24,7 @@ from streamspace.ui.gradio_.sign_in import account, add_sign_in
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import translated
 from streamspace.ui.parts.engine_feed import EngineFeed
+from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.status import StatusFeed, status_html
 from streamspace.ui.tabs.chat import ChatTab
 from streamspace.ui.tabs.compare import CompareTab
@@ -64,21 +64,25 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
         demo.stream(*add_endpoints(engine, pacer, admission))
         demo.tools = add_tools(engine, pacer, admission)
 
-        tabs: tuple[ChatTab | CompletionTab | CompareTab, ...] = (chat, completion, compare)
-        controls = [component for tab in tabs for component in tab.controls]
+        tabs: dict[str, ChatTab | CompletionTab | CompareTab] = {
+            "chat": chat,
+            "completion": completion,
+            "compare": compare,
+        }
+        controls = Inputs(**{name: tab.controls for name, tab in tabs.items()})
 
         def updates(values: Sequence[Any]) -> list[Any]:
             """Values of `controls` → updates for them."""
-            left = iter(values)
-            return [update for tab in tabs for update in tab.control_updates([*islice(left, len(tab.controls))])]
+            groups = controls.split(values)
+            return [update for name, tab in tabs.items() for update in tab.control_updates(groups[name])]
 
         async def engine_ready(*values: Any) -> AsyncGenerator[list[Any], None]:
             """Enable the controls that wait for the engine, now that it is ready."""
             yield updates(values)
-            _enable_from_the_start(demo, controls, updates)
+            _enable_from_the_start(demo, controls.components, updates)
 
-        ready = gr.Button("The engine is ready", elem_id="settle")
-        ready.click(engine_ready, controls, controls, **RAW)
+        ready = gr.Button("The engine is ready", elem_id="engine-ready")
+        ready.click(engine_ready, controls.components, controls.components, **RAW)
         demo.stream(engine_ready)
         demo.load(None, None, None, js=call("status.follow"))
     demo.labels = translated(demo)

@@ -14,7 +14,7 @@ export function follow() {
   const showStatus = (status) => {
     show(status.stage, status.html);
     // The hidden button's event enables the controls that wait for the engine.
-    if (status.stage === "ready" && stage !== "ready") find("#settle").click();
+    if (status.stage === "ready" && stage !== "ready") find("#engine-ready").click();
     stage = status.stage;
   };
   const onError = () => show("failed", `<p>${say("The connection to the server is lost; trying again …")}</p>`);

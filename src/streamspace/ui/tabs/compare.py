@@ -9,7 +9,6 @@ import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 import gradio as gr
@@ -83,8 +82,11 @@ class CompareTab:
         self._pacer = pacer
         with gr.Column(elem_id="compare"):
             self._lay_out()
-        panels = (self._sampled, self._shared, *self._panels)
-        self.controls: list[Any] = [self._run, *(part for panel in panels for part in panel.components)]
+        self._columns = {f"column_{number}": panel.components for number, panel in enumerate(self._panels, 1)}
+        self._controls = Inputs(
+            run=self._run, sampled=self._sampled.components, shared=self._shared.components, **self._columns
+        )
+        self.controls = self._controls.components
         self._wire(demo, chat)
 
     def _lay_out(self) -> None:
@@ -153,7 +155,7 @@ class CompareTab:
         self._inputs = Inputs(
             box=self._box, system_prompt=self._system_prompt, thinking=chat.thinking, number=self._number,
             kind=self._kind, measures=self._measures, shared=self._shared.components,
-            sampled=self._sampled.components, own=[part for panel in self._panels for part in panel.components],
+            sampled=self._sampled.components, **self._columns,
         )  # fmt: skip
         both = [self._together, *self._summaries]
         run = gr.on(
@@ -177,11 +179,12 @@ class CompareTab:
 
     def control_updates(self, values: Sequence[Any]) -> list[Any]:
         """Values of `controls` → updates for them once the engine is ready or has failed."""
-        left = iter(values[1:])
-        starts = [self._start(), self._engine.defaults, *map(self._start, range(1, NUMBERS[-1] + 1))]
+        groups = self._controls.split(values)
         updates = [gr.update(interactive=self._engine.status.takes_requests)]
-        for panel, start in zip((self._sampled, self._shared, *self._panels), starts, strict=True):
-            updates += panel.suit(start, [*islice(left, len(panel.components))])
+        updates += self._sampled.suit(self._start(), groups["sampled"])
+        updates += self._shared.suit(self._engine.defaults, groups["shared"])
+        for number, (name, panel) in enumerate(zip(self._columns, self._panels, strict=True), 1):
+            updates += panel.suit(self._start(number), groups[name])
         return updates
 
     async def _compare(self, *values: Any) -> AsyncGenerator[list[Any], None]:
@@ -218,11 +221,10 @@ class CompareTab:
         shared = self._shared.by_name(inputs["shared"])
         self._checked(Sentence("All columns"), shared)
         if kind == SETTINGS:
-            left = iter(inputs["own"])
-            own = [panel.by_name([*islice(left, len(panel.components))]) for panel in self._panels[: int(number)]]
+            own = [panel.by_name(inputs[name]) for name, panel in zip(self._columns, self._panels, strict=True)]
             checked = [
                 self._checked(Sentence("Column {number}", number=column), {**shared, **values})
-                for column, values in enumerate(own, 1)
+                for column, values in enumerate(own[: int(number)], 1)
             ]
         else:
             sampled = {**shared, **self._sampled.by_name(inputs["sampled"])}
