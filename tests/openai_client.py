@@ -7,7 +7,6 @@ from openai import OpenAI
 
 from streamspace.types import Status
 from tests.fake import FakePageEngine
-from tests.support import Running
 
 MODEL = "streamspace-tiny"
 HI: Any = [{"role": "user", "content": "What is the KV cache?"}]
@@ -17,10 +16,6 @@ RESTARTING = Status("restarting", "The engine has broken down")
 
 def client_of(url: str, key: str = "any", **options: Any) -> OpenAI:
     return OpenAI(base_url=f"{url}/v1", api_key=key, **{"max_retries": 0, **options})
-
-
-def is_idle(running: Running) -> bool:
-    return running.engine.running + running.engine.waiting == 0
 
 
 class Answers:

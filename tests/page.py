@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from streamspace.thoughts import Splitter
 from tests.fake import FakePageEngine, deltas
-from tests.support import Running, wait_until
+from tests.support import wait_until
 
 expect.set_options(timeout=30_000)
 
@@ -80,10 +80,6 @@ def wait_for_end(page: Page) -> None:
 
 def box(page: Page) -> Any:
     return page.locator("#message textarea")
-
-
-def idle(running: Running) -> bool:
-    return running.engine.running + running.engine.waiting == 0
 
 
 def begin(page: Page, text: str, answer: str) -> None:

@@ -47,6 +47,11 @@ class Running:
     demo: StreamingBlocks
     loop: asyncio.AbstractEventLoop
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the engine works on no request and none waits."""
+        return self.engine.running + self.engine.waiting == 0
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the engine's own event loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(120)

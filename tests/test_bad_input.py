@@ -384,7 +384,7 @@ def test_no_input_harms_the_engine(running: Running, watched: list[str], num_inp
     site = Site(running.url, running.demo, watched)
     try_out(site, max(30, num_inputs // 10), form=False)
     assert not site.faults and running.engine.status.stage == "ready"
-    wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="an idle engine")
+    wait_until(lambda: running.is_idle, what="an idle engine")
     body = {"data": ["Once upon a time", *RIGHT["complete"][1:]], "session_hash": "after"}
     site.ask("call/complete", json.dumps(body).encode(), "after")
     assert site.outcomes["call: answered"]

@@ -28,7 +28,6 @@ from tests.page import (
     compare,
     delay,
     fill_setting,
-    idle,
     open_compare,
     questions,
     run_until,
@@ -128,7 +127,7 @@ def test_four_columns_stream_at_once_and_the_winner_goes_on_in_the_chat(running:
     send(page, "Go on.")
     expect(page.locator("#conversation [data-testid=bot]")).to_have_count(2)
     page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 @browser_test
@@ -156,7 +155,7 @@ def test_stop_ends_all_columns(running: Running, new_page: NewPage) -> None:
     for number in (1, 2, 3, 4):
         expect(answer(page, number)).to_have_text(FILLED)
     page.locator("#compare-stop").click()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
     wait_for_all(page)
     for number in (1, 2, 3, 4):
         expect(line(page, number)).to_contain_text("Stopped.")
@@ -172,7 +171,7 @@ def test_leaving_in_mid_comparison_frees_the_engine(running: Running, new_page: 
     compare(page)
     wait_until(lambda: running.engine.running == 3, what="three at once")
     page.reload()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 @browser_test

@@ -204,7 +204,7 @@ def test_no_constraint_stops_or_breaks_the_engine(running: Running, client: Clie
     assert refused.keys() == {"no end", "patterns of patterns"}, refused
     assert refused["no end"] == "The engine gave up on this constraint, which is too complex: make it simpler."
     assert running.engine.status.stage == "ready"
-    wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="an idle engine")
+    wait_until(lambda: running.is_idle, what="an idle engine")
     assert complete(client, "Yes or no?", choice=["yes", "no"]) in ("yes", "no")
 
 

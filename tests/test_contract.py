@@ -61,7 +61,7 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cas
         )
     request.getfixturevalue("endless")
     running: Running = request.getfixturevalue("running")
-    wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="an idle engine")
+    wait_until(lambda: running.is_idle, what="an idle engine")
     return Case(
         running.engine,
         running.run,

@@ -22,7 +22,6 @@ from tests.page import (
     box,
     compare,
     continue_the_thought,
-    idle,
     open_compare,
     questions,
     send,
@@ -176,7 +175,7 @@ def test_a_real_answer_is_continued_after_a_reload(running: Running, new_page: N
     seen = page.locator("#live [data-testid=bot]").inner_text()
     wait_until_kept(page, seen[:60])
     page.reload()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
     expect(page.locator("#note")).to_have_text(INTERRUPTED)
     kept = bot(page).inner_text()
     assert kept.startswith(seen[:60])
@@ -186,7 +185,7 @@ def test_a_real_answer_is_continued_after_a_reload(running: Running, new_page: N
     )
     assert bot(page).inner_text().startswith(seen[:60])
     page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 def test_a_reload_before_the_first_token_gives_the_question_back(

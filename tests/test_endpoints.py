@@ -132,7 +132,7 @@ def test_cancelling_a_job_frees_the_engine(running: Running, client: Client) -> 
     job = client.submit("Once upon a time", max_tokens=1900, api_name="/complete")
     wait_until(job.outputs, what="the first frame")  # before, the client does not know what to cancel
     job.cancel()
-    wait_until(lambda: running.engine.running + running.engine.waiting == 0, what="the release")
+    wait_until(lambda: running.is_idle, what="the release")
 
 
 @pytest.mark.usefixtures("endless")
@@ -151,7 +151,7 @@ def test_an_error_in_our_own_code_frees_the_engine(
     for _ in range(num_times):
         with pytest.raises(AppError) as told:
             client.predict("Once upon a time", max_tokens=1900, api_name=endpoint)
-        wait_until(lambda: running.engine.running + running.engine.waiting == 0, 5, "the release")
+        wait_until(lambda: running.is_idle, 5, "the release")
         assert "fault" not in str(told.value)
 
 

@@ -16,7 +16,7 @@ from streamspace.translation import catalog
 from streamspace.ui.parts.engine_feed import PLOTS, EngineFeed, duration, event_of, facts_text, round_up, rows, spread
 from streamspace.ui.tabs.engine import limits_of, page_html
 from tests.fake import FakePageEngine
-from tests.page import NewPage, bot, idle, send, set_up, wait_for_end
+from tests.page import NewPage, bot, send, set_up, wait_for_end
 from tests.support import Running, wait_until
 from tests.wire import Site
 
@@ -253,7 +253,7 @@ def test_the_numbers_move_while_an_answer_streams_and_nothing_runs_once_the_tab_
     page.get_by_role("tab", name="Chat").click()
     page.locator("#stop").click()
     wait_for_end(page)
-    wait_until(lambda: idle(running), what="the release")
+    wait_until(lambda: running.is_idle, what="the release")
     wait_until(lambda: is_quiet(page, lambda: len(looks)), 30, "the end of the stream")
     page.get_by_role("tab", name="Engine").click()
     wait_until(lambda: number(page, "running") == 0, what="an idle engine's numbers")

@@ -13,7 +13,7 @@ from streamspace.patching import MissingName
 
 @pytest.mark.parametrize(("module", "name"), hub_internals.NAMES)
 def test_huggingface_hub_has_the_name(module: str, name: str) -> None:
-    assert hub_internals.name(module, name) is getattr(import_module(f"huggingface_hub.{module}"), name)
+    assert hub_internals.find(module, name) is getattr(import_module(f"huggingface_hub.{module}"), name)
 
 
 def test_a_name_that_is_gone_is_told_with_its_library_version_and_purpose(monkeypatch: pytest.MonkeyPatch) -> None:

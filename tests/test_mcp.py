@@ -17,7 +17,7 @@ from streamspace.types import Delta, Status
 from streamspace.ui import build_demo
 from tests.client import AUTH, ask, joined, log_in, whole
 from tests.fake import FakePageEngine, deltas
-from tests.openai_client import GREEDY, HI, is_idle
+from tests.openai_client import GREEDY, HI
 from tests.support import Running, admission_of, served, wait_until
 
 PATH = "/gradio_api/mcp"
@@ -83,7 +83,7 @@ def test_a_prompt_gets_the_answer_of_the_page(running: Running) -> None:
 
 
 def test_the_state_is_the_engines(running: Running, url: str) -> None:
-    wait_until(lambda: is_idle(running), what="an idle engine")
+    wait_until(lambda: running.is_idle, what="an idle engine")
     told, _ = call(running.url, "engine_state")
     assert told == "streamspace-tiny: Ready: the context holds 2048 tokens; 0 requests running, 0 waiting."
 
@@ -118,7 +118,7 @@ def test_until_the_engine_is_ready_the_tool_says_so() -> None:
 def test_a_client_that_goes_away_frees_the_engine(running: Running) -> None:
     with begin(running.url, "Tell me a long story.", max_tokens=1900):
         wait_until(lambda: running.engine.running == 1, what="the answer")
-    wait_until(lambda: is_idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 def test_the_pages_limits_hold() -> None:

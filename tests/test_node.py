@@ -7,7 +7,7 @@ from gradio_client import Client
 
 from streamspace.config import load_config
 from tests.fake import FakePageEngine
-from tests.openai_client import GREEDY, HI, MODEL, Answers, is_idle
+from tests.openai_client import GREEDY, HI, MODEL, Answers
 from tests.support import Running, ask_from_node, served, wait_until
 
 OPENAI = {"key": "any", "model": MODEL}
@@ -52,7 +52,7 @@ def test_an_answer_is_streamed(
 )
 def test_who_leaves_in_the_middle_frees_the_engine(running: Running, entrypoint: str, asked: dict[str, Any]) -> None:
     ask_from_node(entrypoint, running.url, **asked, max_tokens=1900, leaves=True)
-    wait_until(lambda: is_idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 def test_a_refusal_is_the_same_sentence(running: Running) -> None:

@@ -26,7 +26,7 @@ from streamspace.types import Delta, Status
 from tests.client import JSON, ask
 from tests.fake import FakePageEngine
 from tests.hostile import CONSTRAINTS, json_values
-from tests.openai_client import GREEDY, HI, MODEL, RESTARTING, Answers, client_of, is_idle
+from tests.openai_client import GREEDY, HI, MODEL, RESTARTING, Answers, client_of
 from tests.support import Running, served, wait_until
 
 LONG: Any = {"max_tokens": 1900, "temperature": 1, "extra_body": {"ignore_eos": True}}
@@ -268,7 +268,7 @@ def test_a_client_that_goes_away_frees_the_engine(running: Running, streamed: bo
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(head.encode() + body)
         wait_until(lambda: running.engine.running == 1, what="the answer")
-    wait_until(lambda: is_idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 def test_a_stream_that_is_closed_frees_the_engine(running: Running, client: OpenAI) -> None:
@@ -276,7 +276,7 @@ def test_a_stream_that_is_closed_frees_the_engine(running: Running, client: Open
     next(iter(stream))
     wait_until(lambda: running.engine.running == 4, what="the answers")
     stream.close()
-    wait_until(lambda: is_idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
@@ -291,7 +291,7 @@ def test_an_answer_ends_with_its_time_and_its_text_stands(
         (choice,) = client.chat.completions.create(model=MODEL, messages=HI, **LONG).choices
         text, reason = choice.message.content or "", choice.finish_reason
     assert text and str(reason) == "abort"  # vLLM's word, which OpenAI has not
-    wait_until(lambda: is_idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 def test_a_prompt_has_at_most_so_many_tokens_as_the_operator_allows(

@@ -24,7 +24,6 @@ from tests.page import (
     box,
     delay,
     fill_setting,
-    idle,
     questions,
     run_until,
     send,
@@ -48,7 +47,7 @@ def test_a_question_is_answered_and_the_next_one_too(running: Running, new_page:
     expect(questions(page)).to_have_count(2)
     wait_for_end(page)
     expect(page.locator("#conversation [data-testid=bot]")).to_have_count(2)
-    assert idle(running)
+    assert running.is_idle
 
 
 @pytest.mark.usefixtures("endless")
@@ -58,7 +57,7 @@ def test_stop_keeps_the_text_frees_the_engine_and_the_chat_goes_on(running: Runn
     send(page, "Tell me a long story.")
     expect(bot(page)).to_have_text(re.compile(r"\w"))
     page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
     wait_for_end(page)
     text = bot(page).inner_text()
     assert text.strip()
@@ -66,7 +65,7 @@ def test_stop_keeps_the_text_frees_the_engine_and_the_chat_goes_on(running: Runn
     expect(questions(page)).to_have_count(2)
     wait_until(lambda: running.engine.running == 1, what="the next answer")
     page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 @pytest.mark.parametrize("leave", ["close", "reload"])
@@ -78,7 +77,7 @@ def test_leaving_in_mid_answer_frees_the_engine(running: Running, new_page: NewP
     wait_until(lambda: running.engine.running == 1, what="the answer")
     expect(bot(page)).to_have_text(re.compile(r"\w"))
     page.close() if leave == "close" else page.reload()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 @pytest.mark.usefixtures("endless")
@@ -91,7 +90,7 @@ def test_two_visitors_are_answered_at_once(running: Running, new_page: NewPage) 
     for page in pages:
         expect(bot(page)).to_have_text(re.compile(r"\w"))
         page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 def test_an_example_is_a_question(running: Running, new_page: NewPage) -> None:
@@ -553,7 +552,7 @@ def test_the_three_example_prompts_run_alone_in_sequence_and_at_once(running: Ru
     page.get_by_role("button", name="Run 2").click()
     expect(continuation(page, 2)).to_have_value(FILLED)
     expect(continuation(page, 1)).to_have_value("")
-    wait_until(lambda: idle(running), what="the end")
+    wait_until(lambda: running.is_idle, what="the end")
     texts = []
     for button in ("Run all in sequence", "Run all at once"):
         page.get_by_role("button", name=button).click()
@@ -619,7 +618,7 @@ def test_stop_ends_all_completions(running: Running, new_page: NewPage) -> None:
     page.get_by_role("button", name="Run all at once").click()
     wait_until(lambda: running.engine.running == 3, what="three at once")
     page.get_by_role("button", name="Stop").last.click()
-    wait_until(lambda: idle(running), 5, "the release")
+    wait_until(lambda: running.is_idle, 5, "the release")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -23,7 +23,7 @@ from streamspace.ui.gradio_.endpoints import complete_arguments
 from tests.client import AUTH, FORM, JSON, ask, joined, log_in
 from tests.fake import FakePageEngine, deltas
 from tests.inputs import call_values
-from tests.page import bot, idle, send, set_up, wait_for_end
+from tests.page import bot, send, set_up, wait_for_end
 from tests.support import Running, admission_of, serve_beside, served, wait_until
 
 UPLOAD = (
@@ -279,13 +279,13 @@ def test_after_the_login_the_page_works_as_without(running: Running, new_page: C
         expect(bot(page)).to_contain_text(" ")
         wait_until(lambda: running.engine.running == 1, what="the answer")
         page.get_by_role("button", name="Stop").click()
-        wait_until(lambda: idle(running), 5, "the release")
+        wait_until(lambda: running.is_idle, 5, "the release")
         wait_for_end(page)
         assert bot(page).inner_text().strip()
         send(page, "Go on.")
         wait_until(lambda: running.engine.running == 1, what="the next answer")
         page.close()
-        wait_until(lambda: idle(running), 5, "the release")
+        wait_until(lambda: running.is_idle, 5, "the release")
 
 
 @pytest.mark.browser

@@ -38,6 +38,7 @@ from streamspace.errors import (
 from streamspace.healing import Failures, Watchdog
 from streamspace.metrics import RESTARTS
 from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE
+from streamspace.patching import MissingName
 from streamspace.process import collect_all, collect_rarely, has_ended, unchanged_log_levels, workers_of
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
@@ -315,6 +316,8 @@ class Engine:
         try:  # first: after `shutdown` alone, the streams of a hung engine could wait for ever
             loop.call_soon_threadsafe(self.stats.end)
             asyncio.run_coroutine_threadsafe(vllm.abort_all(), loop).result(RELEASE_S)
+        except MissingName:
+            log.exception("The answers under way could not be ended")
         except Exception as error:  # from a dead engine's client, or because the loop is closed
             log.debug("Nothing left to abort: %r", error)
         vllm.shutdown(at_once=not self._stopping.is_set())

@@ -26,7 +26,7 @@ NAMES = {
 DISK_BAR = "Reconstructing"
 
 
-def name(module: str, name: str) -> Any:
+def find(module: str, name: str) -> Any:
     """One of NAMES.
 
     Raises:
@@ -45,7 +45,7 @@ def set_up() -> None:
 
 def _make_client() -> httpx.Client:
     try:
-        client: httpx.Client = name("utils._http", "default_client_factory")()
+        client: httpx.Client = find("utils._http", "default_client_factory")()
     except (ValueError, ImportError) as error:  # an unknown kind of proxy, or one that needs another package
         raise httpx.ProxyError(str(error)) from error
     client.event_hooks = {**client.event_hooks, "request": [*client.event_hooks["request"], _limit_time]}
@@ -62,18 +62,18 @@ def _limit_time(request: httpx.Request) -> None:
 
 def repository_folder(model: str) -> Path:
     """The folder of a model's repository in the cache: blobs/, refs/, snapshots/, trees/."""
-    return Path(constants.HF_HUB_CACHE, name("file_download", "repo_folder_name")(repo_id=model, repo_type="model"))
+    return Path(constants.HF_HUB_CACHE, find("file_download", "repo_folder_name")(repo_id=model, repo_type="model"))
 
 
 def remember_commit(model: str, revision: str | None, commit: str) -> None:
     """Store the commit of a revision, so that the cache finds it without a network."""
-    remember = name("file_download", "_cache_commit_hash_for_specific_revision")
+    remember = find("file_download", "_cache_commit_hash_for_specific_revision")
     remember(str(repository_folder(model)), revision or constants.DEFAULT_REVISION, commit)
 
 
 def abort_xet() -> None:
     """End all downloads of xet, which has its own connections and threads."""
-    name("utils._xet", "abort_xet_session")()
+    find("utils._xet", "abort_xet_session")()
 
 
 def progress_bar(count: Callable[[int], None], check: Callable[[], None]) -> type:
