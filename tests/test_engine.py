@@ -12,6 +12,7 @@ import pytest
 from streamspace import forkserver, hardware, healing
 from streamspace.config import load_config
 from streamspace.engine import Engine, set_environment
+from streamspace.patching import require
 from streamspace.types import Status
 
 pytestmark = pytest.mark.xdist_group("processes")
@@ -94,6 +95,28 @@ def test_an_engine_that_dies_after_its_warm_up_again_and_again_is_given_up(monke
     engine = Engine(load_config((), {}))
     assert "The engine's process has died" in final_status(engine, 10).detail
     assert engine.num_restarts == healing.MOST_FAILURES - 1
+
+
+class Renamed(Dying):
+    """The same on a vLLM that has lost the name by which answers are ended."""
+
+    async def abort_all(self) -> None:
+        require(self, "request_states", "to end all answers under way")
+
+    def shutdown(self, at_once: bool) -> None: ...
+
+
+def test_a_name_of_vllm_that_is_missing_when_an_engine_is_ended_is_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load(engine: Engine, loop: asyncio.AbstractEventLoop) -> Renamed:
+        engine._vllm = built = Renamed()  # type: ignore[assignment]
+        return built
+
+    monkeypatch.setattr(healing, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(Engine, "_load", load)
+    assert final_status(Engine(load_config((), {}))).stage == "failed"
+    assert "request_states any more" in caplog.text
 
 
 def test_stopping_while_it_loads_ends_the_loading() -> None:
