@@ -39,6 +39,13 @@ def has_engine(process: subprocess.Popen[str]) -> bool:
         return False
 
 
+def wait_for_engine(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """All processes below this one as soon as vLLM's is among them. Its import may take long; an early end fails."""
+    wait_until(lambda: process.poll() is not None or has_engine(process), 240, "the engine's process")
+    assert process.returncode is None, f"ended with {process.returncode}: {process.communicate()}"
+    return family(process)
+
+
 def assert_gone(processes: list[psutil.Process], seconds: float) -> None:
     """Fail unless they have all ended within so many seconds."""
     _, alive = psutil.wait_procs(processes, timeout=seconds)
@@ -56,11 +63,16 @@ class App:
         with log.open("w", encoding="utf-8") as file:
             self.process = start("app.py", "--port", str(self.port), *arguments, log=file, **environ)
 
-    def wait(self, status: int, seconds: float = 120.0) -> None:
-        """Wait until /health answers with this status."""
-        wait_until(lambda: health(self.port)[0] == status, seconds, f"health {status}")
+    def wait(self, status: int, seconds: float = 240.0) -> None:
+        """Wait until /health answers with this status; an early end fails."""
+        wait_until(lambda: self._is_over or health(self.port)[0] == status, seconds, f"health {status}")
+        assert not self._is_over, self.written
 
-    def wait_for_stage(self, stage: str, seconds: float = 60.0) -> str:
+    @property
+    def _is_over(self) -> bool:
+        return self.process.poll() is not None
+
+    def wait_for_stage(self, stage: str, seconds: float = 240.0) -> str:
         """Wait until /health tells this stage; returns the detail."""
         wait_until(lambda: health(self.port)[1].get("status") == stage, seconds, stage)
         return str(health(self.port)[1]["detail"])

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,8 @@ SHIFTS = """() => {
 }"""
 ROOT = Path(__file__).parents[1]
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("VLLM_", "GRADIO_", "HF_"))}
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = iter(random.sample(range(10_000 + 4_000 * WORKER, 14_000 + 4_000 * WORKER), 4_000))
 Start = Callable[..., subprocess.Popen[str]]
 
 
@@ -63,7 +66,7 @@ def admission_of(engine: Any) -> Admission:
     return Admission(engine, Limits.of(engine.config))
 
 
-def wait_until(condition: Callable[[], T], seconds: float = 20.0, what: str = "it") -> T:
+def wait_until(condition: Callable[[], T], seconds: float = 60.0, what: str = "it") -> T:
     """The condition's first true value; fails the test when none came in time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -74,9 +77,11 @@ def wait_until(condition: Callable[[], T], seconds: float = 20.0, what: str = "i
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port that nothing listens on or gets: below those that the system hands out, and this worker's own."""
+    for port in PORTS:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("all the ports of this worker have been used")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from streamspace.config import BUNDLED_MODEL
 from streamspace.errors import ConfigError
 from streamspace.process import has_ended, workers_of
 from streamspace.server import listen
-from tests.apps import App, assert_gone, family, has_engine, health
+from tests.apps import App, assert_gone, family, health, wait_for_engine
 from tests.hub import Fault, Hub, folder_files
 from tests.support import Start, free_port, wait_until
 
@@ -71,8 +71,7 @@ def test_a_port_in_use_is_one_sentence() -> None:
 )
 def test_a_signal_while_it_loads_ends_it_within_ten_seconds(start: Start, number: signal.Signals, code: int) -> None:
     process = start("app.py", "--port", str(free_port()))
-    wait_until(lambda: has_engine(process), 60, "the engine's process")
-    children, began = family(process), time.monotonic()
+    children, began = wait_for_engine(process), time.monotonic()
     os.killpg(process.pid, number) if number == signal.SIGINT else process.terminate()
     _, errors = process.communicate(timeout=20)
     assert process.returncode == code and time.monotonic() - began < 10
@@ -83,7 +82,7 @@ def test_a_signal_while_it_loads_ends_it_within_ten_seconds(start: Start, number
 
 def test_a_signal_before_the_engines_process_leaves_nothing_either(start: Start) -> None:
     process = start("app.py", "--port", str(free_port()))
-    wait_until(lambda: len(family(process)) > 1, 30, "the first processes of its own")
+    wait_until(lambda: len(family(process)) > 1, 120, "the first processes of its own")
     children = family(process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
@@ -93,8 +92,7 @@ def test_a_signal_before_the_engines_process_leaves_nothing_either(start: Start)
 
 def test_the_engine_does_not_outlive_an_app_that_is_killed_while_it_loads(start: Start) -> None:
     process = start("app.py", "--port", str(free_port()))
-    wait_until(lambda: has_engine(process), 60, "the engine's process")
-    children = family(process)
+    children = wait_for_engine(process)
     process.kill()
     assert_gone(children, 10)
 
@@ -225,8 +223,7 @@ def test_the_page_goes_on_without_a_tunnel_and_without_a_model_and_the_log_says_
 
 def test_the_terminal_streams_the_prompts_and_leaves_nothing(start: Start) -> None:
     process = start("-m", "streamspace", "Hello there", "你好")
-    wait_until(lambda: has_engine(process), 60, "the engine's process")
-    children = family(process)
+    children = wait_for_engine(process)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     prompts = [line.removeprefix("Prompt: ") for line in output.splitlines() if line.startswith("Prompt: ")]
@@ -237,8 +234,7 @@ def test_the_terminal_streams_the_prompts_and_leaves_nothing(start: Start) -> No
 
 def test_ctrl_c_ends_the_terminal_with_a_word(start: Start) -> None:
     process = start("-m", "streamspace")
-    wait_until(lambda: has_engine(process), 60, "the engine's process")
-    children = family(process)
+    children = wait_for_engine(process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130 and "Interrupted by user" in errors and "Traceback" not in errors
@@ -269,8 +265,7 @@ next(thread for thread in threading.enumerate() if thread.name == "engine").join
 def test_an_engine_built_after_the_app_could_wait_no_longer_is_still_shut_down(start: Start) -> None:
     """A slow machine's own way, made certain: the event loop closes while vLLM starts."""
     process = start("-c", LEAVES_EARLY)
-    wait_until(lambda: has_engine(process), 60, "the engine's process")
-    children = family(process)
+    children = wait_for_engine(process)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0 and "Traceback" not in errors, errors
     assert_gone(children, 2)

@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.release import endless_model
 from streamspace.process import workers_of
-from tests.apps import App, assert_gone, family, has_engine, health
+from tests.apps import App, assert_gone, family, has_engine, health, wait_for_engine
 from tests.client import whole
 from tests.page import bot, box, questions, send, set_up, wait_for_end
 from tests.support import Start, programs, wait_until
@@ -164,7 +164,7 @@ def test_nothing_is_left_of_many_engines_that_broke(mortal: App, folder: Path) -
 def test_a_second_app_loads_beside_the_first_which_answers_on(mortal: App, start: Start, tmp_path: Path) -> None:
     mortal.wait(200)
     second = App(start, tmp_path / "log")
-    wait_until(lambda: has_engine(second.process), 120, "the second engine's process")
+    wait_for_engine(second.process)
     mortal.long_answer().close()
     assert health(second.port)[1]["status"] in ("loading", "ready")
     second.process.terminate()
@@ -183,7 +183,7 @@ def test_the_engine_does_not_outlive_an_app_that_is_killed_in_mid_answer(mortal:
 
 def test_an_engine_that_dies_while_it_loads_is_loaded_again(start: Start, tmp_path: Path) -> None:
     app = App(start, tmp_path / "log")
-    wait_until(lambda: "Loading the weights" in app.written and has_engine(app.process), 60, "the engine's process")
+    wait_until(lambda: "Loading the weights" in app.written and has_engine(app.process), 240, "the engine's process")
     app.engine.kill()
     app.wait(200)
     assert "It is built again in 0 s." in app.written
