@@ -9,58 +9,14 @@ give each less than half of its memory: --gpu-memory-utilization 0.4.
 import argparse
 import os
 import statistics
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
-from benchmarks.startup import free_port, running_app
+from benchmarks.opponent import cpu_flags, vllm_serve, wait_for
+from benchmarks.startup import running_app
 from benchmarks.streaming import Cell, Result, history, payload, result
 from benchmarks.visitors import Visit, Visitors, visitors
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.engine import set_environment
 from streamspace.hardware import has_gpu
-
-READY_S = 900.0
-
-
-@contextmanager
-def vllm_serve(model: str, flags: Sequence[str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """vLLM's own server by its module, which `vllm serve` runs; its address, which may not answer yet, and process."""
-    port = free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--host", "127.0.0.1"]
-    command += ["--port", str(port), *flags]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield f"http://127.0.0.1:{port}", process
-        finally:
-            process.terminate()
-
-
-def cpu_flags() -> list[str]:
-    """What the app sets by itself where there is no GPU."""
-    from streamspace.flags import CPU_DEFAULTS
-
-    flags = []
-    for name, value in CPU_DEFAULTS.items():
-        flag = name.replace("_", "-")
-        flags += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-    return flags
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Block until the server answers /health with 200."""
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=5).close()
-            return
-        except (urllib.error.HTTPError, OSError):
-            time.sleep(0.2)
-    raise SystemExit(f"{url} did not become ready.")
 
 
 def run(cell: Cell, url: str, pool: Visitors, salt: str) -> Result:

@@ -4,6 +4,8 @@ python -m benchmarks.streaming cpu                       the bundled model on a 
 python -m benchmarks.streaming gpu --model FOLDER ...    any model on a GPU; vLLM's flags pass through
 python -m benchmarks.streaming capacity --max-num-seqs 32  as many visitors as places, then twice as many
 python -m benchmarks.streaming parallel ...              fewer loads, to compare one GPU with several
+python -m benchmarks.streaming burst --gpu-memory-utilization 0.4 ...  all at once, also with chats that no cache has,
+                                                         and beside `vllm serve`, in processes of its own
 
 One run, one engine, one machine; visitors are real HTTP clients in processes of their own (benchmarks/visitors.py), the
 sides are in benchmarks/sides.py. Prints a table and writes all of it as JSON (--out FOLDER), which benchmarks/plot.py
@@ -25,11 +27,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.opponent import cpu_flags, vllm_serve, wait_for
 from benchmarks.visitors import LEAD_S, Seen, Visit, Visitors, visitors
+from streamspace.config import BUNDLED_MODEL
+from streamspace.hardware import has_gpu
 
 ROOT = Path(__file__).parents[1]
 GRADIO = ("page", "gradio_paced", "per_token")  # which a browser's protocol reads
-SIDES = ("raw", *GRADIO, "openai")
+OPENAI = ("openai", "serve")  # which an OpenAI client reads
+IN_ONE = ("raw", *GRADIO, "openai")  # in one process, on one engine
+SIDES = (*IN_ONE, "serve")
 FAST = ("raw", "page", "gradio_paced", "openai")  # one yield a token would take minutes
 
 
@@ -41,7 +48,8 @@ class Cell:
     turns: int  # earlier ones in each chat
     tokens: int  # of each answer
     arrival: str = "burst"  # or "poisson": over about `SPREAD_S` seconds
-    sides: Sequence[str] = SIDES
+    is_cold: bool = False  # whether no prefix cache has the earlier turns
+    sides: Sequence[str] = IN_ONE
     rounds: int = 1
 
 
@@ -72,6 +80,10 @@ PLANS = {
         Cell(256, 0, 256),
         Cell(256, 20, 256, "poisson", FAST),
         Cell(512, 20, 1024, sides=FAST),
+    ),
+    "burst": tuple(
+        Cell(users, turns, 256, sides=("raw", "page", "openai", "serve"), rounds=3, is_cold=turns > 0)
+        for users, turns in ((1, 20), (64, 0), (256, 0), (512, 0), (64, 20), (256, 20))
     ),
     # One engine on one GPU, and on several: --tensor-parallel-size 2, --data-parallel-size 2. Of the
     # 8B shape, the last is more than the KV cache of one GPU holds at once.
@@ -128,11 +140,30 @@ def server(arguments: Sequence[str]) -> Iterator[Server]:
         process.wait(30)
 
 
-def history(number: int, turns: int, salt: str) -> list[dict[str, str]]:
-    """A visitor's chat, about 45 tokens a turn, and a new question at its end that nobody asked before."""
+@contextmanager
+def opponent(is_asked: bool, arguments: Sequence[str], running: Server) -> Iterator[None]:
+    """`vllm serve` beside the other sides, if it is asked, with the same flags; ready when the block begins."""
+    if not is_asked:
+        yield
+        return
+    split = argparse.ArgumentParser()
+    split.add_argument("--model", default=str(BUNDLED_MODEL))
+    given, flags = split.parse_known_args(arguments)
+    with vllm_serve(given.model, [*flags, *([] if has_gpu(os.environ) else cpu_flags())]) as (url, process):
+        wait_for(url, process)
+        running.urls["serve"] = url
+        yield
+
+
+def history(number: int, turns: int, salt: str, is_cold: bool = False) -> list[dict[str, str]]:
+    """A visitor's chat, about 45 tokens a turn, and a new question at its end that nobody asked before.
+
+    The earlier turns are those of each run, unless they are to be cold.
+    """
     told = []
+    visitor = f"{salt}-{number}" if is_cold else number
     for turn in range(turns):
-        told.append({"role": "user", "content": f"Visitor {number}, question {turn}: what is the sea like today?"})
+        told.append({"role": "user", "content": f"Visitor {visitor}, question {turn}: what is the sea like today?"})
         told.append({"role": "assistant", "content": "The sea is calm, and the wind comes from the west."})
     return [*told, {"role": "user", "content": f"{salt}: tell me a story about a robot and the sea."}]
 
@@ -141,7 +172,7 @@ def payload(side: str, config: Any, chat: list[dict[str, str]], tokens: int) -> 
     """What a client of this side sends for this chat."""
     if side == "raw":
         return {"history": chat, "num_tokens": tokens}
-    if side == "openai":
+    if side in OPENAI:
         wanted = {"max_tokens": tokens, "temperature": 0.8, "top_p": 1.0, "ignore_eos": True, "stream": True}
         return {"messages": chat, **wanted}
     by_id = {component["id"]: component["props"] for component in config["components"]}
@@ -196,7 +227,7 @@ def measure(cell: Cell, side: str, salt: str, running: Server, pool: Visitors) -
     at_s, visits = 0.0, []
     config = running.config(side) if side in GRADIO else None
     for number in range(cell.users):
-        chat = history(number, cell.turns, salt)
+        chat = history(number, cell.turns, salt, cell.is_cold)
         visits.append(Visit(at_s, payload(side, config, chat, cell.tokens)))
         at_s += draw.expovariate(1 / gap_s) if gap_s else 0.0
     cpu_s: list[float] = []
@@ -210,7 +241,7 @@ def measure(cell: Cell, side: str, salt: str, running: Server, pool: Visitors) -
         look()
         seen = [Seen(**one) for one in running.ask({"raw": given})]
     else:
-        seen = pool.run("openai" if side == "openai" else "gradio", running.urls[side], visits, look)
+        seen = pool.run("openai" if side in OPENAI else "gradio", running.urls[side], visits, look)
     look()
     return result(cell, side, seen, cpu_s[1] - cpu_s[0])
 
@@ -247,17 +278,18 @@ def median(rounds: Sequence[Result]) -> Result:
 def table(results: Sequence[Result]) -> str:
     """All results as text, a line each, with their ratios to the bare engine and to vLLM's server."""
     columns = (
-        "users turns tokens arrival side         tokens/s  /raw  /openai | TTFT p50    p99 | frame gap p50    p99 |"
-        " frames  kB/answer  CPU s/1000"
+        "users turns tokens arrival side         tokens/s  /raw  /openai  /serve | TTFT p50    p99 |"
+        " frame gap p50    p99 | frames  kB/answer  CPU s/1000"
     )
     lines = [columns]
     for one in results:
         cell = one.cell
         peers = {other.side: other.tokens_per_s for other in results if other.cell == cell}
-        to_raw, to_openai = (one.tokens_per_s / peers[side] if side in peers else 0 for side in ("raw", "openai"))
+        ratios = [one.tokens_per_s / peers[side] if side in peers else 0 for side in ("raw", *OPENAI)]
+        arrival = "cold" if cell["is_cold"] else cell["arrival"]
         lines.append(
-            f"{cell['users']:5} {cell['turns']:5} {cell['tokens']:6} {cell['arrival']:7} {one.side:12}"
-            f"{one.tokens_per_s:9,.0f} {to_raw:5.2f} {to_openai:8.2f} |"
+            f"{cell['users']:5} {cell['turns']:5} {cell['tokens']:6} {arrival:7} {one.side:12}"
+            f"{one.tokens_per_s:9,.0f} {ratios[0]:5.2f} {ratios[1]:8.2f} {ratios[2]:7.2f} |"
             f"{one.ttft_p50:9.0f} {one.ttft_p99:6.0f} |{one.gap_p50:14.0f} {one.gap_p99:6.0f} |"
             f"{one.frames:7.0f} {one.bytes / 1e3:10.1f} {one.cpu_s_per_1000:11.3f}"
         )
@@ -268,7 +300,7 @@ def main() -> None:
     """Measure, print and write one plan."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plan", choices=PLANS)
-    parser.add_argument("--processes", type=int, help="for the visitors; 6 for gpu and parallel, else 1")
+    parser.add_argument("--processes", type=int, help="for the visitors; 6 for gpu, burst and parallel, else 1")
     parser.add_argument("--cells", type=int, nargs="+", help="only these of the plan, by number from 0")
     parser.add_argument("--sides", nargs="+", choices=SIDES, help="only these sides")
     parser.add_argument("--rounds", type=int, help="instead of what the plan says")
@@ -276,23 +308,28 @@ def main() -> None:
     given, engine_arguments = parser.parse_known_args()
     plan = PLANS[given.plan]
     cells = [plan[number] for number in given.cells or range(len(plan))]
-    num_processes = given.processes or (6 if given.plan in ("gpu", "parallel") else 1)
+    num_processes = given.processes or (6 if given.plan in ("gpu", "burst", "parallel") else 1)
     results: list[Result] = []
     written = given.out / f"streaming-{given.plan}.json"
-    with server(engine_arguments) as running, visitors(num_processes) as pool:
+    sides = [side for side in given.sides or SIDES if any(side in cell.sides for cell in cells)]
+    with (
+        server(engine_arguments) as running,
+        opponent("serve" in sides, engine_arguments, running),
+        visitors(num_processes) as pool,
+    ):
         print(f"{time.strftime('%Y-%m-%d')} {running.versions}", flush=True)
-        for side in given.sides or SIDES:  # not counted: the first of everything is slow
+        for side in sides:  # not counted: the first of everything is slow
             measure(Cell(min(16, max(cell.users for cell in cells)), 1, 16), side, f"warm-{side}", running, pool)
         for number, cell in enumerate(cells):
             # The earlier turns were answered by this engine, so they lie in its prefix cache, if there is room.
-            measure(replace(cell, tokens=1), "raw", f"{number}-before", running, pool)
-            sides = [side for side in cell.sides if given.sides is None or side in given.sides]
+            if not cell.is_cold:
+                measure(replace(cell, tokens=1), "raw", f"{number}-before", running, pool)
             rounds = [
-                [measure(cell, side, f"{number}-{turn}-{side}", running, pool) for side in sides]
+                [measure(cell, side, f"{number}-{turn}-{side}", running, pool) for side in sides if side in cell.sides]
                 for turn in range(given.rounds or cell.rounds)
             ]
             results += [median(of_one_side) for of_one_side in zip(*rounds, strict=True)]
-            print(table(results[-len(sides) :]), flush=True)
+            print(table(results[-len(rounds[0]) :]), flush=True)
             document = {"versions": running.versions, "date": time.strftime("%Y-%m-%d"), "command": sys.argv[1:]}
             written.write_text(json.dumps({**document, "results": [asdict(one) for one in results]}, indent=1))
     print(f"\n{table(results)}\nwritten: {written.name}")

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from streamspace.tokenizer import control_tokens, start_tokens, template_of, tok
 from streamspace.types import Constraint, Delta, Message, Metrics, Prompt
 
 CUDA_VERSION: str | None = torch.version.cuda  # that PyTorch was built for; None is a CPU build
+QUEUED_FOR_S = 0.1  # how long it is taken for granted which requests wait in the engine's queue
 TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
 
 
@@ -134,6 +136,8 @@ class VllmEngine:
         """
         self._counts: list[Counts] = []
         self._in_flight: dict[str, asyncio.Event] = {}  # request → set when it has ended
+        self._queued: set[asyncio.Event] = set()  # those of `_in_flight` that wait in the engine's queue
+        self._queued_until_s = 0.0  # as far as known, until then
         self._on_broken = on_broken
         numbered = enumerate(adapters.items(), 1)
         self.adapters = {name: LoRARequest(name, number, str(folder)) for number, (name, folder) in numbered}
@@ -217,8 +221,11 @@ class VllmEngine:
 
     def is_queued(self, ended: asyncio.Event) -> bool:
         """Whether the request of this event waits in the engine's queue, which is first come, first served."""
-        requests = list(self._in_flight.values())
-        return ended in requests and self.waiting >= len(requests) - requests.index(ended)
+        now_s = time.monotonic()
+        if now_s > self._queued_until_s:  # counted once for all who ask: with 1,024 in line each asks twice a second
+            self._queued = set(islice(reversed(self._in_flight.values()), self.waiting))
+            self._queued_until_s = now_s + QUEUED_FOR_S
+        return ended in self._queued
 
     async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
         """Put a conversation through the model's chat template; if it ends in an answer, the model continues that.
