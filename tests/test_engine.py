@@ -2,18 +2,23 @@
 
 import asyncio
 import errno
+import json
 import logging
 import os
+import re
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from streamspace import forkserver, hardware, healing
-from streamspace.config import load_config
+from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.engine import Engine, set_environment
 from streamspace.patching import require
 from streamspace.types import Status
+from tests.apps import App, health
+from tests.support import Start
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -81,6 +86,51 @@ def test_a_full_disk_fails_with_its_words_and_no_path(where: str, monkeypatch: p
     status = final_status(Engine(load_config((), {})))
     assert status.stage == "failed" and "No space left on device" in status.detail
     assert "/tmp" not in status.detail
+
+
+@pytest.fixture
+def long_model(tmp_path: Path) -> Path:
+    """The bundled model with a context of half a million tokens: 2 GiB of KV cache or more, and little else."""
+    folder = tmp_path / "long"
+    shutil.copytree(BUNDLED_MODEL, folder)
+    config = json.loads((folder / "config.json").read_text()) | {"max_position_embeddings": 524288}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_context_that_does_not_fit_whole_is_cut_to_what_fits_and_both_are_told(
+    long_model: Path, start: Start, tmp_path: Path
+) -> None:
+    memory = ("--kv-cache-memory-bytes", str(1 << 28), "--dtype", "bfloat16")
+    app = App(start, tmp_path / "log", "--model", str(long_model), *memory)
+    app.wait(200)
+    detail = health(app.port)[1]["detail"]
+    found = re.fullmatch(r"Ready: the context holds (\d+) of the model's 524288 tokens", detail)
+    assert found and 60_000 < int(found[1]) < 66_000, detail  # of 4 KiB each
+    app.answer_once()
+
+
+def test_a_whole_context_gets_its_memory_without_a_flag(long_model: Path) -> None:
+    engine = Engine(load_config(["--model", str(long_model)], {}))
+    assert final_status(engine).detail == "Ready: the context holds 524288 tokens"
+
+
+def test_a_context_that_cannot_be_had_is_one_sentence_at_once(long_model: Path) -> None:
+    wanted = ["--model", str(long_model), "--kv-cache-memory-bytes", str(1 << 28), "--dtype", "bfloat16"]
+    engine = Engine(load_config([*wanted, "--max-model-len", "500000"], {}))
+    status = final_status(engine)
+    found = re.fullmatch(
+        r"vLLM could not start long: a context of 500000 tokens needs 1\.91 GiB of KV cache, and there are 0\.25 GiB: "
+        r"set --max-model-len (\d+), or leave it out for the longest that fits, or .*--kv-cache-memory-bytes\.",
+        status.detail,
+    )
+    assert found and 60_000 < int(found[1]) < 66_000, status.detail
+    assert engine.num_restarts == 0
+
+    most = final_status(Engine(load_config(["--max-model-len", "4096"], {}))).detail
+    assert most.endswith(
+        ": --max-model-len 4096 is more than the 2048 tokens of the model's context: set at most 2048."
+    )
 
 
 class Dying:

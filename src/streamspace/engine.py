@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from streamspace import forkserver, hardware
-from streamspace.config import Config, without_folders
+from streamspace.config import Config
 from streamspace.download import Progress, fetch
 from streamspace.errors import (
     ConfigError,
@@ -40,6 +40,7 @@ from streamspace.metrics import RESTARTS
 from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE
 from streamspace.patching import MissingName
 from streamspace.process import collect_all, collect_rarely, has_ended, unchanged_log_levels, workers_of
+from streamspace.reasons import quoted, reason
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
 from streamspace.translation import Sentence
@@ -248,11 +249,17 @@ class Engine:
         except Exception as error:
             if not self._stopping.is_set():
                 log.exception("The engine did not start")
-            # What vLLM refuses once it refuses again, but a process that broke may not break again.
-            return _Life(_reason(error, self.config), may_heal=isinstance(error, RuntimeError | OSError))
+            return self._not_started(error)
         ready_s, num_warm_ups = time.monotonic(), vllm.finished
         cause = self._watch(vllm, workers_of(self._pids))
         return _Life(cause, may_heal=True, lived_s=time.monotonic() - ready_s, num_answers=vllm.finished - num_warm_ups)
+
+    def _not_started(self, error: Exception) -> "_Life":
+        if isinstance(error, TimeoutError):
+            late = f"vLLM could not start {self.config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
+            return _Life(late, may_heal=True)
+        why = reason(error, forkserver.last_words(), self.config, hardware.has_gpu(os.environ))
+        return _Life(why.sentence, why.may_heal)
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> "VllmEngine":
         """Files → vLLM → weights → warm-up → ready; raises whatever fails on the way."""
@@ -287,8 +294,7 @@ class Engine:
         self.thinks, self.facts = built.thinks, built.facts
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
-        detail = Sentence("Ready: the context holds {number} tokens", number=built.max_model_len)
-        self._set_status(Status("ready", detail, NUM_STEPS, NUM_STEPS))
+        self._set_status(Status("ready", _ready_sentence(built), NUM_STEPS, NUM_STEPS))
         return built
 
     def _watch(self, vllm: "VllmEngine", workers: Sequence[psutil.Process]) -> str:
@@ -299,7 +305,7 @@ class Engine:
         watchdog = Watchdog(self.config.hang_timeout, time.monotonic())
         while not self._stopping.is_set():
             if vllm.is_dead:
-                return f"The engine's process has died{_after(forkserver.last_words(), self.config)}."
+                return f"The engine's process has died{quoted(forkserver.last_words(), self.config)}."
             if any(has_ended(worker) for worker in workers):
                 return "One of the engine's workers has died (the log may say why)."
             if watchdog.is_hung(time.monotonic(), vllm.unfinished, vllm.last_step_s):
@@ -382,26 +388,16 @@ def set_environment(config: Config) -> None:
         os.environ.setdefault(name, value)
 
 
+def _ready_sentence(built: "VllmEngine") -> Sentence:
+    number, most = built.max_model_len, built.full_model_len
+    if number < most:
+        return Sentence("Ready: the context holds {number} of the model's {most} tokens", number=number, most=most)
+    return Sentence("Ready: the context holds {number} tokens", number=number)
+
+
 def _sweep(pids: set[int]) -> None:
     """Remove what killed engines leave on the disk and in shared memory."""
     folder = Path(os.environ["VLLM_RPC_BASE_PATH"])
     left = [*folder.iterdir()] if folder.name.startswith(SOCKETS) and folder.is_dir() else []
     for path in [*left, *(Path(f"/dev/shm/__KMP_REGISTERED_LIB_{pid}_{os.getuid()}") for pid in pids)]:
         path.unlink(missing_ok=True)
-
-
-def _reason(error: Exception, config: Config) -> str:
-    """One sentence for the page about a failed start."""
-    if isinstance(error, TimeoutError):
-        return f"vLLM could not start {config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
-    words = (isinstance(error, OSError) and error.strerror) or str(error)  # an OSError's own text names the file
-    first = next((line.strip() for line in words.splitlines() if line.strip()), type(error).__name__)
-    if "Engine core initialization failed" in first:
-        return f"vLLM could not start {config.model_name}: its process failed{_after(forkserver.last_words(), config)}."
-    return f"vLLM could not start {config.model_name}{_after(first, config)}."
-
-
-def _after(words: str, config: Config) -> str:
-    """The end of a sentence about a failure: vLLM's words for it, and where to look for more."""
-    words = without_folders(words.replace(config.model, config.model_name))
-    return f": {words} (the log has more)" if words else " (the log may say why)"

@@ -148,6 +148,7 @@ class VllmEngine:
         self.async_llm = llm = AsyncLLM.from_engine_args(args, stat_loggers=[logger])  # also for vLLM's own server
         config = llm.vllm_config
         self.max_model_len: int = llm.model_config.max_model_len  # tokens: prompt and answer together
+        self.full_model_len: int = llm.model_config.get_and_verify_max_len(-1)  # what the model's context could hold
         # Requests at once, of all replicas together.
         self.capacity: int = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
         self.num_replicas = len(self._counts)

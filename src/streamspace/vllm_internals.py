@@ -42,6 +42,7 @@ _SERVE = "to serve vLLM's own routes at /v1"
 _PARSE = "to have vLLM read and check its own flags"
 _LIMIT = "to end an answer of /v1 at the operator's --max-tokens"
 _THOUGHTS = "to tell thoughts from answers"
+_MEMORY = "to give the KV cache on a CPU what vLLM will find free"
 
 CONTEXT = Name("vllm.v1.engine.utils:get_mp_context", "to have the engine's process forked instead of started anew")
 REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is_of_instances=True)
@@ -62,6 +63,8 @@ INIT_STATE = Name(f"{_ENTRY}.launchers.api_server.app_state:init_app_state", _SE
 ADAPTERS = Name(f"{_MODELS}.lora_requests", "to serve the adapters at /v1", is_of_instances=True)
 SHOW_MODELS = Name(f"{_MODELS}.show_available_models", "to keep the adapters' folders out of /v1/models")
 ONE_PROCESS = Name("vllm.v1.executor.uniproc_executor:UniProcExecutor", "to run the engine on a CPU in one process")
+MEMORY = Name("vllm.utils.cpu_resource_utils:get_memory_node_info", _MEMORY)
+MEMORY_NODES = Name("vllm.utils.cpu_resource_utils:get_visible_memory_node", _MEMORY)
 PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", _THOUGHTS)
 PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", _THOUGHTS)
 CHAT = Name(f"{_ENTRY}.openai.chat_completion.serving:OpenAIServingChat.default_sampling_params", _LIMIT, "", True)
@@ -95,6 +98,11 @@ def use_context(context: BaseContext) -> None:
     """Have vLLM start the engine's process by this multiprocessing context."""
     module, _, name = CONTEXT.path.partition(":")
     patch(import_module(module), name, lambda: context, CONTEXT.purpose)
+
+
+def free_memory() -> int:
+    """The bytes that an engine on a CPU may take, as vLLM counts them: of its node, within the container's limit."""
+    return min(int(find(MEMORY)(node).available_memory) for node in find(MEMORY_NODES)())
 
 
 def num_unfinished(llm: AsyncLLM) -> int:
