@@ -86,6 +86,18 @@ def test_the_engine_has_the_defaults_of_vllms_own_server(monkeypatch: pytest.Mon
     assert all(context in defaults for defaults in AsyncEngineArgs.get_batch_defaults(1))
 
 
+def test_the_requests_of_each_replica_are_counted() -> None:
+    from streamspace.vllm_internals import num_unfinished
+
+    def llm(**core: Any) -> Any:
+        outputs = SimpleNamespace(get_num_unfinished_requests=lambda: 3)
+        return SimpleNamespace(output_processor=outputs, engine_core=SimpleNamespace(**core))
+
+    assert num_unfinished(llm(core_engines=[b"0"])) == [3]
+    sent = {"a": b"1", "b": b"1", "c": b"0"}
+    assert num_unfinished(llm(core_engines=[b"0", b"1", b"2"], reqs_in_flight=sent)) == [1, 2, 0]
+
+
 def test_tools_need_a_parser_that_there_is() -> None:
     assert llm_flags("--enable-auto-tool-choice", "--tool-call-parser", "hermes").tool_call_parser == "hermes"
     with pytest.raises(ConfigError, match=r"flags: --enable-auto-tool-choice requires --tool-call-parser\.$"):

@@ -7,6 +7,7 @@ Importing this module imports vLLM, so only the engine's loading thread imports 
 """
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -42,11 +43,13 @@ _SERVE = "to serve vLLM's own routes at /v1"
 _PARSE = "to have vLLM read and check its own flags"
 _LIMIT = "to end an answer of /v1 at the operator's --max-tokens"
 _THOUGHTS = "to tell thoughts from answers"
+_HANGS = "to notice an engine that hangs"
 _MEMORY = "to give the KV cache on a CPU what vLLM will find free"
 
 CONTEXT = Name("vllm.v1.engine.utils:get_mp_context", "to have the engine's process forked instead of started anew")
 REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is_of_instances=True)
-UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", "to notice an engine that hangs")
+UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", _HANGS)
+SENT = Name("vllm.v1.engine.core_client:DPLBAsyncMPClient.reqs_in_flight", _HANGS, is_of_instances=True)
 RENDER_CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
 RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
 RENDER_TEXT = Name(f"{_RENDERER}.render_cmpl_async", "to turn a raw text into tokens")
@@ -105,9 +108,16 @@ def free_memory() -> int:
     return min(int(find(MEMORY)(node).available_memory) for node in find(MEMORY_NODES)())
 
 
-def num_unfinished(llm: AsyncLLM) -> int:
-    """Requests that the engine has yet to finish, as vLLM counts them in this process."""
-    return int(llm.output_processor.get_num_unfinished_requests())
+def num_unfinished(llm: AsyncLLM) -> list[int]:
+    """Requests that each replica has yet to finish, as vLLM counts them in this process; may be called in any thread.
+
+    Several that another program shares out between are counted as one.
+    """
+    sent, replicas = (getattr(llm.engine_core, name, None) for name in ("reqs_in_flight", "core_engines"))
+    if sent is None or replicas is None:
+        return [int(llm.output_processor.get_num_unfinished_requests())]
+    counts = Counter(list(sent.values()))
+    return [counts[replica] for replica in replicas]
 
 
 async def abort_all(llm: AsyncLLM) -> None:
