@@ -162,7 +162,8 @@ def health(running: Running) -> tuple[int, dict[str, object]]:
 
 @pytest.mark.usefixtures("endless")
 def test_health_shows_the_engines_own_counts(running: Running, client: Client) -> None:
-    idle = {"status": "ready", "model": "streamspace-tiny", "running": 0, "waiting": 0}
+    detail = "Ready: the context holds 2048 tokens"
+    idle = {"status": "ready", "model": "streamspace-tiny", "running": 0, "waiting": 0, "detail": detail}
     wait_until(lambda: health(running) == (200, idle), what="an idle engine")
     jobs = [client.submit(f"Number {n}", max_tokens=1900, api_name="/complete") for n in range(3)]
     wait_until(lambda: health(running)[1]["running"] == 3, what="three running requests")

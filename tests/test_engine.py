@@ -2,18 +2,27 @@
 
 import asyncio
 import errno
+import json
 import logging
 import os
+import re
+import shutil
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streamspace import forkserver, hardware, healing
-from streamspace.config import load_config
-from streamspace.engine import Engine, set_environment
+from streamspace.config import BUNDLED_MODEL, load_config
+from streamspace.engine import Engine, _sweep, set_environment
+from streamspace.healing import Replica, Watchdog
 from streamspace.patching import require
 from streamspace.types import Status
+from tests.apps import App, health
+from tests.support import Start
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -83,10 +92,56 @@ def test_a_full_disk_fails_with_its_words_and_no_path(where: str, monkeypatch: p
     assert "/tmp" not in status.detail
 
 
+@pytest.fixture
+def long_model(tmp_path: Path) -> Path:
+    """The bundled model with a context of half a million tokens: 2 GiB of KV cache or more, and little else."""
+    folder = tmp_path / "long"
+    shutil.copytree(BUNDLED_MODEL, folder)
+    config = json.loads((folder / "config.json").read_text()) | {"max_position_embeddings": 524288}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_context_that_does_not_fit_whole_is_cut_to_what_fits_and_both_are_told(
+    long_model: Path, start: Start, tmp_path: Path
+) -> None:
+    memory = ("--kv-cache-memory-bytes", str(1 << 28), "--dtype", "bfloat16")
+    app = App(start, tmp_path / "log", "--model", str(long_model), *memory)
+    app.wait(200)
+    detail = health(app.port)[1]["detail"]
+    found = re.fullmatch(r"Ready: the context holds (\d+) of the model's 524288 tokens", detail)
+    assert found and 60_000 < int(found[1]) < 66_000, detail  # of 4 KiB each
+    app.answer_once()
+
+
+def test_a_whole_context_gets_its_memory_without_a_flag(long_model: Path) -> None:
+    engine = Engine(load_config(["--model", str(long_model)], {}))
+    assert final_status(engine).detail == "Ready: the context holds 524288 tokens"
+
+
+def test_a_context_that_cannot_be_had_is_one_sentence_at_once(long_model: Path) -> None:
+    wanted = ["--model", str(long_model), "--kv-cache-memory-bytes", str(1 << 28), "--dtype", "bfloat16"]
+    engine = Engine(load_config([*wanted, "--max-model-len", "500000"], {}))
+    status = final_status(engine)
+    found = re.fullmatch(
+        r"vLLM could not start long: a context of 500000 tokens needs 1\.91 GiB of KV cache, and there are 0\.25 GiB: "
+        r"set --max-model-len (\d+), or leave it out for the longest that fits, or .*--kv-cache-memory-bytes\.",
+        status.detail,
+    )
+    assert found and 60_000 < int(found[1]) < 66_000, status.detail
+    assert engine.num_restarts == 0
+
+    most = final_status(Engine(load_config(["--max-model-len", "4096"], {}))).detail
+    assert most.endswith(
+        ": --max-model-len 4096 is more than the 2048 tokens of the model's context: set at most 2048."
+    )
+
+
 class Dying:
     """In the place of a VllmEngine: it has answered its two warm-ups, and dies as soon as it is ready."""
 
-    finished, unfinished, last_step_s, is_dead = 2, 0, 0.0, True
+    finished, is_dead = 2, True
+    replicas: Sequence[Replica] = (Replica(0, 0.0),)
 
 
 def test_an_engine_that_dies_after_its_warm_up_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,14 +164,119 @@ class Renamed(Dying):
 def test_a_name_of_vllm_that_is_missing_when_an_engine_is_ended_is_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def load(engine: Engine, loop: asyncio.AbstractEventLoop) -> Renamed:
-        engine._vllm = built = Renamed()  # type: ignore[assignment]
+    assert final_status(built_as(Renamed, monkeypatch)).stage == "failed"
+    assert "request_states any more" in caplog.text
+
+
+def built_as(kind: type, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An engine that builds one of this kind after another, without pauses between."""
+
+    def load(engine: Engine, loop: asyncio.AbstractEventLoop) -> Any:
+        engine._vllm = built = kind()
         return built
 
     monkeypatch.setattr(healing, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(Engine, "_load", load)
-    assert final_status(Engine(load_config((), {}))).stage == "failed"
-    assert "request_states any more" in caplog.text
+    return Engine(load_config((), {}))
+
+
+class Unwatchable(Renamed):
+    """Lives, but its state cannot be asked for."""
+
+    is_dead = property(lambda self: require(self, "errored", "to notice a dead engine"))
+
+
+class Unstoppable(Dying):
+    """Dies, and its shutdown fails."""
+
+    async def abort_all(self) -> None: ...
+
+    def shutdown(self, at_once: bool) -> None:
+        raise PermissionError("not yours")
+
+
+@pytest.mark.parametrize(
+    ("kind", "on_the_page", "in_the_log"),
+    [
+        (Unwatchable, "The engine could not be watched any more: MissingName", "has no .*errored any more"),
+        (Unstoppable, "The engine's process has died", "PermissionError: not yours"),
+    ],
+)
+def test_whatever_fails_in_the_engines_thread_is_told_and_it_goes_on_to_an_end(
+    kind: type, on_the_page: str, in_the_log: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = built_as(kind, monkeypatch)
+    assert on_the_page in final_status(engine, 20).detail
+    assert engine.num_restarts == healing.MOST_FAILURES - 1
+    assert re.search(in_the_log, caplog.text) and "Traceback" in caplog.text
+
+
+def test_a_fault_of_the_engines_thread_itself_is_told_and_retry_begins_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*args: object) -> None:
+        raise SystemExit(3)
+
+    engine = built_as(Unstoppable, monkeypatch)
+    monkeypatch.setattr("streamspace.engine.collect_all", broken)
+
+    async def ask_again() -> Status:
+        engine.start()
+        for num_restarts in range(2):
+            while engine.status.stage != "failed" or engine.num_restarts < num_restarts:
+                await asyncio.sleep(0.02)
+            status = engine.status
+            engine.retry()
+        await engine.stop()
+        return status
+
+    detail = asyncio.run(asyncio.wait_for(ask_again(), 20)).detail
+    assert detail == "The engine's own supervision failed: SystemExit (the log has more)."
+    assert "SystemExit: 3" in caplog.text
+
+
+def test_what_an_engine_leaves_and_cannot_be_removed_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "streamspace-x"
+    (folder / "a folder").mkdir(parents=True)
+    for name in ("a socket", "z socket"):
+        (folder / name).touch()
+    monkeypatch.setenv("VLLM_RPC_BASE_PATH", str(folder))
+    _sweep({1})
+    assert [path.name for path in folder.iterdir()] == ["a folder"] and "a folder is left" in caplog.text
+
+
+def test_a_late_event_loop_does_not_get_an_engine_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its steps are told on that loop, so none is told while the loop stands still."""
+    verdicts = []
+
+    class Busy(Renamed):
+        is_dead = False
+        replicas = (Replica(1, 0.0),)
+
+    class Recording(Watchdog):
+        def __init__(self, deadline_s: float, now_s: float) -> None:
+            super().__init__(1.0, now_s)
+
+        def is_hung(self, now_s: float, loop_s: float, replicas: Sequence[Replica]) -> bool:
+            verdicts.append(super().is_hung(now_s, loop_s, replicas))
+            return verdicts[-1]
+
+    engine = built_as(Busy, monkeypatch)
+    monkeypatch.setattr("streamspace.engine.Watchdog", Recording)
+
+    async def stand_still() -> None:
+        engine.start()
+        while not verdicts:
+            await asyncio.sleep(0.01)
+        time.sleep(2.5)  # on the loop
+        assert len(verdicts) > 5 and not any(verdicts)
+        while not any(verdicts):  # now the loop answers, and there is no step
+            await asyncio.sleep(0.02)
+        await engine.stop()
+
+    asyncio.run(asyncio.wait_for(stand_still(), 30))
 
 
 def test_stopping_while_it_loads_ends_the_loading() -> None:

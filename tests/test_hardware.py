@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from streamspace.hardware import cpu_environment, cpu_name, has_gpu, intel_openmp, problem, tcmalloc
+from streamspace.hardware import (
+    LEAST_KV_CACHE,
+    MOST_CACHED,
+    SPARE,
+    cpu_environment,
+    cpu_name,
+    has_gpu,
+    intel_openmp,
+    kv_cache_bytes,
+    problem,
+    tcmalloc,
+)
 
 DEVICES_WITH_GPU = ["nvidia0", "nvidiactl", "null"]
 
@@ -142,3 +153,32 @@ def test_the_processor_is_called_as_the_kernel_does(tmp_path: Path) -> None:
     assert re.fullmatch(r"Some CPU 9000, \d+ CPUs?", cpu_name(cpuinfo))
     cpuinfo.write_text("processor\t: 0\nBogoMIPS\t: 50.00\n")  # as on ARM
     assert re.fullmatch(rf"{platform.machine()}, \d+ CPUs?", cpu_name(cpuinfo))
+
+
+SHAPE = {
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "max_position_embeddings": 2048,
+}
+A_TOKEN = 2 * 4 * 2 * 64 * 2  # bytes: keys and values, layers, heads, size, two bytes each
+GIB = 1 << 30
+
+
+def test_a_small_model_gets_the_kv_cache_that_it_can_use() -> None:
+    assert kv_cache_bytes(64 * GIB, GIB, SHAPE, 2) == (MOST_CACHED + SPARE) * A_TOKEN
+    assert kv_cache_bytes(64 * GIB, GIB, {"text_config": SHAPE}, 4) == 2 * (MOST_CACHED + SPARE) * A_TOKEN
+    longer = SHAPE | {"max_position_embeddings": 2 * MOST_CACHED}
+    assert kv_cache_bytes(64 * GIB, GIB, longer, 2) == (2 * MOST_CACHED + SPARE) * A_TOKEN
+
+
+def test_a_model_without_grouped_heads_is_counted_by_its_width() -> None:
+    old = {"num_hidden_layers": 4, "num_attention_heads": 2, "hidden_size": 128, "max_position_embeddings": 2048}
+    assert kv_cache_bytes(64 * GIB, GIB, old, 2) == (MOST_CACHED + SPARE) * A_TOKEN
+
+
+@pytest.mark.parametrize("model", [SHAPE | {"num_hidden_layers": 400}, {"state_size": 16}, {}])
+def test_a_large_or_unknown_model_gets_half_of_what_its_weights_leave(model: dict[str, object]) -> None:
+    assert kv_cache_bytes(5 * GIB, GIB, model, 2) == 2 * GIB
+    assert kv_cache_bytes(GIB, GIB, model, 2) == LEAST_KV_CACHE

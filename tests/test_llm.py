@@ -15,6 +15,7 @@ from streamspace.engine import Engine, set_environment
 from streamspace.errors import ConfigError, EngineNotReady
 from streamspace.hardware import cpu_environment, has_gpu
 from streamspace.sampling import Settings
+from streamspace.stats import Stats
 from streamspace.types import Message, Prompt, Role
 from tests.support import Running
 
@@ -65,6 +66,36 @@ def test_beside_a_gpu_several_threads_render_chats_if_there_are_cpus_for_them(
     monkeypatch.setattr("streamspace.hardware.num_cpus", lambda: num_cpus)
     assert llm_flags().renderer_num_workers == min(expected, flags.MOST_RENDERERS)
     assert llm_flags("--renderer-num-workers", "3").renderer_num_workers == 3
+
+
+def test_the_engine_has_the_defaults_of_vllms_own_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another usage context a GPU would work on 128 requests at once, and on 2,048 tokens a step."""
+    from vllm import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    from streamspace import llm
+
+    def build(args: AsyncEngineArgs, **options: Any) -> None:
+        raise LookupError(options.get("usage_context"))
+
+    monkeypatch.setattr(AsyncLLM, "from_engine_args", build)
+    with pytest.raises(LookupError) as built:
+        llm.VllmEngine(args(), Stats(), {}, lambda: None)
+    (context,) = built.value.args
+    assert context.value == "OPENAI_API_SERVER"
+    assert all(context in defaults for defaults in AsyncEngineArgs.get_batch_defaults(1))
+
+
+def test_the_requests_of_each_replica_are_counted() -> None:
+    from streamspace.vllm_internals import num_unfinished
+
+    def llm(**core: Any) -> Any:
+        outputs = SimpleNamespace(get_num_unfinished_requests=lambda: 3)
+        return SimpleNamespace(output_processor=outputs, engine_core=SimpleNamespace(**core))
+
+    assert num_unfinished(llm(core_engines=[b"0"])) == [3]
+    sent = {"a": b"1", "b": b"1", "c": b"0"}
+    assert num_unfinished(llm(core_engines=[b"0", b"1", b"2"], reqs_in_flight=sent)) == [1, 2, 0]
 
 
 def test_tools_need_a_parser_that_there_is() -> None:

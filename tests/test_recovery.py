@@ -1,5 +1,6 @@
 """The real engine broken on purpose under the real app: it is built again, and everybody is told."""
 
+import json
 import os
 import re
 import signal
@@ -14,13 +15,14 @@ from typing import Any
 
 import psutil
 import pytest
-from openai import APIError, OpenAI
+from openai import APIError, BadRequestError, OpenAI
 from playwright.sync_api import Page, expect
 
 from benchmarks.release import endless_model
 from streamspace.process import workers_of
 from tests.apps import App, assert_gone, family, has_engine, health, wait_for_engine
 from tests.client import whole
+from tests.fault import DEADLY_TOP_K
 from tests.page import bot, box, questions, send, set_up, wait_for_end
 from tests.support import Start, programs, wait_until
 
@@ -189,6 +191,54 @@ def test_an_engine_that_dies_while_it_loads_is_loaded_again(start: Start, tmp_pa
     assert "It is built again in 0 s." in app.written
 
 
+def ask_by_call(app: App, prompt: str, top_k: int) -> str:
+    """Ask by /call/complete; returns the events."""
+    body = json.dumps({"data": [prompt, 4, 1, 1, top_k, 0, 1, *[None] * 6]}).encode()
+    url = f"{app.url}/gradio_api/call/complete"
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with app.visitor.open(request) as answer:
+        event = json.load(answer)["event_id"]
+    with app.visitor.open(f"{url}/{event}") as events:
+        return str(events.read().decode())
+
+
+def test_a_request_that_breaks_the_engine_breaks_two_at_most_and_all_others_are_answered(
+    start: Start, tmp_path: Path
+) -> None:
+    refusal = "The engine broke down while it worked on this request"
+    app = App(start, tmp_path / "log", "--worker-extension-cls", "tests.fault.Extension")
+    app.wait(200)
+    client = OpenAI(base_url=f"{app.url}/v1", api_key="any", max_retries=0, timeout=200)
+
+    def ask(number: int) -> Any:
+        """An answer that takes some time, so that there are several in flight; or number 0, which breaks the engine."""
+        options = {"top_k": DEADLY_TOP_K if number == 0 else number, "ignore_eos": True}
+        messages: Any = [{"role": "user", "content": STORY}]
+        try:
+            given = client.chat.completions.create(
+                model="streamspace-tiny", messages=messages, max_tokens=300, extra_body=options
+            )
+            return given.choices[0].finish_reason
+        except BadRequestError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        others = [pool.submit(ask, number) for number in range(1, 5)]
+        wait_until(lambda: health(app.port)[1].get("running") == 4, what="the others")
+        deadly = [pool.submit(ask, 0), pool.submit(ask_by_call, app, STORY, 1)]
+        answers = [other.result(300) for other in others]
+        assert answers == ["length"] * 4
+        assert refusal in deadly[0].result(300) and "event: complete" in deadly[1].result(300)
+    restarts = series(app)["streamspace_engine_restarts_total"]
+    assert 1 <= restarts <= 2 and app.written.count("cannot reshape tensor") >= 1
+    # Its like is refused at once, by whomever; another that breaks the engine breaks one, for it is in flight alone.
+    assert refusal in ask(0)
+    assert series(app)["streamspace_engine_restarts_total"] == restarts
+    assert [refusal in ask_by_call(app, "Another", DEADLY_TOP_K) for _ in range(2)] == [True, True]
+    assert series(app)["streamspace_engine_restarts_total"] == restarts + 1
+    assert "event: complete" in ask_by_call(app, "Another", 1)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="vLLM binds each worker to a CPU of its own")
 def test_a_worker_that_dies_is_noticed_before_vllm_tells_of_it(start: Start, tmp_path: Path) -> None:
@@ -210,7 +260,9 @@ def test_an_engine_without_enough_memory_is_given_up_with_its_words_until_the_op
 ) -> None:
     app = App(start, tmp_path / "log", "--kv-cache-memory-bytes", str(10**14))
     detail = app.wait_for_stage("failed", 120)
-    assert detail.startswith("vLLM could not start streamspace-tiny: its process failed: ValueError: Available memory")
+    assert detail.startswith("vLLM could not start streamspace-tiny: its KV cache is to have 93132.26 GiB, and ")
+    assert detail.endswith(" GiB are free: set --kv-cache-memory-bytes to less.")
+    assert "It is built again" not in app.written
     assert str(Path(__file__).parents[1]) not in detail
     (key,) = re.findall(r"open /retry\?key=(\S+)", app.written)
     with pytest.raises(urllib.error.HTTPError, match="403"):

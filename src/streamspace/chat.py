@@ -23,8 +23,9 @@ from streamspace.types import Delta, Message, Prompt, Reply, Status, Token
 
 T = TypeVar("T")
 
-# Restarts that a request without text waits through; limited, because the request itself may break the engine.
-MOST_RESTARTS = 2
+# Restarts that a request without text waits through. Other requests may break the engine meanwhile; one that does so
+# itself is refused after two.
+MOST_RESTARTS = 5
 
 
 class Engine(Protocol):

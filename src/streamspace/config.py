@@ -197,10 +197,10 @@ def is_path(model: str) -> bool:
     return model.startswith(("/", ".", "~")) or Path(model).is_dir()
 
 
-def without_folders(words: str) -> str:
-    """A quotation from vLLM in one line of at most MOST_WORDS characters, without folders and the full stop."""
+def without_folders(words: str, most: int = MOST_WORDS) -> str:
+    """A quotation from vLLM in one line, without folders and the full stop; cut at `most` characters, 0 is never."""
     words = re.sub(r"(?<![\w:/])/(?:[^\s/:'\"]+/)+", "", " ".join(words.split())).rstrip(".")
-    return f"{words[:MOST_WORDS]}…" if len(words) > MOST_WORDS else words
+    return f"{words[:most]}…" if 0 < most < len(words) else words
 
 
 def defaults(environ: Mapping[str, str]) -> dict[str, Any]:

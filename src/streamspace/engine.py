@@ -12,20 +12,20 @@ import multiprocessing
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from streamspace import forkserver, hardware
-from streamspace.config import Config, without_folders
+from streamspace.config import Config
 from streamspace.download import Progress, fetch
 from streamspace.errors import (
     ConfigError,
@@ -35,13 +35,15 @@ from streamspace.errors import (
     EngineStopped,
     StreamSpaceError,
 )
-from streamspace.healing import Failures, Watchdog
+from streamspace.healing import NOBODY, Failures, Watchdog
 from streamspace.metrics import RESTARTS
 from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE
 from streamspace.patching import MissingName
 from streamspace.process import collect_all, collect_rarely, has_ended, unchanged_log_levels, workers_of
+from streamspace.reasons import quoted, reason
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
+from streamspace.suspects import Blame, Suspects
 from streamspace.translation import Sentence
 from streamspace.types import Delta, Message, Prompt, Status
 
@@ -70,6 +72,7 @@ class _Life:
     may_heal: bool
     lived_s: float = 0.0  # since it was ready
     num_answers: int = 0
+    blame: Blame = NOBODY
 
 
 class Engine:
@@ -97,7 +100,10 @@ class Engine:
         self._again = threading.Event()  # has it try again after the engine was given up
         self._folders: tuple[Path, Mapping[str, Path]] | None = None  # of the model; of each adapter, by name
         self._thread: threading.Thread | None = None
-        self._pids: set[int] = set()  # of the newest engine
+        self._processes: set[BaseProcess] = set()  # of the newest engine
+        self._pids: set[int] = set()
+        self._suspects = Suspects()
+        self._beat_s = 0.0  # when the event loop last answered the engine's thread, by the monotonic clock
         self._others: set[BaseProcess] = set()  # children of this process that are not the engine's
         self.stats = Stats()
         self.num_restarts = 0  # since the start of the app, failed attempts included
@@ -217,27 +223,43 @@ class Engine:
         """The engine's thread, from start to stop: one engine after another; after too many failures, it waits."""
         failures = Failures()
         while not self._stopping.is_set():
-            life = self._live(loop)
-            if self._stopping.is_set():
-                break
-            failures = failures.after(life.lived_s, life.num_answers)
-            if not life.may_heal or failures.are_too_many:
-                self._set_status(Status("failed", life.cause))
-                log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.retry_key)
-                self._drop(loop)
-                self._again.wait()
-                self._again.clear()
-                failures = Failures()
-            else:
-                waiting, again = Sentence("Waiting for the next attempt"), Sentence("Beginning again")
-                self._set_step(0, waiting if failures.pause_s else again)
-                log.warning("%s It is built again in %g s.", life.cause, failures.pause_s)
-                self._drop(loop)
-                self._stopping.wait(failures.pause_s)
+            try:
+                failures = self._live_and_end(loop, failures)
+            except BaseException as error:  # else the state of now would stand for ever, and nobody would build again
+                log.exception("The engine's thread has failed")
+                name = type(error).__name__
+                failures = self._give_up(loop, f"The engine's own supervision failed: {name} (the log has more).")
             if not self._stopping.is_set():
                 self.num_restarts += 1
                 RESTARTS.inc()
         self._drop(loop)
+
+    def _live_and_end(self, loop: asyncio.AbstractEventLoop, failures: Failures) -> Failures:
+        """One engine from its start to its end, and the pause after it; returns the row of failures."""
+        life = self._live(loop)
+        if self._stopping.is_set():
+            return failures
+        failures = failures.after(life.lived_s, life.num_answers, life.blame)
+        if not life.may_heal or failures.are_too_many:
+            return self._give_up(loop, life.cause)
+        waiting, again = Sentence("Waiting for the next attempt"), Sentence("Beginning again")
+        self._set_step(0, waiting if failures.pause_s else again)
+        log.warning("%s It is built again in %g s.", life.cause, failures.pause_s)
+        self._drop(loop)
+        self._stopping.wait(failures.pause_s)
+        return failures
+
+    def _give_up(self, loop: asyncio.AbstractEventLoop, cause: str) -> Failures:
+        """Say so, and wait for `retry` or `stop`; returns a new row of failures."""
+        self._set_status(Status("failed", cause))
+        log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.retry_key)
+        try:
+            self._drop(loop)
+        except BaseException:
+            log.exception("The engine that was given up could not be ended")
+        self._again.wait()
+        self._again.clear()
+        return Failures()
 
     def _live(self, loop: asyncio.AbstractEventLoop) -> "_Life":
         """Load an engine and watch it to its end."""
@@ -248,11 +270,38 @@ class Engine:
         except Exception as error:
             if not self._stopping.is_set():
                 log.exception("The engine did not start")
-            # What vLLM refuses once it refuses again, but a process that broke may not break again.
-            return _Life(_reason(error, self.config), may_heal=isinstance(error, RuntimeError | OSError))
+            return self._not_started(error)
         ready_s, num_warm_ups = time.monotonic(), vllm.finished
-        cause = self._watch(vllm, workers_of(self._pids))
-        return _Life(cause, may_heal=True, lived_s=time.monotonic() - ready_s, num_answers=vllm.finished - num_warm_ups)
+        try:
+            cause, is_own = self._watch(vllm, loop), False
+        except Exception as error:
+            log.exception("The engine could not be watched")
+            cause = f"The engine could not be watched any more: {type(error).__name__} (the log has more)."
+            is_own = True
+        blame = self._blame(loop, is_own)
+        return _Life(cause, True, time.monotonic() - ready_s, vllm.finished - num_warm_ups, blame)
+
+    def _blame(self, loop: asyncio.AbstractEventLoop, is_own: bool) -> Blame:
+        """Whose requests broke the engine, before their streams are ended; nobody's if the fault `is_own`."""
+        # The kernel kills so when memory is short, and a person may; what a request causes is an exception or a crash.
+        by_itself = all(process.exitcode != -signal.SIGKILL for process in self._processes)
+
+        async def look_into() -> Blame:
+            return self._suspects.spare() if is_own else self._suspects.died(by_itself)
+
+        if self._stopping.is_set():
+            return NOBODY
+        try:
+            return asyncio.run_coroutine_threadsafe(look_into(), loop).result(RELEASE_S)
+        except TimeoutError:  # of a late loop
+            return NOBODY
+
+    def _not_started(self, error: Exception) -> "_Life":
+        if isinstance(error, TimeoutError):
+            late = f"vLLM could not start {self.config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
+            return _Life(late, may_heal=True)
+        why = reason(error, forkserver.last_words(), self.config, hardware.has_gpu(os.environ))
+        return _Life(why.sentence, why.may_heal)
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> "VllmEngine":
         """Files → vLLM → weights → warm-up → ready; raises whatever fails on the way."""
@@ -269,7 +318,8 @@ class Engine:
         args = flags.engine_args(self.config, folder, adapters.values())
         self._set_step(2, Sentence("Loading the weights"))
         built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set)
-        self._pids = {child.pid for child in self._children() if child.pid}
+        self._processes = self._children()
+        self._pids = {process.pid for process in self._processes if process.pid}
         if self._stopping.is_set():  # the loop for the warm-up may be gone
             raise EngineStopped
         asyncio.run_coroutine_threadsafe(built.load_adapters(), loop).result(WARM_UP_S)
@@ -285,45 +335,61 @@ class Engine:
         warming.result(WARM_UP_S)
         self.max_model_len, self.capacity, self.defaults = built.max_model_len, built.capacity, built.defaults
         self.thinks, self.facts = built.thinks, built.facts
+        built.suspects = self._suspects
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
-        detail = Sentence("Ready: the context holds {number} tokens", number=built.max_model_len)
-        self._set_status(Status("ready", detail, NUM_STEPS, NUM_STEPS))
+        self._set_status(Status("ready", _ready_sentence(built), NUM_STEPS, NUM_STEPS))
         return built
 
-    def _watch(self, vllm: "VllmEngine", workers: Sequence[psutil.Process]) -> str:
+    def _watch(self, vllm: "VllmEngine", loop: asyncio.AbstractEventLoop) -> str:
         """Wait until the engine or one of its workers dies, or it hangs, or `stop` is called; returns the cause.
 
         vLLM reports a dead worker too, but only after it has waited 4 s for the others.
         """
+        workers = workers_of(self._pids)
         watchdog = Watchdog(self.config.hang_timeout, time.monotonic())
         while not self._stopping.is_set():
             if vllm.is_dead:
-                return f"The engine's process has died{_after(forkserver.last_words(), self.config)}."
+                return f"The engine's process has died{quoted(forkserver.last_words(), self.config)}."
             if any(has_ended(worker) for worker in workers):
                 return "One of the engine's workers has died (the log may say why)."
-            if watchdog.is_hung(time.monotonic(), vllm.unfinished, vllm.last_step_s):
+            if watchdog.is_hung(time.monotonic(), self._beat_s, vllm.replicas):
                 return f"The engine hung: it had work and made no step for {watchdog.deadline_s:g} s."
+            with suppress(RuntimeError):  # the loop is closed, so `stop` comes
+                loop.call_soon_threadsafe(self._beat)
             self._wake.wait(WATCH_S)
             self._wake.clear()
         return ""
 
+    def _beat(self) -> None:
+        """The heartbeat of the event loop, on which the engine's steps are told too."""
+        self._beat_s = time.monotonic()
+
     def _drop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End what is left of the engine: its streams, its processes, and its memory."""
+        """End what is left of the engine: its streams, its processes, and its memory. Whatever fails is in the log."""
         vllm, self._vllm, self._openai = self._vllm, None, None
         if vllm is None:
             return
-        try:  # first: after `shutdown` alone, the streams of a hung engine could wait for ever
+        self._end_streams(vllm, loop)
+        try:
+            vllm.shutdown(at_once=not self._stopping.is_set())
+        except Exception:
+            log.exception("The engine could not be shut down; its processes are killed")
+            for child in self._children():
+                child.kill()
+        del vllm
+        collect_all()
+        _sweep(self._pids)
+
+    def _end_streams(self, vllm: "VllmEngine", loop: asyncio.AbstractEventLoop) -> None:
+        """To be done first: after `shutdown` alone, the streams of a hung engine could wait for ever."""
+        try:
             loop.call_soon_threadsafe(self.stats.end)
             asyncio.run_coroutine_threadsafe(vllm.abort_all(), loop).result(RELEASE_S)
         except MissingName:
             log.exception("The answers under way could not be ended")
         except Exception as error:  # from a dead engine's client, or because the loop is closed
             log.debug("Nothing left to abort: %r", error)
-        vllm.shutdown(at_once=not self._stopping.is_set())
-        del vllm
-        collect_all()
-        _sweep(self._pids)
 
     def _fetch(self) -> tuple[Path, Mapping[str, Path]]:
         """The folders of the model and of the adapters, after a download if they are on the hub."""
@@ -382,26 +448,19 @@ def set_environment(config: Config) -> None:
         os.environ.setdefault(name, value)
 
 
+def _ready_sentence(built: "VllmEngine") -> Sentence:
+    number, most = built.max_model_len, built.full_model_len
+    if number < most:
+        return Sentence("Ready: the context holds {number} of the model's {most} tokens", number=number, most=most)
+    return Sentence("Ready: the context holds {number} tokens", number=number)
+
+
 def _sweep(pids: set[int]) -> None:
     """Remove what killed engines leave on the disk and in shared memory."""
     folder = Path(os.environ["VLLM_RPC_BASE_PATH"])
     left = [*folder.iterdir()] if folder.name.startswith(SOCKETS) and folder.is_dir() else []
     for path in [*left, *(Path(f"/dev/shm/__KMP_REGISTERED_LIB_{pid}_{os.getuid()}") for pid in pids)]:
-        path.unlink(missing_ok=True)
-
-
-def _reason(error: Exception, config: Config) -> str:
-    """One sentence for the page about a failed start."""
-    if isinstance(error, TimeoutError):
-        return f"vLLM could not start {config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
-    words = (isinstance(error, OSError) and error.strerror) or str(error)  # an OSError's own text names the file
-    first = next((line.strip() for line in words.splitlines() if line.strip()), type(error).__name__)
-    if "Engine core initialization failed" in first:
-        return f"vLLM could not start {config.model_name}: its process failed{_after(forkserver.last_words(), config)}."
-    return f"vLLM could not start {config.model_name}{_after(first, config)}."
-
-
-def _after(words: str, config: Config) -> str:
-    """The end of a sentence about a failure: vLLM's words for it, and where to look for more."""
-    words = without_folders(words.replace(config.model, config.model_name))
-    return f": {words} (the log has more)" if words else " (the log may say why)"
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:  # a folder, or another user's
+            log.warning("%s is left of the engine: %s", path.name, error.strerror)

@@ -70,6 +70,17 @@ class BadRequest(ChatError):
     """What the visitor sent is not allowed; the sentence names the value and what would be right."""
 
 
+class BreaksEngine(BadRequest):
+    """The engine died of a request like this one; for `left_s` more it is not answered."""
+
+    def __init__(self, left_s: float) -> None:
+        template = (
+            "The engine broke down while it worked on this request, so that it is not tried again for {minutes} "
+            "minutes: change the message or the settings."
+        )
+        super().__init__(template, minutes=max(1, round(left_s / 60)))
+
+
 class TooManyPromptTokens(BadRequest):
     """A prompt has more tokens than the operator allows."""
 

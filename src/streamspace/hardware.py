@@ -8,9 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 DEVICES = Path("/dev")
 BINDING = ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")  # each lets the operator bind threads
+MOST_CACHED = 1 << 18  # tokens of a KV cache on a CPU: for 128 requests, which vLLM runs at once, of 2,048 tokens each
+SPARE = 1 << 12  # tokens besides: vLLM keeps one block of its cache back
+LEAST_KV_CACHE = 1 << 28  # bytes; where there is not even as much, vLLM says so
 
 
 def has_gpu(environ: Mapping[str, str]) -> bool:
@@ -41,6 +45,24 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 def num_cpus() -> int:
     """How many CPUs this process may run on."""
     return len(os.sched_getaffinity(0))
+
+
+def kv_cache_bytes(free: int, weights: int, model: Mapping[str, Any], num_bytes: int) -> int:
+    """How much memory an engine on a CPU gets for its KV cache, of the `free` bytes before `weights` are loaded.
+
+    That is half of what the weights leave, for requests need memory too; but no more than for MOST_CACHED tokens, or
+    for the whole context if it is longer. `model` is the model's config.json; a number has `num_bytes`.
+    """
+    room = max((free - weights) // 2, LEAST_KV_CACHE)
+    text: Mapping[str, Any] = model.get("text_config") or model
+    try:
+        num_heads = text["num_attention_heads"]
+        head_size = text.get("head_dim") or text["hidden_size"] // num_heads
+        num_values = 2 * text["num_hidden_layers"] * (text.get("num_key_value_heads") or num_heads) * head_size
+        num_tokens = max(MOST_CACHED, text["max_position_embeddings"]) + SPARE
+        return int(min(room, num_tokens * num_values * num_bytes))
+    except (KeyError, TypeError, ZeroDivisionError):  # another architecture
+        return room
 
 
 def problem(environ: Mapping[str, str], built_for: str | None, driver: tuple[int, int] | None) -> str | None:

@@ -96,6 +96,7 @@ class Queue:
         Raises:
             TooManyRequests, TooManyAnswers, QueueFull: at once; nothing of `work` has run then.
         """
+        VISITOR.set(visitor)  # the engine has to know whose request it was that broke it
         async with aclosing(work):
             ticket = _Ticket(weight, capacity)
             try:

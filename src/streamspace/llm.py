@@ -9,11 +9,13 @@ engine (`VllmEngine`), the sampling (`sampling_params`), the stream (`VllmEngine
 """
 
 import asyncio
+import hashlib
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from array import array
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -28,19 +30,23 @@ from vllm.outputs import RequestOutput
 from vllm.platforms import current_platform
 from vllm.renderers import ChatParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
 
 from streamspace import forkserver, hardware, vllm_internals
 from streamspace.errors import BadRequest, EngineError, EngineStopped, PromptTooLong, RequestFailed
+from streamspace.healing import Replica
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, keeps_special, thoughts_of
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
+from streamspace.suspects import Request, Suspects
 from streamspace.thoughts import Splitter
 from streamspace.tokenizer import control_tokens, start_tokens, template_of, tokens_of
 from streamspace.types import Constraint, Delta, Message, Metrics, Prompt
+from streamspace.visitors import VISITOR
 
 CUDA_VERSION: str | None = torch.version.cuda  # that PyTorch was built for; None is a CPU build
 QUEUED_FOR_S = 0.1  # how long it is taken for granted which requests wait in the engine's queue
@@ -139,6 +145,7 @@ class VllmEngine:
         self._queued: set[asyncio.Event] = set()  # those of `_in_flight` that wait in the engine's queue
         self._queued_until_s = 0.0  # as far as known, until then
         self._on_broken = on_broken
+        self.suspects = Suspects()  # of this engine; the holder replaces it by that of all its engines
         numbered = enumerate(adapters.items(), 1)
         self.adapters = {name: LoRARequest(name, number, str(folder)) for number, (name, folder) in numbered}
 
@@ -149,9 +156,12 @@ class VllmEngine:
         vllm_internals.check_names()
         if not args.numa_bind:  # which works by starting another program
             vllm_internals.use_context(forkserver.context)
-        self.async_llm = llm = AsyncLLM.from_engine_args(args, stat_loggers=[logger])  # also for vLLM's own server
+        # Without the context of a server, vLLM's step is smaller than that of `vllm serve`: 2,048 tokens, 128 requests.
+        context = UsageContext.OPENAI_API_SERVER
+        self.async_llm = llm = AsyncLLM.from_engine_args(args, usage_context=context, stat_loggers=[logger])
         config = llm.vllm_config
         self.max_model_len: int = llm.model_config.max_model_len  # tokens: prompt and answer together
+        self.full_model_len: int = llm.model_config.get_and_verify_max_len(-1)  # what the model's context could hold
         # Requests at once, of all replicas together.
         self.capacity: int = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
         self.num_replicas = len(self._counts)
@@ -181,14 +191,12 @@ class VllmEngine:
         return sum(count.finished for count in self._counts)
 
     @property
-    def unfinished(self) -> int:
-        """How many requests the engine has yet to finish, as vLLM counts them in this process."""
-        return vllm_internals.num_unfinished(self.async_llm)
-
-    @property
-    def last_step_s(self) -> float:
-        """When the engine last reported a step, by the monotonic clock."""
-        return max(count.last_step_s for count in self._counts)
+    def replicas(self) -> list[Replica]:
+        """What each replica has to do, and its last step by the monotonic clock; may be asked in any thread."""
+        unfinished, steps_s = vllm_internals.num_unfinished(self.async_llm), [c.last_step_s for c in self._counts]
+        if len(unfinished) != len(steps_s):
+            return [Replica(sum(unfinished), max(steps_s))]
+        return [Replica(num, step_s) for num, step_s in zip(unfinished, steps_s, strict=True)]
 
     @property
     def is_dead(self) -> bool:
@@ -289,6 +297,7 @@ class VllmEngine:
 
         Raises:
             PromptTooLong: no room is left for an answer.
+            BreaksEngine: an engine died of the like of it.
             BadRequest: the prompt is empty, there is no such adapter, or vLLM refused a sampling parameter.
             RequestFailed: this request failed and the engine lives.
             EngineStopped: the engine died or was shut down; the deltas so far stand.
@@ -301,17 +310,32 @@ class VllmEngine:
             with self._translated_errors():
                 params = sampling_params(settings)
                 params.skip_special_tokens = prompt.split is None or not self._keeps_special
-                # A raw text has no thought; without this, its constraint would begin only after the thought's end.
-                is_raw = True if settings.constraint else None
-                llm = self.async_llm
-                answer = llm.generate(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
-                async with aclosing(answer) as outputs:
-                    async for output in outputs:
-                        yield self._delta(output, len(prompt.token_ids), settings)
-                        if output.finished:
-                            return
+                async with self.watch(content_of(tokens, params, settings.adapter)) as request:
+                    # A raw text has no thought; without this, its constraint would begin only after the thought's end.
+                    is_raw = True if settings.constraint else None
+                    llm = self.async_llm
+                    answer = llm.generate(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
+                    async with aclosing(answer) as outputs:
+                        async for output in outputs:
+                            delta = self._delta(output, len(prompt.token_ids), settings)
+                            self.suspects.begun(request)
+                            yield delta
+                            if output.finished:
+                                return
         finally:
             del self._in_flight[request_id]
+
+    @asynccontextmanager
+    async def watch(self, content: str) -> AsyncIterator[Request]:
+        """Hold a request among the suspects while the block has it answered; raises as `Suspects.watch`."""
+        visitor = VISITOR.get()
+        address = visitor.address if visitor else ""
+        async with self.suspects.watch(content, address, lambda: not self.is_dead) as request:
+            try:
+                yield request
+            except (EngineDeadError, EngineStopped):
+                request.is_broken = True
+                raise
 
     def _checked(self, prompt: Prompt, settings: Settings) -> LoRARequest | None:
         """The adapter of a request that can be answered; raises PromptTooLong and BadRequest as `generate`."""
@@ -361,6 +385,15 @@ class VllmEngine:
         vllm_internals.forget_metrics()
         self.async_llm.shutdown(timeout=0 if at_once else None)
         vllm_internals.forget_tokenizers()
+
+
+def content_of(prompt: Any, params: SamplingParams, adapter: str | None) -> str:
+    """A hash of all that a request asks for, but not of its seed, nor of how its text is to come."""
+    names = set(params.__struct_fields__) - {"seed", "output_kind", "stream_interval"}
+    asked = {name: getattr(params, name) for name in sorted(names) if not name.startswith("_")}
+    pictures = prompt.get("mm_hashes")
+    text = repr((array("q", prompt.get("prompt_token_ids") or ()).tobytes(), pictures, asked, adapter))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _metrics(output: RequestOutput, num_prompt_tokens: int) -> Metrics | None:

@@ -6,8 +6,8 @@ visitors: every request comes through `openai_server`, which knows them.
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from vllm.exceptions import VLLMValidationError
-from vllm.v1.engine.async_llm import AsyncLLM
 
 from streamspace import vllm_internals
 from streamspace.config import Config
-from streamspace.errors import TooManyPromptTokens
+from streamspace.errors import BreaksEngine, TooManyPromptTokens
 from streamspace.flags import vllm_flags
-from streamspace.llm import VllmEngine
+from streamspace.llm import VllmEngine, content_of
 
 SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/models")
 
@@ -30,8 +29,9 @@ SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/models")
 class LimitedClient:
     """The AsyncLLM as vLLM's handlers see it, with the operator's limits on an answer's prompt and time."""
 
-    def __init__(self, llm: AsyncLLM, max_prompt_tokens: int, max_seconds: float) -> None:
-        self._llm = llm
+    def __init__(self, engine: VllmEngine, max_prompt_tokens: int, max_seconds: float) -> None:
+        self._engine = engine
+        self._llm = llm = engine.async_llm
         self._num_tokens: int = llm.model_config.get_vocab_size()
         self._max_prompt_tokens = max_prompt_tokens  # 0 is as many as the context holds
         self._max_seconds = max_seconds
@@ -50,7 +50,20 @@ class LimitedClient:
         if 0 < self._max_prompt_tokens < num_tokens:
             sentence = str(TooManyPromptTokens(num_tokens, self._max_prompt_tokens))
             raise VLLMValidationError(sentence, parameter="input_tokens")
-        return self._timed(self._llm.generate(prompt, params, request_id, **options), request_id)
+        adapter = options.get("lora_request")
+        content = content_of(prompt, params, adapter and adapter.lora_name)
+        with _refusals():
+            self._engine.suspects.check(content)
+        answer = self._llm.generate(prompt, params, request_id, **options)
+        return self._timed(self._watched(answer, content), request_id)
+
+    async def _watched(self, answer: AsyncGenerator[Any, None], content: str) -> AsyncGenerator[Any, None]:
+        """The outputs of an answer; a suspect waits for its turn before."""
+        with _refusals():
+            async with self._engine.watch(content) as request, aclosing(answer) as outputs:
+                async for output in outputs:
+                    self._engine.suspects.begun(request)
+                    yield output
 
     async def _timed(self, outputs: AsyncGenerator[Any, None], request_id: str) -> AsyncGenerator[Any, None]:
         """When its time is over, the engine ends the answer with the text so far and the finish reason "abort"."""
@@ -68,9 +81,18 @@ class LimitedClient:
         ending.add_done_callback(self._ending.discard)
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raise ours as vLLM's, which its handlers answer with the sentence."""
+    try:
+        yield
+    except BreaksEngine as error:
+        raise VLLMValidationError(str(error).rstrip("."), parameter="prompt") from error
+
+
 async def start(app: FastAPI, engine: VllmEngine, config: Config) -> None:
     """Give the application of `build` its state, on the event loop that will serve it."""
-    client = LimitedClient(engine.async_llm, config.max_prompt_tokens, config.max_seconds)
+    client = LimitedClient(engine, config.max_prompt_tokens, config.max_seconds)
     await vllm_internals.start_server(app, client, engine.adapters, config.max_tokens)
 
 

@@ -47,7 +47,8 @@ def build_app(engine: ServedEngine, demo: StreamingBlocks, admission: Admission)
         """200 with the engine's counts while the model answers, otherwise 503 with the reason."""
         status, name = engine.status, engine.config.model_name
         if status.stage == "ready":
-            return {"status": "ready", "model": name, "running": engine.running, "waiting": engine.waiting}
+            counts = {"running": engine.running, "waiting": engine.waiting}
+            return {"status": "ready", "model": name, **counts, "detail": status.detail}
         response.status_code = 503
         return {"status": status.stage, "detail": status.detail}
 

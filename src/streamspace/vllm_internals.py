@@ -7,6 +7,7 @@ Importing this module imports vLLM, so only the engine's loading thread imports 
 """
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -42,10 +43,13 @@ _SERVE = "to serve vLLM's own routes at /v1"
 _PARSE = "to have vLLM read and check its own flags"
 _LIMIT = "to end an answer of /v1 at the operator's --max-tokens"
 _THOUGHTS = "to tell thoughts from answers"
+_HANGS = "to notice an engine that hangs"
+_MEMORY = "to give the KV cache on a CPU what vLLM will find free"
 
 CONTEXT = Name("vllm.v1.engine.utils:get_mp_context", "to have the engine's process forked instead of started anew")
 REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is_of_instances=True)
-UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", "to notice an engine that hangs")
+UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", _HANGS)
+SENT = Name("vllm.v1.engine.core_client:DPLBAsyncMPClient.reqs_in_flight", _HANGS, is_of_instances=True)
 RENDER_CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
 RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
 RENDER_TEXT = Name(f"{_RENDERER}.render_cmpl_async", "to turn a raw text into tokens")
@@ -62,6 +66,8 @@ INIT_STATE = Name(f"{_ENTRY}.launchers.api_server.app_state:init_app_state", _SE
 ADAPTERS = Name(f"{_MODELS}.lora_requests", "to serve the adapters at /v1", is_of_instances=True)
 SHOW_MODELS = Name(f"{_MODELS}.show_available_models", "to keep the adapters' folders out of /v1/models")
 ONE_PROCESS = Name("vllm.v1.executor.uniproc_executor:UniProcExecutor", "to run the engine on a CPU in one process")
+MEMORY = Name("vllm.utils.cpu_resource_utils:get_memory_node_info", _MEMORY)
+MEMORY_NODES = Name("vllm.utils.cpu_resource_utils:get_visible_memory_node", _MEMORY)
 PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", _THOUGHTS)
 PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", _THOUGHTS)
 CHAT = Name(f"{_ENTRY}.openai.chat_completion.serving:OpenAIServingChat.default_sampling_params", _LIMIT, "", True)
@@ -97,9 +103,21 @@ def use_context(context: BaseContext) -> None:
     patch(import_module(module), name, lambda: context, CONTEXT.purpose)
 
 
-def num_unfinished(llm: AsyncLLM) -> int:
-    """Requests that the engine has yet to finish, as vLLM counts them in this process."""
-    return int(llm.output_processor.get_num_unfinished_requests())
+def free_memory() -> int:
+    """The bytes that an engine on a CPU may take, as vLLM counts them: of its node, within the container's limit."""
+    return min(int(find(MEMORY)(node).available_memory) for node in find(MEMORY_NODES)())
+
+
+def num_unfinished(llm: AsyncLLM) -> list[int]:
+    """Requests that each replica has yet to finish, as vLLM counts them in this process; may be called in any thread.
+
+    Several that another program shares out between are counted as one.
+    """
+    sent, replicas = (getattr(llm.engine_core, name, None) for name in ("reqs_in_flight", "core_engines"))
+    if sent is None or replicas is None:
+        return [int(llm.output_processor.get_num_unfinished_requests())]
+    counts = Counter(list(sent.values()))
+    return [counts[replica] for replica in replicas]
 
 
 async def abort_all(llm: AsyncLLM) -> None:

@@ -52,7 +52,9 @@ from streamspace.visitors import ARRIVED_S, VISITOR, client_of
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 4  # messages that may wait for one reader; above it, frames are merged
-MOST_RUNS = 1024  # handlers at once, of all visitors together; one more is refused as by Gradio's full queue
+# Handlers at once, of all visitors together, one more is refused as by Gradio's full queue: a large GPU answers 1,024
+# requests, as many may wait, and as many events that ask for no answer may run beside them.
+MOST_RUNS = 4096
 READER_S = 10.0  # how long a handler runs without a reader, or with one that takes nothing
 NOT_READ = "The answer was ended, because nothing of it was read for a while; what came so far stands."
 LINGER_S = 2.0  # how long a stream stays open after its last event: see `Streams._next`
