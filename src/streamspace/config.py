@@ -30,7 +30,7 @@ FALSE = ("0", "false", "no", "off", "")
 MOST_WORDS = 300  # characters of a quotation from vLLM
 SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # what a Space sets
 # The flags of vLLM's server that change its answers; the flags for listening and for authentication are ours.
-SERVER_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser")
+SERVER_FLAGS = ("--chat-template", "--enable-auto-tool-choice", "--tool-call-parser")
 
 
 @dataclass(frozen=True)

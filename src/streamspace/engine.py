@@ -268,7 +268,8 @@ class Engine:
             raise EngineError(problem)
         args = flags.engine_args(self.config, folder, adapters.values())
         self._set_step(2, Sentence("Loading the weights"))
-        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set)
+        template = flags.chat_template(self.config, folder)
+        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set, template)
         self._pids = {child.pid for child in self._children() if child.pid}
         if self._stopping.is_set():  # the loop for the warm-up may be gone
             raise EngineStopped

@@ -81,6 +81,23 @@ class TooManyPromptTokens(BadRequest):
         super().__init__(template, num_tokens=num_tokens, most=most)
 
 
+class NoChatTemplate(BadRequest):
+    """The model has no chat template, so it can only continue a text."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This model has no chat template: use the Completion tab, /complete or /v1/completions, or start the app "
+            "with --chat-template and a file that has one."
+        )
+
+
+class TemplateRefused(BadRequest):
+    """The model's chat template does not take the conversation, for a reason of its own."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The model's chat template refuses this conversation: {reason}.", reason=reason)
+
+
 class LimitReached(ChatError):
     """One of the operator's limits; `limit` is its name in Config and in the metrics."""
 

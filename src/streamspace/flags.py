@@ -9,6 +9,7 @@ from typing import NoReturn, get_args
 
 from vllm import AsyncEngineArgs
 from vllm.config import StructuredOutputsConfig
+from vllm.entrypoints.chat_utils import load_chat_template
 from vllm.platforms import current_platform
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -92,6 +93,15 @@ def _rank(adapter: Path) -> int:
     except (OSError, ValueError, TypeError, KeyError, StopIteration):
         sentence = f"The LoRA adapter in {adapter.name!r} has no rank from 1 to {ranks[-1]} in {ADAPTER_CONFIG}."
         raise ConfigError(sentence) from None
+
+
+def chat_template(config: Config, folder: Path) -> str | None:
+    """The text of the operator's chat template; None for the model's own. Raises ConfigError."""
+    try:
+        template: str | None = load_chat_template(vllm_flags(config, folder).chat_template)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"--chat-template: {str(error).rstrip('.')}.") from None
+    return template
 
 
 def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) -> argparse.Namespace:
