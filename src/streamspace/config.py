@@ -2,8 +2,8 @@
 
 Each of our options has a flag and an environment variable, because a Space has no command line; the flag wins. All of
 vLLM's engine flags pass through under vLLM's own names (`--max-model-len 4096` or MAX_MODEL_LEN=4096). Their names are
-read from the text of the installed vLLM, because importing it takes 5 to 10 seconds. `streamspace.flags` has vLLM's
-own parser check their values, if there are any.
+read from the text of the installed vLLM, because importing it takes 5 to 10 seconds. `streamspace.flag_values` checks
+their values, and then `streamspace.flags` has vLLM's own parser do so.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from streamspace.errors import ConfigError
+from streamspace.flag_values import check_arguments, check_variable
 from streamspace.hardware import has_gpu
 
 BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
@@ -213,8 +214,8 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
     """Read the command line and the environment.
 
     Raises:
-        ConfigError: neither we nor vLLM have such an option, a value of ours is not allowed, or there is no temporary
-            folder. `Engine.check_flags` checks the values of vLLM's flags.
+        ConfigError: neither we nor vLLM have such an option, its value is not allowed, or there is no temporary folder.
+            What only vLLM knows of the values of its flags is checked when it is there, before anything is fetched.
         SystemExit: after `--help` was printed.
     """
     options, rest = _parser().parse_known_args(list(arguments))
@@ -227,6 +228,7 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
             value = value if isinstance(value, str) else shlex.join(value)
             values[name] = _cast(option, option["flag"], value)
     _refuse_unknown(rest)
+    check_arguments(rest)
     space_id = environ.get("SPACE_ID") or None
     engine_environ = _engine_environ(environ)
     config = Config(**values, space_id=space_id, engine_arguments=tuple(rest), engine_environ=engine_environ)
@@ -341,4 +343,7 @@ def _refuse_unknown(arguments: Sequence[str]) -> None:
 def _engine_environ(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     own = {option["env"] for option in OPTIONS.values()}
     names = {flag.removeprefix("--").replace("-", "_").upper(): flag for flag in engine_flags()}
-    return tuple((flag, environ[env]) for env, flag in names.items() if env not in own and environ.get(env))
+    given = [(env, flag, environ[env]) for env, flag in names.items() if env not in own and environ.get(env)]
+    for each in given:
+        check_variable(*each)
+    return tuple((flag, value) for _, flag, value in given)

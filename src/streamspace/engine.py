@@ -132,14 +132,6 @@ class Engine:
             raise EngineNotReady(self.status.detail)
         return self._openai
 
-    def check_flags(self) -> None:
-        """Have vLLM check its own flags, if any are set: that takes 5 to 10 s, for its import. Raises ConfigError."""
-        if self.config.engine_arguments or self.config.engine_environ:
-            set_environment(self.config)
-            from streamspace import flags
-
-            flags.engine_args(self.config, Path(self.config.model))
-
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` shows the progress, failures included."""
         try:
@@ -259,6 +251,7 @@ class Engine:
         if problem := hardware.problem(os.environ, None, None):
             raise EngineError(problem)
         forkserver.start()
+        self._check_flags()
         self._folders = self._folders or self._fetch()  # only once: a restart needs no network
         folder, adapters = self._folders
         self._set_step(1, Sentence("Starting vLLM"))
@@ -291,6 +284,14 @@ class Engine:
         detail = Sentence("Ready: the context holds {number} tokens", number=built.max_model_len)
         self._set_status(Status("ready", detail, NUM_STEPS, NUM_STEPS))
         return built
+
+    def _check_flags(self) -> None:
+        """Have vLLM check its own flags, if any are set, before anything is fetched; raises ConfigError."""
+        if self._folders is None and (self.config.engine_arguments or self.config.engine_environ):
+            self._set_step(0, Sentence("Checking vLLM's flags"))
+            from streamspace import flags
+
+            flags.chat_template(self.config, Path(self.config.model))
 
     def _watch(self, vllm: "VllmEngine", workers: Sequence[psutil.Process]) -> str:
         """Wait until the engine or one of its workers dies, or it hangs, or `stop` is called; returns the cause.
