@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from streamspace.errors import ConfigError
-from streamspace.flag_values import check_arguments, check_variable
+from streamspace.flag_values import check_arguments, check_variable, given_flags
 from streamspace.hardware import has_gpu
 
 BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
@@ -140,6 +140,9 @@ class Config:
     hang_timeout: int = _option(  # longer on a CPU, where a whole prompt is one step
         "HANG_TIMEOUT", "--hang-timeout", "seconds that the engine may take for one step; then it is restarted",
         _with_gpu(60, 300), _whole_number(1, 86_400))
+    try_anyway: bool = _option(
+        "TRY_ANYWAY", "--try-anyway", "load the model even if its weights seem too big for this machine", False,
+        _switch)
     host: str = _option(
         "GRADIO_SERVER_NAME", "--host", "address to listen on; 0.0.0.0 is every address",
         _on_a_space("0.0.0.0", "127.0.0.1"))
@@ -156,6 +159,13 @@ class Config:
     space_id: str | None = None  # owner/name on a Hugging Face Space, set there by the platform
     engine_arguments: tuple[str, ...] = ()  # vLLM's flags from the command line, as they stand there
     engine_environ: tuple[tuple[str, str], ...] = ()  # (flag, value) for vLLM's flags from the environment
+
+    def flag_value(self, *names: str) -> str:
+        """The operator's value of one of vLLM's flags by any of its names; empty if there is none."""
+        given = dict(self.engine_environ) | {
+            name: values[0] for name, values in given_flags(self.engine_arguments) if values
+        }
+        return next((given[name] for name in reversed(names) if name in given), "")
 
     @property
     def trusts_remote_code(self) -> bool:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from streamspace import forkserver, hardware
+from streamspace import fits, forkserver, hardware
 from streamspace.config import Config, without_folders
 from streamspace.download import Progress, fetch
 from streamspace.errors import (
@@ -339,7 +339,11 @@ class Engine:
             return {"token": config.hf_token, "on_progress": on_progress, "cancelled": self._stopping}
 
         kind = MODEL_WITH_CODE if config.trusts_remote_code else MODEL
-        model = fetch(config.model, kind, revision=config.revision, **options(config.model_name))
+
+        def check(weights: fits.Weights) -> None:
+            fits.check(config, weights, fits.machine(os.environ))
+
+        model = fetch(config.model, kind, revision=config.revision, check=check, **options(config.model_name))
         return model, {a.name: fetch(a.source, ADAPTER, **options(a.name)) for a in config.adapters}
 
     def _join(self, thread: threading.Thread, is_built: bool) -> None:

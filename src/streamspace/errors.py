@@ -54,6 +54,10 @@ class DiskFull(ModelError):
     """The disk has no room for the files, or the cache folder may not be written."""
 
 
+class TooBig(ModelError):
+    """The weights do not fit into the memory of this machine."""
+
+
 class DownloadCancelled(ModelError):
     """The caller has cancelled the download."""
 

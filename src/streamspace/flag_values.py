@@ -81,8 +81,8 @@ def vllm_version() -> str:
 
 def check_arguments(arguments: Sequence[str]) -> None:
     """Raises ConfigError for a value on the command line that vLLM's parser does not take."""
-    for name, values in _given(arguments):
-        flag = known_flags().get(re.sub("_", "-", name))
+    for name, values in given_flags(arguments):
+        flag = known_flags().get(name)
         if flag is None or flag.kind == "switch":
             continue
         if not values:
@@ -109,8 +109,8 @@ def _split(name: str, value: str) -> list[str]:
         raise ConfigError(f"{name} has a quote that is never closed.") from None
 
 
-def _given(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each flag of a command line and its values."""
+def given_flags(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each flag of a command line, under vLLM's name for it, and its values."""
     name, values = "", list[str]()
     for argument in arguments:
         if not re.match(r"--?[a-zA-Z]", argument):
@@ -119,6 +119,7 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         if name:
             yield name, values
         name, equals, value = argument.partition("=")
+        name = name.replace("_", "-")
         values = [value] if equals else []
     if name:
         yield name, values
