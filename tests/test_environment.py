@@ -82,6 +82,14 @@ def test_a_value_that_vllm_does_not_take_is_refused_by_its_name(
     assert str(refused.value).startswith(f"{name} is {value!r}, which vLLM cannot use: ")
 
 
+@pytest.mark.parametrize("name", ["GRADIO_NUM_PORTS", "HF_HUB_DOWNLOAD_TIMEOUT", "WEB_CONCURRENCY"])
+@pytest.mark.parametrize("value", ["abc", "", "1.5"])
+def test_a_number_that_is_none_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        checked(monkeypatch, **{name: value})
+    assert str(refused.value) == f"{name} is {value!r}; allowed is a whole number."
+
+
 HARD = {
     "ALL_PROXY": "socks://127.0.0.1:7890/",
     "NO_PROXY": "localhost,127.0.0.0/8,::1/128",

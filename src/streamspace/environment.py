@@ -6,6 +6,7 @@ are tracebacks or come late. Call `check` before either is imported.
 
 import importlib.util
 import logging
+import re
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ log = logging.getLogger(__name__)
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 NO_PROXY = "no_proxy"
+# What Gradio and huggingface_hub read when they are imported, and uvicorn when it starts.
+WHOLE_NUMBERS = (
+    *("GRADIO_NUM_PORTS", "GRADIO_NODE_NUM_PORTS", "GRADIO_ANALYTICS_MAX_EVENTS", "HF_HUB_ETAG_TIMEOUT"),
+    *("HF_HUB_DOWNLOAD_TIMEOUT", "WEB_CONCURRENCY"),
+)
 PROXY_ADVICE = "an address that begins with http:// works, and with the Python package socksio one with socks5:// too"
 
 
@@ -23,8 +29,11 @@ def check(environ: MutableMapping[str, str]) -> None:
     """Leave out what no HTTP client can use, and Kubernetes' VLLM_PORT; `environ` must be os.environ.
 
     Raises:
-        ConfigError: vLLM does not take the value of one of its variables.
+        ConfigError: the value of a variable would end the import of Gradio, or vLLM does not take it.
     """
+    for name in WHOLE_NUMBERS:
+        if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", environ.get(name, "0")):
+            raise ConfigError(f"{name} is {environ[name]!r}; allowed is a whole number.")
     _check_proxies(environ)
     if "://" in environ.get("VLLM_PORT", ""):
         log.warning("VLLM_PORT is left out: it is the address of a Kubernetes service, and vLLM wants a port there.")
