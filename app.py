@@ -1,5 +1,6 @@
 """StreamSpace: one vLLM engine, one page, every visitor at the engine's speed. Run it: python app.py [--help]"""
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,10 @@ if __name__ == "__mp_main__":
 else:
     with explained():
         from streamspace.config import load_config
+        from streamspace.environment import check
 
+        log_to_terminal()
+        check(os.environ)
         config = load_config(sys.argv[1:] if __name__ == "__main__" else ())  # refuses before anything loads
 
         from streamspace.engine import Engine
@@ -20,9 +24,7 @@ else:
         from streamspace.server import serve
         from streamspace.ui import build_demo
 
-        log_to_terminal()
         engine = Engine(config)
-        engine.check_flags()
         admission = Admission(engine, Limits.of(config))
         demo = build_demo(engine, admission)
 

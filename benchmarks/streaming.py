@@ -48,9 +48,9 @@ class Cell:
     turns: int  # earlier ones in each chat
     tokens: int  # of each answer
     arrival: str = "burst"  # or "poisson": over about `SPREAD_S` seconds
-    is_cold: bool = False  # whether no prefix cache has the earlier turns
     sides: Sequence[str] = IN_ONE
     rounds: int = 1
+    is_cold: bool = False  # whether no prefix cache has the earlier turns
 
 
 SPREAD_S = 4.0

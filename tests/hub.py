@@ -63,6 +63,7 @@ class Hub:
     tokens: list[str | None] = field(default_factory=list)
     xet_hashes: dict[str, str] = field(default_factory=dict)  # name → xet's hash: these files come from `xet_url`
     xet_url: str = ""
+    num_values: dict[str, int] = field(default_factory=dict)  # of the weights by data type, as the hub tells them
     on_body: Callable[[str], None] = lambda path: None  # called before each body of a file
 
     def __enter__(self) -> Self:
@@ -181,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
             lfs = {"size": size, "oid": oid, "sha256": oid, "pointerSize": 100}
             rows.append({**row, "lfs": lfs} if name.endswith(".safetensors") else row)
         info = {"id": repo, "sha": self.hub.sha, "siblings": rows, "tags": [], "private": False}
+        if values := self.hub.num_values:
+            info["safetensors"] = {"parameters": values, "total": sum(values.values())}
         self.answer(200, json.dumps(rows if listing else info).encode(), {"Content-Type": "application/json"})
 
     def send_file(self, repo: str, files: Files, name: str) -> None:

@@ -21,8 +21,8 @@ def client_of(url: str, key: str = "any", **options: Any) -> OpenAI:
 class Answers:
     """In the place of vLLM's application: the first chunk at once, the last one when `end` is set."""
 
-    def __init__(self) -> None:
-        self.end = False
+    def __init__(self, end: bool = False) -> None:
+        self.end = end
         self.num_running = 0
         self.status = 200
         self.chunk = b"data: {}\n\n"

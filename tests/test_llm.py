@@ -145,7 +145,7 @@ def test_a_yaml_file_works_by_flag_and_by_variable(tmp_path: Path) -> None:
     [
         (("--dtype", "banana"), {}, ("--dtype", "'banana'", "bfloat16")),
         (("--max-model-len", "long"), {}, ("--max-model-len", "'long'")),
-        ((), {"MAX_MODEL_LEN": "long"}, ("--max-model-len", "'long'")),
+        ((), {"MAX_MODEL_LEN": "long"}, ("'long'",)),
         ((), {"ENFORCE_EAGER": "perhaps"}, ("ENFORCE_EAGER", "'perhaps'", "1, true, yes or on")),
         (("--config", "missing.yaml"), {}, ("missing.yaml",)),
         (("--kv-transfer-config", "{broken"), {}, ("--kv-transfer-config", "{broken")),

@@ -93,8 +93,8 @@ def test_the_state_is_the_engines(running: Running, url: str) -> None:
     [
         (
             "ask",
-            {"question": "Hi", "max_tokens": 5000},
-            "max_tokens is 5000; allowed is a whole number from 1 to 2048.",
+            {"question": "Hi", "max_tokens": 0},
+            "max_tokens is 0; allowed is a whole number from 1 to 2147483647.",
         ),
         ("ask", {"question": 5}, "5 is not of type 'string'"),
         ("ask", {}, "'question' is a required property"),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -98,15 +99,70 @@ def test_without_a_word_an_answer_may_be_as_long_as_the_operator_allows(
     assert answer.usage and answer.usage.completion_tokens == 3
 
 
+@pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
+@pytest.mark.parametrize("num_tokens", [4096, 2048, 2047, 2**31 - 1, -1])
+def test_more_tokens_than_there_is_room_for_become_as_many(running: Running, path: str, num_tokens: int) -> None:
+    words = "word " * 1900
+    wanted: dict[str, Any] = {"prompt": words, "messages": [{"role": "user", "content": words}], "ignore_eos": True}
+    names = ("max_tokens", "max_completion_tokens") if path == CHAT else ("max_tokens",)
+    for name in names:
+        wanted = {**wanted, name: num_tokens, "stream": False}
+        asked = urllib.request.Request(running.url + path, json.dumps(wanted).encode(), JSON)
+        with urllib.request.urlopen(asked) as answer:
+            told = json.load(answer)
+        del wanted[name]
+        assert told["choices"][0]["finish_reason"] == "length" and told["usage"]["total_tokens"] == 2048
+    short = json.dumps({**wanted, "stream": True, "ignore_eos": False, "max_tokens": num_tokens}).encode()
+    assert ask(running.url, "POST", path, short, JSON)[0] == 200
+
+
+EMPTY: list[dict[str, Any]] = [
+    {"tools": []},
+    {"tools": None, "tool_choice": "auto"},
+    {"tools": [], "tool_choice": "none"},
+    {"tool_choice": "auto"},
+    {"messages": [*HI, {"role": "assistant", "content": None, "tool_calls": []}, *HI]},
+    {"messages": [*HI, {"role": "assistant", "content": "A cache.", "tool_calls": []}, *HI]},
+    {"messages": [*HI, {"role": "assistant", "content": None}, *HI]},
+]
+
+
+@pytest.mark.parametrize("given", EMPTY, ids=json.dumps)
+def test_what_is_empty_counts_as_none(running: Running, given: dict[str, Any]) -> None:
+    body = json.dumps({"messages": HI, "max_tokens": 2, **given}).encode()
+    status, _, text = ask(running.url, "POST", CHAT, body, JSON)
+    assert status == 200, text
+
+
+def test_a_choice_of_tools_needs_tools(running: Running) -> None:
+    body = json.dumps({"messages": HI, "max_tokens": 2, "tools": [], "tool_choice": "required"}).encode()
+    status, _, text = ask(running.url, "POST", CHAT, body, JSON)
+    assert status == 400 and "When using `tool_choice`, `tools` must be set." in text
+
+
+def test_each_model_has_its_card(running: Running, client: OpenAI) -> None:
+    listed = client.models.list().data[0].model_dump()
+    assert client.models.retrieve(MODEL).model_dump().keys() == listed.keys()
+    for path in (f"/v1/models/{MODEL}", f"/v1//models/{MODEL}/", "/v1/models/streamspace%2Dtiny"):
+        status, headers, text = ask(running.url, "GET", path)
+        assert (status, json.loads(text)["id"], headers["content-type"]) == (200, MODEL, "application/json")
+    for path in ("/v1//models", "/v1/models/", "//v1/models"):
+        status, _, text = ask(running.url, "GET", path)
+        assert status == (404 if path.startswith("//") else 200), path
+    with pytest.raises(openai.NotFoundError, match="There is no model 'org/other' here; there are: streamspace-tiny"):
+        client.models.retrieve("org/other")
+    assert ask(running.url, "POST", f"/v1/models/{MODEL}", b"{}", JSON)[0] == 404
+
+
 # What is refused
 
 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"max_tokens": 5000}, "max_tokens is 5000; allowed is a whole number from 1 to 2048."),
+        ({"max_tokens": 0}, "max_tokens is 0; allowed is a whole number from 1 to 2147483647."),
         ({"max_completion_tokens": "5000"}, "max_completion_tokens is '5000'; allowed is a whole number from 1 to"),
-        ({"max_tokens": 2.5}, "max_tokens is 2.5; allowed is a whole number from 1 to 2048."),
+        ({"max_tokens": 2.5}, "max_tokens is 2.5; allowed is a whole number from 1 to 2147483647."),
         ({"seed": 10**30}, "seed is 1e+30; allowed is a whole number from"),
         ({"n": 1000}, "This request asks for 1000 answers, n for each prompt; allowed are 128 at once."),
         ({"stop": ["x"] * 17}, "stop has 17 strings; allowed are 16."),
@@ -413,6 +469,23 @@ def test_openais_client_knows_the_refusals(open_site: Callable[..., Site]) -> No
     assert 1 <= int(refused.value.response.headers["Retry-After"]) <= 60
     with pytest.raises(openai.NotFoundError, match="There is no /v1/embeddings here; there are /v1/chat/completions"):
         client_of(url, "right").embeddings.create(model=MODEL, input="x")
+
+
+@pytest.mark.parametrize(("wanted", "passed_on"), [(3, 3), (5, 5), (5.0, 5), (6, 5), (2**31 - 1, 5), (-1, 5)])
+def test_an_answer_has_no_more_tokens_than_the_operator_allows(
+    open_site: Callable[..., Site], wanted: float, passed_on: int
+) -> None:
+    url, engine, _ = open_site("--max-tokens", "5")
+    bodies = []
+
+    async def vllm(scope: Any, receive: Any, send: Any) -> None:
+        bodies.append(json.loads((await receive())["body"]))
+        await Answers(end=True)(scope, receive, send)
+
+    engine.openai_app = vllm
+    for path, name in ((CHAT, "max_tokens"), (CHAT, "max_completion_tokens"), (COMPLETIONS, "max_tokens")):
+        assert ask(url, "POST", path, json.dumps({name: wanted}).encode(), JSON)[0] == 200
+        assert bodies.pop() == {name: passed_on}
 
 
 @pytest.mark.parametrize("key", ["sk-very-secret"])

@@ -33,7 +33,7 @@ SECRETS = {"HF_TOKEN": TOKEN, "GRADIO_AUTH": f"ada:{PASSWORD}"}
 @pytest.mark.parametrize(
     ("arguments", "environ", "sentence"),
     [
-        (["--dtype", "banana"], {}, "streamspace: --dtype: invalid choice: 'banana'"),  # vLLM's own
+        (["--dtype", "banana"], {}, "streamspace: --dtype is 'banana'; allowed is auto, bfloat16"),
         (
             ["--hf-token", TOKEN, "--port", "none"],
             {"GRADIO_AUTH": f"ada:{TOKEN}"},

@@ -6,7 +6,7 @@ import pytest
 
 from streamspace.checks import check_text, parse_history
 from streamspace.errors import BadRequest
-from streamspace.prompt import as_words, clean, conversation, without_oldest
+from streamspace.prompt import as_words, clean, conversation, for_strict_templates, without_oldest
 from streamspace.types import Message
 
 U1, A1, U2, A2, U3 = (Message("assistant" if i % 2 else "user", f"m{i}") for i in range(5))
@@ -54,9 +54,34 @@ def test_the_oldest_turns_go_and_the_system_prompt_and_last_message_stay(before:
     assert [(*before[:begin], *before[end:]) for begin, end in without_oldest(before)] == [before, *choices]
 
 
+def text_of(messages: Any) -> str:
+    return " ".join(f"{message.role[0]}:{message.text or message.thought}".replace("\n\n", "+") for message in messages)
+
+
+THOUGHT = Message("assistant", "", "So")
+
+
+@pytest.mark.parametrize(
+    ("messages", "with_system", "without_system"),
+    [
+        ((SYSTEM, U1, A1, U2), "s:Be brief. u:m0 a:m1 u:m2", "u:Be brief.+m0 a:m1 u:m2"),
+        ((U1, U2, A2, U3), "u:m0+m2 a:m3 u:m4", "u:m0+m2 a:m3 u:m4"),
+        ((A1, U2), "u: a:m1 u:m2", "u: a:m1 u:m2"),
+        ((SYSTEM, A1, U2), "s:Be brief. u: a:m1 u:m2", "u:Be brief. a:m1 u:m2"),
+        ((U1, A1, A2, U3), "u:m0 a:m1+m3 u:m4", "u:m0 a:m1+m3 u:m4"),
+        ((U1, SYSTEM, U2), "u:m0 s:Be brief. u:m2", "u:m0+Be brief.+m2"),
+        ((U1, U2, THOUGHT), "u:m0+m2 a:So", "u:m0+m2 a:So"),
+        ((), "", ""),
+    ],
+)
+def test_strict_templates_get_roles_that_alternate(messages: Any, with_system: str, without_system: str) -> None:
+    assert [text_of(each) for each in for_strict_templates(messages)] == [with_system, without_system]
+
+
 def test_no_input_is_changed() -> None:
     messages = [SYSTEM, U1, A1, U2]
     without_oldest(messages)
+    for_strict_templates([U1, *messages])
     conversation("x", messages)
     assert messages == [SYSTEM, U1, A1, U2]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streamspace.errors import BadRequest
-from streamspace.sampling import Settings, check_settings
+from streamspace.sampling import PARAMETERS, Settings, check_settings, in_range
 
 
 def check(**given: Any) -> Settings:
@@ -31,9 +31,8 @@ def test_a_whole_float_becomes_an_int_because_a_float_would_hang_the_engine(name
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("max_tokens", 2.5, "max_tokens is 2.5; allowed is a whole number from 1 to 2048."),
-        ("max_tokens", 4096, "max_tokens is 4096; allowed is a whole number from 1 to 2048."),
-        ("max_tokens", 0, "max_tokens is 0; allowed is a whole number from 1 to 2048."),
+        ("max_tokens", 2.5, "max_tokens is 2.5; allowed is a whole number from 1 to 2147483647."),
+        ("max_tokens", 0, "max_tokens is 0; allowed is a whole number from 1 to 2147483647."),
         ("temperature", -1, "temperature is -1; allowed is a number from 0 to 2."),
         ("temperature", "hot", "temperature is 'hot'; allowed is a number from 0 to 2."),
         ("temperature", math.nan, "temperature is nan; allowed is a number from 0 to 2."),
@@ -85,6 +84,21 @@ def test_a_switch_and_an_adapter_pass_and_an_empty_name_is_no_adapter() -> None:
     given = check(enable_thinking=False, adapter="pirate")
     assert given.enable_thinking is False and given.adapter == "pirate"
     assert check_settings({"adapter": ""}, Settings(adapter="pirate"), 2048).adapter is None
+
+
+def test_more_tokens_than_are_allowed_become_that_many() -> None:
+    assert [check(max_tokens=number).max_tokens for number in (2047, 2048, 4096.0, 2**31 - 1)] == [2047, *[2048] * 3]
+
+
+def test_what_a_model_recommends_beyond_the_ranges_is_brought_into_them() -> None:
+    recommended = Settings(temperature=2.5, top_p=0.001, top_k=-1, min_p=2, repetition_penalty=0, max_tokens=0)
+    settings = check_settings({}, recommended, 2048)
+    given = {name: value for name, value in vars(settings).items() if name in PARAMETERS}
+    assert check_settings(given, Settings(), 2048) == settings  # nothing that is filled in is refused
+    assert (settings.temperature, settings.top_p, settings.top_k, settings.min_p) == (2, 0.01, 0, 1)
+    assert (settings.repetition_penalty, settings.max_tokens) == (0.1, 1)
+    assert check_settings({}, Settings(top_k=5000), 2048).top_k == 1000
+    assert in_range({"top_k": 50.0, "typical_p": 3, "seed": None}, 2048) == {"top_k": 50}
 
 
 def test_the_fallback_itself_is_kept_within_the_operators_limit() -> None:

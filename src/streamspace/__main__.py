@@ -4,6 +4,7 @@ The same five steps as with the page: configure, build the engine, set the sampl
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -11,6 +12,7 @@ from contextlib import aclosing
 from streamspace.chat import stream_completion
 from streamspace.config import load_config
 from streamspace.engine import Engine
+from streamspace.environment import check
 from streamspace.errors import EngineNotReady
 from streamspace.frames import Pacer
 from streamspace.process import exit_with_parent, explained, log_to_terminal
@@ -53,10 +55,10 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command line; refusals and Ctrl-C end it with one sentence."""
     with explained():
         log_to_terminal()
+        check(os.environ)
         prompts, options = split(arguments)
-        engine = Engine(load_config(options))
-        engine.check_flags()
-        asyncio.run(stream_to_terminal(engine, prompts or EXAMPLE_PROMPTS))
+        config = load_config(options)
+        asyncio.run(stream_to_terminal(Engine(config), prompts or EXAMPLE_PROMPTS))
 
 
 if __name__ == "__mp_main__":

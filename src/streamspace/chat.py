@@ -5,7 +5,7 @@ The engine is known only as a protocol, and neither vLLM nor Gradio is imported.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -14,9 +14,9 @@ from starlette.types import ASGIApp
 from streamspace import limits
 from streamspace.config import Config
 from streamspace.constraint import verdict
-from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong, TooManyPromptTokens
+from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong, TemplateRefused, TooManyPromptTokens
 from streamspace.frames import BEAT_S, Pacer, frames
-from streamspace.prompt import clean, without_oldest
+from streamspace.prompt import clean, for_strict_templates, without_oldest
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
 from streamspace.types import Delta, Message, Prompt, Reply, Status, Token
@@ -186,7 +186,7 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
         begin, end = choices[number]
         is_last = number == len(choices) - 1
         try:
-            prompt = await engine.render_chat((*messages[:begin], *messages[end:]), settings.enable_thinking)
+            prompt = await _render(engine, (*messages[:begin], *messages[end:]), settings.enable_thinking)
         except PromptTooLong:
             if is_last:
                 raise
@@ -208,6 +208,22 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
     found = found or await rendered(low)
     assert found is not None  # the last choice was taken or raised
     return found
+
+
+async def _render(engine: Engine, messages: Sequence[Message], enable_thinking: bool | None) -> Prompt:
+    """The prompt of a conversation as it is; if the template refuses that, of the next nearest that it takes.
+
+    Raises:
+        TemplateRefused: it takes none; the reason is that for the conversation as it is.
+        PromptTooLong, NoChatTemplate, BadRequest: as `Engine.render_chat`.
+    """
+    try:
+        return await engine.render_chat(messages, enable_thinking)
+    except TemplateRefused:
+        for others in for_strict_templates(messages):
+            with suppress(TemplateRefused):
+                return await engine.render_chat(others, enable_thinking)
+        raise
 
 
 def _has_room(engine: Engine, prompt: Prompt, max_tokens: int) -> bool:

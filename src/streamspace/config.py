@@ -2,8 +2,8 @@
 
 Each of our options has a flag and an environment variable, because a Space has no command line; the flag wins. All of
 vLLM's engine flags pass through under vLLM's own names (`--max-model-len 4096` or MAX_MODEL_LEN=4096). Their names are
-read from the text of the installed vLLM, because importing it takes 5 to 10 seconds. `streamspace.flags` has vLLM's
-own parser check their values, if there are any.
+read from the text of the installed vLLM, because importing it takes 5 to 10 seconds. `streamspace.flag_values` checks
+their values, and then `streamspace.flags` has vLLM's own parser do so.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from streamspace.errors import ConfigError
+from streamspace.flag_values import check_arguments, check_variable, given_flags
 from streamspace.hardware import has_gpu
 
 BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
@@ -30,7 +31,7 @@ FALSE = ("0", "false", "no", "off", "")
 MOST_WORDS = 300  # characters of a quotation from vLLM
 SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # what a Space sets
 # The flags of vLLM's server that change its answers; the flags for listening and for authentication are ours.
-SERVER_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser")
+SERVER_FLAGS = ("--chat-template", "--enable-auto-tool-choice", "--tool-call-parser")
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,9 @@ class Config:
     hang_timeout: int = _option(  # longer on a CPU, where a whole prompt is one step
         "HANG_TIMEOUT", "--hang-timeout", "seconds that the engine may take for one step; then it is restarted",
         _with_gpu(60, 300), _whole_number(1, 86_400))
+    try_anyway: bool = _option(
+        "TRY_ANYWAY", "--try-anyway", "load the model even if its weights seem too big for this machine", False,
+        _switch)
     host: str = _option(
         "GRADIO_SERVER_NAME", "--host", "address to listen on; 0.0.0.0 is every address",
         _on_a_space("0.0.0.0", "127.0.0.1"))
@@ -155,6 +159,13 @@ class Config:
     space_id: str | None = None  # owner/name on a Hugging Face Space, set there by the platform
     engine_arguments: tuple[str, ...] = ()  # vLLM's flags from the command line, as they stand there
     engine_environ: tuple[tuple[str, str], ...] = ()  # (flag, value) for vLLM's flags from the environment
+
+    def flag_value(self, *names: str) -> str:
+        """The operator's value of one of vLLM's flags by any of its names; empty if there is none."""
+        given = dict(self.engine_environ) | {
+            name: values[0] for name, values in given_flags(self.engine_arguments) if values
+        }
+        return next((given[name] for name in reversed(names) if name in given), "")
 
     @property
     def trusts_remote_code(self) -> bool:
@@ -213,8 +224,8 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
     """Read the command line and the environment.
 
     Raises:
-        ConfigError: neither we nor vLLM have such an option, a value of ours is not allowed, or there is no temporary
-            folder. `Engine.check_flags` checks the values of vLLM's flags.
+        ConfigError: neither we nor vLLM have such an option, its value is not allowed, or there is no temporary folder.
+            What only vLLM knows of the values of its flags is checked when it is there, before anything is fetched.
         SystemExit: after `--help` was printed.
     """
     options, rest = _parser().parse_known_args(list(arguments))
@@ -227,6 +238,7 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
             value = value if isinstance(value, str) else shlex.join(value)
             values[name] = _cast(option, option["flag"], value)
     _refuse_unknown(rest)
+    check_arguments(rest)
     space_id = environ.get("SPACE_ID") or None
     engine_environ = _engine_environ(environ)
     config = Config(**values, space_id=space_id, engine_arguments=tuple(rest), engine_environ=engine_environ)
@@ -341,4 +353,7 @@ def _refuse_unknown(arguments: Sequence[str]) -> None:
 def _engine_environ(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     own = {option["env"] for option in OPTIONS.values()}
     names = {flag.removeprefix("--").replace("-", "_").upper(): flag for flag in engine_flags()}
-    return tuple((flag, environ[env]) for env, flag in names.items() if env not in own and environ.get(env))
+    given = [(env, flag, environ[env]) for env, flag in names.items() if env not in own and environ.get(env)]
+    for each in given:
+        check_variable(*each)
+    return tuple((flag, value) for _, flag, value in given)

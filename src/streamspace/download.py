@@ -14,6 +14,7 @@ import re
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
@@ -21,11 +22,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from huggingface_hub import HfApi, get_cached_repo_tree, snapshot_download
-from huggingface_hub.errors import CachedRepoTreeNotFoundError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import (
+    HfApi,
+    get_cached_repo_tree,
+    parse_local_safetensors_file_metadata,
+    snapshot_download,
+)
+from huggingface_hub.errors import (
+    CachedRepoTreeNotFoundError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    SafetensorsParsingError,
+)
 from huggingface_hub.utils import validate_repo_id
 
 from streamspace import errors, hub_failures, hub_internals
+from streamspace.fits import Weights
 from streamspace.model_files import Kind
 from streamspace.types import size
 
@@ -38,6 +50,7 @@ DISK_MARGIN = 1.05  # needed disk space as a multiple of the bytes to fetch
 POLL_S = 0.1  # how often a waiting fetch looks at `cancelled`
 CANCEL_GRACE_S = 3.0  # how long a cancelled fetch waits for its workers to remove their temporary files
 HUB_FAILS = (errors.HubUnreachable, errors.DownloadFailed)
+WEIGHTS = (".safetensors", ".bin", ".pt")  # how their files end
 ORPHAN_S = 3600.0  # a temporary file that did not change for so long belongs to a process that was killed
 
 
@@ -57,6 +70,7 @@ def fetch(
     token: str | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     cancelled: threading.Event | None = None,
+    check: Callable[[Weights], None] = lambda weights: None,
 ) -> Path:
     """Return the local folder of a model or adapter, fetching what is missing. Blocks: call it in a worker thread.
 
@@ -71,6 +85,7 @@ def fetch(
         on_progress: called many times a second from several threads, one at a time, with ever more bytes; the last
             call has all bytes. Not called for a folder.
         cancelled: set it to end the fetch within seconds, whatever the hub does.
+        check: called once with the weights, before any file is fetched; an error that it raises ends the fetch.
 
     Raises:
         ModelError: the subclass names the reason; anybody may read its sentence.
@@ -78,7 +93,8 @@ def fetch(
     if model.startswith(("/", ".", "~")) or (model and os.path.exists(model)):
         folder = Path(os.path.expanduser(model))
         with suppress(OSError, ValueError):
-            if kind.choose(os.listdir(folder)):
+            if names := kind.choose(os.listdir(folder)):
+                check(weights_of(folder, names))
                 return folder.resolve()
         raise errors.BadModel(kind.missing, model=model)
     try:
@@ -88,7 +104,18 @@ def fetch(
     token = (token or "").strip()
     if not re.fullmatch(r"[!-~]*", token):  # the HTTP client cannot send it, and its error would quote it in the log
         raise errors.AccessDenied(hub_failures.REFUSED, model=model)
-    return _Fetch(model, kind, revision or None, token or None, on_progress, cancelled or threading.Event()).run()
+    stop = cancelled or threading.Event()
+    return _Fetch(model, kind, revision or None, token or None, on_progress, stop, check).run()
+
+
+def weights_of(folder: Path, names: Iterable[str]) -> Weights:
+    """The weights among these files of a folder, by the headers of those that are safetensors."""
+    num_bytes, values = 0, Counter[str]()
+    for path in (folder / name for name in names if name.endswith(WEIGHTS)):
+        num_bytes += path.stat().st_size
+        with suppress(SafetensorsParsingError, ValueError, KeyError, TypeError):  # broken, or of another format
+            values.update(parse_local_safetensors_file_metadata(path).parameter_count)
+    return Weights(num_bytes, values)
 
 
 @dataclass(frozen=True)
@@ -98,6 +125,12 @@ class _Plan:
     repository: Path  # its folder in the cache: blobs/, refs/, snapshots/
     commit: str
     files: Mapping[str, tuple[int, str]]  # name → bytes, and the content's name in blobs/
+    values: Mapping[str, int]  # of the weights, as in `Weights`
+
+    @property
+    def weights(self) -> Weights:
+        """All of them, those included that are on the disk."""
+        return Weights(sum(num for name, (num, _) in self.files.items() if name.endswith(WEIGHTS)), self.values)
 
     def missing_bytes(self) -> int:
         """The bytes that are not on the disk; a file that another commit has, too, is there already."""
@@ -130,6 +163,7 @@ class _Fetch:
     token: str | None = field(repr=False)
     on_progress: Callable[[Progress], None]
     cancelled: threading.Event
+    check: Callable[[Weights], None]
 
     def run(self) -> Path:
         """Fetch in another thread, so that a cancelled fetch does not wait for a hub that hangs."""
@@ -180,6 +214,7 @@ class _Fetch:
         return None, False
 
     def _use(self, copy: Path) -> Path:
+        self.check(weights_of(copy, self.kind.choose(path.name for path in copy.iterdir())))
         total_bytes = sum(path.stat().st_size for path in copy.rglob("*") if path.is_file())
         self.on_progress(Progress(total_bytes, total_bytes))
         return copy
@@ -193,7 +228,8 @@ class _Fetch:
             raise errors.BadModel(self.kind.missing, model=self.model)
         blobs = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in chosen}
         files = {file.rfilename: (file.size or 0, blobs[file.rfilename] or file.rfilename) for file in chosen}
-        return _Plan(hub_internals.repository_folder(self.model), info.sha, files)
+        values = info.safetensors.parameters if info.safetensors else {}
+        return _Plan(hub_internals.repository_folder(self.model), info.sha, files, values)
 
     def _download(self, plan: _Plan) -> Path:
         meter = _Meter(sum(num_bytes for num_bytes, _ in plan.files.values()), self.on_progress)
@@ -208,6 +244,7 @@ class _Fetch:
                 plan.check_disk(self.model)  # xet does not say that the disk is full
                 raise
 
+        self.check(plan.weights)
         plan.sweep()
         plan.check_disk(self.model)
         folder = Path(self._retrying(attempt, (errors.DownloadFailed,), BACKOFF_S))

@@ -24,7 +24,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamspace import forkserver, hardware
+from streamspace import fits, forkserver, hardware
 from streamspace.config import Config
 from streamspace.download import Progress, fetch
 from streamspace.errors import (
@@ -137,14 +137,6 @@ class Engine:
         if self._openai is None:
             raise EngineNotReady(self.status.detail)
         return self._openai
-
-    def check_flags(self) -> None:
-        """Have vLLM check its own flags, if any are set: that takes 5 to 10 s, for its import. Raises ConfigError."""
-        if self.config.engine_arguments or self.config.engine_environ:
-            set_environment(self.config)
-            from streamspace import flags
-
-            flags.engine_args(self.config, Path(self.config.model))
 
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` shows the progress, failures included."""
@@ -308,6 +300,7 @@ class Engine:
         if problem := hardware.problem(os.environ, None, None):
             raise EngineError(problem)
         forkserver.start()
+        self._check_flags()
         self._folders = self._folders or self._fetch()  # only once: a restart needs no network
         folder, adapters = self._folders
         self._set_step(1, Sentence("Starting vLLM"))
@@ -317,7 +310,8 @@ class Engine:
             raise EngineError(problem)
         args = flags.engine_args(self.config, folder, adapters.values())
         self._set_step(2, Sentence("Loading the weights"))
-        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set)
+        template = flags.chat_template(self.config, folder)
+        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set, template)
         self._processes = self._children()
         self._pids = {process.pid for process in self._processes if process.pid}
         if self._stopping.is_set():  # the loop for the warm-up may be gone
@@ -340,6 +334,14 @@ class Engine:
         collect_rarely()
         self._set_status(Status("ready", _ready_sentence(built), NUM_STEPS, NUM_STEPS))
         return built
+
+    def _check_flags(self) -> None:
+        """Have vLLM check its own flags, if any are set, before anything is fetched; raises ConfigError."""
+        if self._folders is None and (self.config.engine_arguments or self.config.engine_environ):
+            self._set_step(0, Sentence("Checking vLLM's flags"))
+            from streamspace import flags
+
+            flags.chat_template(self.config, Path(self.config.model))
 
     def _watch(self, vllm: "VllmEngine", loop: asyncio.AbstractEventLoop) -> str:
         """Wait until the engine or one of its workers dies, or it hangs, or `stop` is called; returns the cause.
@@ -403,7 +405,11 @@ class Engine:
             return {"token": config.hf_token, "on_progress": on_progress, "cancelled": self._stopping}
 
         kind = MODEL_WITH_CODE if config.trusts_remote_code else MODEL
-        model = fetch(config.model, kind, revision=config.revision, **options(config.model_name))
+
+        def check(weights: fits.Weights) -> None:
+            fits.check(config, weights, fits.machine(os.environ))
+
+        model = fetch(config.model, kind, revision=config.revision, check=check, **options(config.model_name))
         return model, {a.name: fetch(a.source, ADAPTER, **options(a.name)) for a in config.adapters}
 
     def _join(self, thread: threading.Thread, is_built: bool) -> None:

@@ -54,6 +54,10 @@ class DiskFull(ModelError):
     """The disk has no room for the files, or the cache folder may not be written."""
 
 
+class TooBig(ModelError):
+    """The weights do not fit into the memory of this machine."""
+
+
 class DownloadCancelled(ModelError):
     """The caller has cancelled the download."""
 
@@ -90,6 +94,23 @@ class TooManyPromptTokens(BadRequest):
             "message or the system prompt."
         )
         super().__init__(template, num_tokens=num_tokens, most=most)
+
+
+class NoChatTemplate(BadRequest):
+    """The model has no chat template, so it can only continue a text."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This model has no chat template: use the Completion tab, /complete or /v1/completions, or start the app "
+            "with --chat-template and a file that has one."
+        )
+
+
+class TemplateRefused(BadRequest):
+    """The model's chat template does not take the conversation, for a reason of its own."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The model's chat template refuses this conversation: {reason}.", reason=reason)
 
 
 class LimitReached(ChatError):

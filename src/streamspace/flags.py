@@ -10,6 +10,7 @@ from typing import NoReturn, get_args
 
 from vllm import AsyncEngineArgs
 from vllm.config import StructuredOutputsConfig
+from vllm.entrypoints.chat_utils import load_chat_template
 from vllm.platforms import current_platform
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -106,6 +107,15 @@ def _kv_cache_bytes(folder: Path, flags: argparse.Namespace) -> int:
     weights = num_bytes // 2 * sum(file.stat().st_size for file in folder.glob("*.safetensors"))  # mostly of 16 bits
     num_workers: int = math.prod(getattr(flags, name) for name in PARALLEL_FLAGS)
     return hardware.kv_cache_bytes(free_memory(), weights, model, num_bytes) // num_workers
+
+
+def chat_template(config: Config, folder: Path) -> str | None:
+    """The text of the operator's chat template; None for the model's own. Raises ConfigError."""
+    try:
+        template: str | None = load_chat_template(vllm_flags(config, folder).chat_template)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"--chat-template: {str(error).rstrip('.')}.") from None
+    return template
 
 
 def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) -> argparse.Namespace:

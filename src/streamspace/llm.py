@@ -36,7 +36,16 @@ from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
 
 from streamspace import forkserver, hardware, vllm_internals
-from streamspace.errors import BadRequest, EngineError, EngineStopped, PromptTooLong, RequestFailed
+from streamspace.config import without_folders
+from streamspace.errors import (
+    BadRequest,
+    EngineError,
+    EngineStopped,
+    NoChatTemplate,
+    PromptTooLong,
+    RequestFailed,
+    TemplateRefused,
+)
 from streamspace.healing import Replica
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, keeps_special, thoughts_of
@@ -128,12 +137,17 @@ class VllmEngine:
     """A running AsyncLLM. Build it in a thread, use it on one event loop, `shutdown` it in a thread."""
 
     def __init__(
-        self, args: AsyncEngineArgs, stats: Stats, adapters: Mapping[str, Path], on_broken: Callable[[], None]
+        self,
+        args: AsyncEngineArgs,
+        stats: Stats,
+        adapters: Mapping[str, Path],
+        on_broken: Callable[[], None],
+        chat_template: str | None = None,
     ) -> None:
         """Step 2, build the engine, which reports each of its steps to `stats`. Blocks for seconds to minutes.
 
         `adapters` are the folders of LoRA adapters by name; `load_adapters` reads them. `on_broken` is called on the
-        event loop whenever an answer ends because the engine does.
+        event loop whenever an answer ends because the engine does. `chat_template` stands in the place of the model's.
 
         Raises:
             MissingName: this vLLM lacks a name that is needed.
@@ -154,6 +168,7 @@ class VllmEngine:
             return self._counts[-1]
 
         vllm_internals.check_names()
+        vllm_internals.log_no_refusals()
         if not args.numa_bind:  # which works by starting another program
             vllm_internals.use_context(forkserver.context)
         # Without the context of a server, vLLM's step is smaller than that of `vllm serve`: 2,048 tokens, 128 requests.
@@ -167,7 +182,10 @@ class VllmEngine:
         self.num_replicas = len(self._counts)
         self.facts = _facts_of(llm)
         self.defaults = _settings_of(llm)
-        self._tokenizer = llm.get_tokenizer()
+        tokenizer: Any = llm.get_tokenizer()
+        self._tokenizer, self._template = tokenizer, chat_template
+        if chat_template:  # for `template_of`; the renderers have tokenizers of their own
+            tokenizer.chat_template = chat_template
         self._special, self._marks = control_tokens(self._tokenizer)
         parser_name = config.structured_outputs_config.reasoning_parser
         self._thoughts = thoughts_of(llm.model_config, parser_name, self._tokenizer)
@@ -242,13 +260,14 @@ class VllmEngine:
 
         Raises:
             PromptTooLong: it does not fit into the context.
-            BadRequest: the template refuses it.
+            NoChatTemplate, TemplateRefused: there is no template, or it does not take these roles.
+            BadRequest: vLLM refuses it.
         """
         last = messages[-1] if messages else None
         thought = last.thought if last and not last.text else ""
         turns: Any = [{"role": m.role, "content": self._words(m)} for m in (messages[:-1] if thought else messages)]
         continues = last is not None and last.role == "assistant" and not thought
-        params = _chat_params(continues, enable_thinking)
+        params = self._chat_params(continues, enable_thinking)
         token_ids = await self._rendered(vllm_internals.chat_tokens(self.async_llm, turns, params))
         if continues:
             return Prompt(token_ids)
@@ -277,14 +296,23 @@ class VllmEngine:
                 raise PromptTooLong(self.max_model_len) from error
             raise BadRequest(_sentence(error)) from error
         except ValueError as error:
-            raise BadRequest("The model's chat template refused the conversation.") from error
+            if isinstance(error, vllm_internals.find(vllm_internals.NO_TEMPLATE)):
+                raise NoChatTemplate from error
+            raise TemplateRefused(without_folders(str(error))) from error
+
+    def _chat_params(self, continues: bool, enable_thinking: bool | None) -> ChatParams:
+        wanted = {"add_generation_prompt": not continues, "continue_final_message": continues}
+        switch = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
+        return ChatParams(chat_template=self._template, chat_template_kwargs=wanted | switch)
 
     def _thinks(self) -> bool | None:
         """Whether the chat template asks for thoughts by default; None if it has no switch for them."""
         if self._thoughts is None or "enable_thinking" not in template_of(self._tokenizer):
             return None
         llm, turns = self.async_llm, [{"role": "user", "content": "Hi"}]
-        default, wanted = (vllm_internals.chat_tokens_now(llm, turns, _chat_params(False, x)) for x in (None, True))
+        default, wanted = (
+            vllm_internals.chat_tokens_now(llm, turns, self._chat_params(False, x)) for x in (None, True)
+        )
         return default == wanted
 
     async def generate(
@@ -408,12 +436,6 @@ def _metrics(output: RequestOutput, num_prompt_tokens: int) -> Metrics | None:
         prefill_s=stats.first_token_ts - stats.scheduled_ts,
         decode_s=stats.last_token_ts - stats.first_token_ts,
     )
-
-
-def _chat_params(continues: bool, enable_thinking: bool | None) -> ChatParams:
-    wanted = {"add_generation_prompt": not continues, "continue_final_message": continues}
-    switch = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
-    return ChatParams(chat_template_kwargs=wanted | switch)
 
 
 def _settings_of(llm: AsyncLLM) -> Settings:

@@ -11,6 +11,7 @@ While the engine is being restarted a request waits for it, unless part of its a
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -19,9 +20,9 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from streamspace.asgi import is_deep, read, replay, without_surrogates
+from streamspace.asgi import is_deep, read, replay, respond, without_surrogates
 from streamspace.chat import MOST_RESTARTS, ServedEngine
-from streamspace.checks import Range, check_number
+from streamspace.checks import Range, check_number, short
 from streamspace.config import without_folders
 from streamspace.constraint import KINDS, check_constraint
 from streamspace.errors import (
@@ -30,6 +31,7 @@ from streamspace.errors import (
     EngineNotReady,
     EngineRestarting,
     LimitReached,
+    NoChatTemplate,
     NoSuchRoute,
     RequestFailed,
     TooManyRequests,
@@ -44,7 +46,8 @@ from streamspace.visitors import Keys, Visitor, client_of
 log = logging.getLogger(__name__)
 
 ANSWERS = ("/v1/chat/completions", "/v1/completions")
-ROUTES = (*ANSWERS, "/v1/models")
+MODELS = "/v1/models"  # each is at MODELS/its name, too
+ROUTES = (*ANSWERS, MODELS)
 # Parameters that replace the prompt or its template, jump the queue, use another machine's KV cache, keep the engine
 # busy with many beams, or make the event loop serialise numbers for every token of the prompt.
 REFUSED = (
@@ -52,6 +55,7 @@ REFUSED = (
     *("kv_transfer_params", "ec_transfer_params", "vllm_xargs", "mm_processor_kwargs", "media_io_kwargs"),
 )
 BIG = 2**31 - 1  # the most that some of the engine's integers hold
+NO_LIMIT = -1  # what some clients send as max_tokens
 INTEGERS = {
     "n": Range(1, 1024),
     "top_k": Range(-1, BIG),
@@ -68,6 +72,7 @@ MOST_LEVELS = 64  # of nested lists and objects; a schema takes two for each of 
 TEXT = ("messages", "prompt")
 MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
 
+NO_TEMPLATE = "default chat template is no longer allowed"  # vLLM's words, which name a version of a library
 READER_S = 10.0  # how long an answer goes on if its client does not read it
 AGAIN_S = 10  # in Retry-After; OpenAI's own clients then try again by themselves
 STATUS = ((WrongKey, 401), (NoSuchRoute, 404), (LimitReached, 429), (EngineNotReady, 503), (RequestFailed, 503))
@@ -92,9 +97,10 @@ class OpenAIServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             headers = Headers(scope=scope)
+            scope = {**scope, "path": re.sub("/+", "/", scope["path"]).rstrip("/") or "/"}
             self._admit(headers, scope["method"], scope["path"])
             if scope["path"] not in ANSWERS:
-                await self._pass_on(scope, receive, send)
+                await self._show_models(scope, receive, send)
                 return
             parameters = parsed(await read(receive))
             num_answers = self._check(parameters)
@@ -113,7 +119,7 @@ class OpenAIServer:
             raise NoSuchRoute("The OpenAI API is off here: the operator can turn it on with --api-key or API_KEY.")
         if self._keys and not self._keys.fit(headers):
             raise WrongKey
-        if path not in ROUTES:
+        if path not in ROUTES and not path.startswith(f"{MODELS}/"):
             raise NoSuchRoute(f"There is no {path[:100]} here; there are {', '.join(ROUTES)}.")
         if method != (wanted := "POST" if path in ANSWERS else "GET"):
             raise NoSuchRoute(f"{path} is asked with {wanted}, not {method[:10]}.")
@@ -132,10 +138,16 @@ class OpenAIServer:
             raise BadRequest("logprobs of the prompt are not served here; leave out echo or logprobs.")
         if parameters.get("messages") == []:  # vLLM refuses it too, but writes 50 lines to the log
             raise BadRequest("messages is empty; at least one message is needed.")
-        most = Range(1, self._config.max_tokens)
-        for name, allowed in {**INTEGERS, "max_tokens": most, "max_completion_tokens": most}.items():
+        for name, allowed in INTEGERS.items():
             if parameters.get(name) is not None:
                 parameters[name] = check_number(name, parameters[name], allowed, whole=True)
+        for name in ("max_tokens", "max_completion_tokens"):  # upper bounds: vLLM cuts them to the context
+            if parameters.get(name) == NO_LIMIT:
+                parameters[name] = self._config.max_tokens
+            elif parameters.get(name) is not None:
+                number = check_number(name, parameters[name], Range(1, BIG), whole=True)
+                parameters[name] = min(int(number), self._config.max_tokens)
+        _leave_out_what_is_empty(parameters)
         _check_size(parameters)
         num_answers = (parameters.get("n") or 1) * _num_prompts(parameters.get("prompt"))
         most_answers = self._config.answers_per_visitor or self._engine.capacity or num_answers
@@ -176,6 +188,24 @@ class OpenAIServer:
         finally:
             gone.cancel()
 
+    async def _show_models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with vLLM's list of models, or the card of one; raises NoSuchRoute and as `_pass_on`."""
+        _, _, name = scope["path"].partition(f"{MODELS}/")
+        if not name:
+            await self._pass_on(scope, receive, send)
+            return
+        body = b""
+
+        async def keep(message: Message) -> None:
+            nonlocal body
+            body += message.get("body", b"")
+
+        await self._pass_on({**scope, "path": MODELS, "raw_path": MODELS.encode()}, receive, keep)
+        cards = {card["id"]: card for card in orjson.loads(body)["data"]}
+        if name not in cards:
+            raise NoSuchRoute(f"There is no model {short(name)} here; there are: {', '.join(cards)}.")
+        await respond(send, 200, cards[name])
+
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have vLLM answer; its error answers are raised instead of sent.
 
@@ -198,6 +228,8 @@ class OpenAIServer:
             self._engine.check_ready()
             raise RequestFailed
         if sender.status >= 400:
+            if NO_TEMPLATE in sender.words:
+                raise NoChatTemplate
             raise VLLMRefused(sender.status, sender.words)
 
 
@@ -279,6 +311,20 @@ async def refuse(send: Send, error: ChatError) -> None:
     details = {"message": str(error), "type": ERRORS.get(status, "BadRequestError"), "param": None, "code": status}
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": orjson.dumps({"error": details})})
+
+
+def _leave_out_what_is_empty(parameters: dict[str, Any]) -> None:
+    """Take empty lists of tools and of their calls for none, as OpenAI does, and so a choice of tools without tools."""
+    if not parameters.get("tools"):
+        parameters.pop("tools", None)
+        if parameters.get("tool_choice") in (None, "none", "auto"):
+            parameters.pop("tool_choice", None)
+    messages = parameters.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and not message.get("tool_calls"):
+            message.pop("tool_calls", None)
+            if message.get("role") == "assistant" and message.get("content") is None:
+                message["content"] = ""
 
 
 def _check_size(parameters: Mapping[str, Any]) -> None:

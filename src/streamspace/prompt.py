@@ -49,6 +49,28 @@ def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message,
     return (*head, *messages)
 
 
+def for_strict_templates(messages: Sequence[Message]) -> tuple[tuple[Message, ...], ...]:
+    """The same conversation with roles that alternate, for templates that want this: with a system prompt, without."""
+    without_system = [replace(message, role="user") if message.role == "system" else message for message in messages]
+    return _alternating(messages), _alternating(without_system)
+
+
+def _alternating(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Join neighbours of one role, such as questions without answers; before a first answer stands an empty question.
+
+    A last thought without an answer stays as it is.
+    """
+    merged: list[Message] = []
+    for message in messages:
+        if message.role == "assistant" and (not merged or merged[-1].role == "system"):
+            merged.append(Message("user", ""))
+        if merged and merged[-1].role == message.role and not message.thought:
+            merged[-1] = replace(merged[-1], text=f"{merged[-1].text}\n\n{message.text}")
+        else:
+            merged.append(message)
+    return tuple(merged)
+
+
 def without_oldest(messages: Sequence[Message]) -> Sequence[tuple[int, int]]:
     """The ranges of messages that may be left out, as (begin, end): none, the oldest turn, the two oldest and so on.
 

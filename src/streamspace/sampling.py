@@ -86,8 +86,8 @@ class Parameter:
 
 # In the order of the page and the endpoints. A new one goes to the end: clients may send values by position.
 PARAMETERS: dict[str, Parameter] = {
-    # `check_settings` narrows the range to what the operator allows.
-    "max_tokens": Parameter(int, "Most tokens that the answer may have", 100, Range(1, 1_000_000)),
+    # An upper bound: `check_settings` cuts it to what the operator allows.
+    "max_tokens": Parameter(int, "Most tokens that the answer may have", 100, Range(1, 2**31 - 1)),
     "temperature": Parameter(
         float, "0 always takes the likeliest token; higher is more varied", 0.7, Range(0, 2), 0.05
     ),
@@ -111,7 +111,9 @@ PARAMETERS: dict[str, Parameter] = {
 
 
 def check_settings(values: Mapping[str, Any], fallback: Settings, max_tokens: int) -> Settings:
-    """A visitor's values as Settings; a missing value or None comes from `fallback`. `max_tokens` is the most allowed.
+    """A visitor's values as Settings; a missing value or None comes from `fallback`, brought into its range.
+
+    More tokens than `max_tokens`, the most allowed, become that many.
 
     Whole numbers come out as int, because a float in one of vLLM's integer fields hangs the engine for everybody.
 
@@ -122,7 +124,7 @@ def check_settings(values: Mapping[str, Any], fallback: Settings, max_tokens: in
     if unknown := [name for name in values if name not in PARAMETERS]:
         known = ", ".join(sorted(PARAMETERS))
         raise BadRequest("There is no sampling parameter {name!r}; there are {known}.", name=unknown[0], known=known)
-    fallback = replace(fallback, max_tokens=min(fallback.max_tokens, max_tokens))
+    fallback = replace(fallback, **in_range(vars(fallback), max_tokens))
     given = {name: value for name, value in values.items() if value is not None}
     return replace(fallback, **{name: _checked(name, value, max_tokens) for name, value in given.items()})
 
@@ -131,7 +133,20 @@ def _checked(name: str, value: Any, max_tokens: int) -> Any:
     parameter = PARAMETERS[name]
     if parameter.check:
         return parameter.check(value)
-    return check_number(name, value, range_of(name, max_tokens), parameter.is_whole)
+    assert parameter.range is not None
+    number = check_number(name, value, parameter.range, parameter.is_whole)
+    return min(number, max_tokens) if name == "max_tokens" else number
+
+
+def in_range(recommended: Mapping[str, Any], max_tokens: int) -> dict[str, Any]:
+    """The numbers among these values, each brought into its range: a model may recommend any."""
+    found = {}
+    for name, value in recommended.items():
+        if name in PARAMETERS and PARAMETERS[name].range and isinstance(value, int | float):
+            allowed = range_of(name, max_tokens)
+            number = min(max(value, allowed.least), allowed.most)
+            found[name] = int(number) if PARAMETERS[name].is_whole else number
+    return found
 
 
 def range_of(name: str, max_tokens: int) -> Range:

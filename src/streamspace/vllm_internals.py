@@ -6,10 +6,12 @@ imported: the text that `config.engine_flags` reads, and the titles that `proces
 Importing this module imports vLLM, so only the engine's loading thread imports it.
 """
 
+import logging
 import sys
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing.context import BaseContext
@@ -22,6 +24,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase as StatLoggerBase  # imported by name: a class derives from it
 
 from streamspace.patching import patch, require
+from streamspace.sampling import in_range
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ _RENDER = "to put a conversation through the model's chat template"
 _SERVE = "to serve vLLM's own routes at /v1"
 _PARSE = "to have vLLM read and check its own flags"
 _LIMIT = "to end an answer of /v1 at the operator's --max-tokens"
+_ROOM = "to have max_tokens of /v1 be an upper bound"
 _THOUGHTS = "to tell thoughts from answers"
 _HANGS = "to notice an engine that hangs"
 _MEMORY = "to give the KV cache on a CPU what vLLM will find free"
@@ -51,6 +55,7 @@ REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is
 UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", _HANGS)
 SENT = Name("vllm.v1.engine.core_client:DPLBAsyncMPClient.reqs_in_flight", _HANGS, is_of_instances=True)
 RENDER_CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
+NO_TEMPLATE = Name(f"{_ENTRY}.chat_utils:ChatTemplateResolutionError", "to know a model without a chat template")
 RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
 RENDER_TEXT = Name(f"{_RENDERER}.render_cmpl_async", "to turn a raw text into tokens")
 LOGGER = Name("vllm.v1.metrics.loggers:StatLoggerBase.record", "to know how the engine gets on")
@@ -71,6 +76,8 @@ MEMORY_NODES = Name("vllm.utils.cpu_resource_utils:get_visible_memory_node", _ME
 PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", _THOUGHTS)
 PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", _THOUGHTS)
 CHAT = Name(f"{_ENTRY}.openai.chat_completion.serving:OpenAIServingChat.default_sampling_params", _LIMIT, "", True)
+CHAT_ROOM = Name(f"{_ENTRY}.openai.chat_completion.protocol:ChatCompletionRequest.build_tok_params", _ROOM)
+TEXT_ROOM = Name(f"{_ENTRY}.openai.completion.protocol:CompletionRequest.build_tok_params", _ROOM)
 TEXT = Name(f"{_ENTRY}.openai.completion.serving:OpenAIServingCompletion.default_sampling_params", _LIMIT, "", True)
 NAMES = [value for value in globals().values() if isinstance(value, Name)]
 TASKS = ("generate",)  # the tasks that vLLM's server is built for
@@ -123,6 +130,15 @@ def num_unfinished(llm: AsyncLLM) -> list[int]:
 async def abort_all(llm: AsyncLLM) -> None:
     """End every request under way, /v1's too, with the finish reason "abort"."""
     await llm.abort(list(require(llm.output_processor, "request_states", REQUESTS.purpose)), internal=True)
+
+
+def log_no_refusals() -> None:
+    """Keep a template's refusal of a conversation out of the log, where vLLM writes 50 lines each time."""
+    logging.getLogger("vllm.renderers.hf").addFilter(_is_no_exception)
+
+
+def _is_no_exception(record: logging.LogRecord) -> bool:
+    return not record.exc_info
 
 
 async def chat_tokens(llm: AsyncLLM, turns: Any, params: ChatParams) -> tuple[int, ...]:
@@ -182,4 +198,23 @@ async def start_server(app: Any, client: Any, adapters: Mapping[str, LoRARequest
     patch(models, "show_available_models", show_without_folders, SHOW_MODELS.purpose)
     for handler in (app.state.openai_serving_chat, app.state.openai_serving_completion):
         defaults = require(handler, "default_sampling_params", CHAT.purpose)
-        defaults["max_tokens"] = min(max_tokens, defaults.get("max_tokens") or max_tokens)
+        # vLLM refuses every request that has no temperature of its own if the model recommends more than 2.
+        defaults |= in_range({**defaults, "max_tokens": defaults.get("max_tokens") or max_tokens}, max_tokens)
+    _want_little_room()
+
+
+@cache
+def _want_little_room() -> None:
+    """Have requests want room for one token; vLLM refuses one whose max_tokens do not fit, but can cut them too."""
+    for name in (CHAT_ROOM, TEXT_ROOM):
+        module, _, attributes = name.path.partition(":")
+        kind, method = attributes.split(".")
+        patch(getattr(import_module(module), kind), method, _wanting_little_room(find(name)), name.purpose)
+
+
+def _wanting_little_room(build: Callable[..., Any]) -> Callable[..., Any]:
+    def little(request: Any, *arguments: Any) -> Any:
+        params = build(request, *arguments)
+        return replace(params, max_output_tokens=1)
+
+    return little
