@@ -268,6 +268,75 @@ def test_a_visitor_who_lost_the_connection_can_go_on(tab: Tab) -> None:
     assert text_of(completed(messages)["output"]["data"][2]) == "b" and kinds(messages)[-1] == "close_stream"
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("goes", [True, False], ids=["the older one goes", "the older one stays silent"])
+def test_a_newer_reader_takes_over_and_the_end_of_the_older_one_ends_nothing(tab: Tab, goes: bool) -> None:
+    tab.site.engine.script = [Delta("a"), 0.4, Delta("b"), 0.4, Delta("c", "stop")]
+    tab.ask()
+    older = tab.stream()
+    next(message for message in older if '"a"' in json.dumps(message))
+    newer = iter(tab.stream())
+    seen = [next(message) for message in [newer] * 2]
+    if goes:
+        older.close(reset=True)
+    seen += newer
+    assert kinds(seen)[0] == "process_starts" and kinds(seen)[-2:] == ["process_completed", "close_stream"]
+    values = added_up(seen)
+    assert values[0][0] == ""  # the first frame, which empties the box, is sent anew
+    assert values[-1] == completed(seen)["output"]["data"] and text_of(values[-1][2]) == "abc"
+    assert tab.site.engine.num_closed_early == 0
+
+
+def test_the_older_of_two_readers_is_told_that_its_stream_is_closed(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("a"), 0.3, Delta("b", "stop")]
+    tab.ask()
+    older = iter(tab.stream())
+    next(older)
+    newer = tab.stream()
+    assert kinds(list(older))[-1] == "close_stream"
+    assert text_of(completed(list(newer))["output"]["data"][2]) == "ab"
+
+
+def test_an_event_that_ends_at_once_reaches_the_newer_reader_too(tab: Tab) -> None:
+    """The older one, whose machine is gone, takes all of it before the newer one comes."""
+    tab.site.engine.script = [Delta("a"), 0.5, Delta("b", "stop")]
+    first = tab.ask()
+    older = tab.stream()
+    next(iter(older))
+    refused = tab.ask("   ")
+    next(message for message in older if message["msg"] == "process_completed")
+    messages = list(tab.stream())
+    assert completed(messages, refused)["output"]["error"].startswith("The message is empty")
+    assert text_of(completed(messages, first)["output"]["data"][2]) == "ab"
+
+
+def test_a_loss_that_is_noticed_late_ends_what_was_read_and_not_what_was_asked_since(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("a"), LONG]
+    tab.ask()
+    older = tab.stream()
+    next(message for message in older if '"a"' in json.dumps(message))
+    tab.site.engine.script = [Delta("so "), 0.3, Delta("on", "stop")]
+    asked_since = tab.complete()
+    older.close(reset=True)
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, 1, "the close of the first")
+    messages = list(tab.stream())
+    assert completed(messages, asked_since)["output"]["data"] == ["so on"]
+    assert kinds(messages)[-1] == "close_stream" and tab.site.engine.num_closed_early == 1
+
+
+def test_what_was_asked_since_is_released_if_nobody_comes_for_it(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "AGAIN_S", 0.5)
+    monkeypatch.setattr(streams, "READER_S", 1.0)
+    tab.site.engine.script = [Delta("a"), LONG]
+    tab.ask()
+    older = tab.stream()
+    next(iter(older))
+    tab.complete()
+    older.close(reset=True)
+    wait_until(lambda: tab.site.engine.num_closed_early == 2, 5, "the release of both")
+    wait_until(lambda: not tab.site.remembers(tab.session), 5, "forgetting")
+
+
 def test_cancel_ends_the_run_and_the_stream(tab: Tab) -> None:
     tab.site.engine.script = [Delta("a"), LONG]
     event_id = tab.ask()

@@ -217,11 +217,20 @@ class Sessions:
     def add_event(self, session: str, event_id: str) -> asyncio.Queue[Any]:
         """Add an unfinished event to a session, which may be new; returns the session's messages."""
         self._unfinished.setdefault(session, set()).add(event_id)
+        return self.queue(session)
+
+    def queue(self, session: str) -> asyncio.Queue[Any]:
+        """The messages that wait for a session's reader; a new session has none."""
         return self._messages.setdefault(session, asyncio.Queue())
 
     def unfinished(self, session: str) -> set[Any]:
         """The ids of the events whose end has not been sent; the caller may remove ids from the set."""
         return self._unfinished.get(session, set())
+
+    def renew(self, session: str) -> asyncio.Queue[Any]:
+        """Give a session a new queue; returns the old one."""
+        old, self._messages[session] = self.queue(session), asyncio.Queue()
+        return old
 
     def forget(self, session: str) -> asyncio.Queue[Any] | None:
         """Forget a session; returns the messages that waited for its reader."""

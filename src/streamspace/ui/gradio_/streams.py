@@ -6,7 +6,9 @@ that another task sends from. Here the two routes of that protocol are plain ASG
 the socket. Gradio serves everything else, including other events of the same visitor, and its clients notice no
 difference. benchmarks/streaming.py measures what this saves: page against gradio_paced.
 
-A slow reader gets fewer, larger frames. The handler ends if its reader disconnects, or does not come for READER_S.
+A slow reader gets fewer, larger frames. The handler ends if its reader disconnects, or does not come for READER_S. A
+newer reader of the same session, after a change of networks for example, takes over: each event begins again for it,
+with all so far, and the end of the older one ends nothing.
 """
 
 import asyncio
@@ -55,6 +57,7 @@ MOST_WAITING = 4  # messages that may wait for one reader; above it, frames are 
 MOST_RUNS = 1024  # handlers at once, of all visitors together; one more is refused as by Gradio's full queue
 READER_S = 10.0  # how long a handler runs without a reader, or with one that takes nothing
 NOT_READ = "The answer was ended, because nothing of it was read for a while; what came so far stands."
+AGAIN_S = 2.0  # how long an event that was asked for beside an open stream waits for another, if that stream ends
 LINGER_S = 2.0  # how long a stream stays open after its last event: see `Streams._next`
 HEARTBEAT_S = 15.0  # the longest silence on a connection, the same as Gradio's: proxies cut silent connections
 # Options of the page's events that are served here; their values are raw.
@@ -102,6 +105,16 @@ class _Sent:
     ends: str | None = None
 
 
+class _Reader:
+    """The connection that takes the messages of a session."""
+
+    def __init__(self, messages: asyncio.Queue[Any]) -> None:
+        self.messages = messages  # no longer the session's once a newer reader has taken over
+        self.began_s = self.read_s = time.monotonic()  # when it came, and when it last took messages
+        self.sending: list[_Sent] = []  # what it has taken and not sent
+        self.ended: list[_Sender] = []  # of events that ended just now and may be meant for another reader
+
+
 class _NotRead(gr.Error):
     """Nobody reads the frames of a run; `cause` is "never_read", or "stalled" if a reader was there."""
 
@@ -121,8 +134,8 @@ class Streams:
         self._is_known = is_known
         self._is_stopping = is_stopping
         self._sessions = Sessions(demo)
-        self._runs: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by session
-        self._read_s: dict[str, float] = {}  # when the reader of each session that has one last took a message
+        self._runs: defaultdict[str, dict[asyncio.Task[None], _Sender]] = defaultdict(dict)  # by session
+        self._readers: dict[str, _Reader] = {}  # of each session that has one
         self._endings: set[asyncio.Task[None]] = set()
 
     def install(self, app: FastAPI) -> None:
@@ -164,7 +177,7 @@ class Streams:
         context.run(LANGUAGE.set, language_of(Headers(scope=scope).get("accept-language", "")))
         run = asyncio.create_task(self._run(session, event, inputs, sender), context=context)
         let_cancel_find(run, session, event, event_id)
-        self._runs[session].add(run)
+        self._runs[session][run] = sender
         run.add_done_callback(lambda run: self._forget(session, run))
         await respond(send, 200, {"event_id": event_id})
 
@@ -187,7 +200,7 @@ class Streams:
 
     async def _run(self, session: str, event: Event, inputs: list[Any], sender: "_Sender") -> None:
         """Run one handler to its end, send how it ended, and count it."""
-        sender.put("process_starts", eta=None)
+        sender.start()
         cause = "finished"
         try:
             await self._send(session, event.handler(*inputs), sender)
@@ -202,7 +215,7 @@ class Streams:
             output = _failure(error)
         finally:
             STREAMS.labels(event.name, cause).inc()
-        sender.put("process_completed", ends=sender.event_id, output=output, success="data" in output)
+        sender.end(output)
 
     async def _send(self, session: str, frames: AsyncGenerator[Any, None], sender: "_Sender") -> None:
         """Send the frames to the session's reader; while it is behind, only the newest frame is kept."""
@@ -211,7 +224,8 @@ class Streams:
             async with aclosing(frames):
                 async for frame in frames:
                     sender.values = frame if isinstance(frame, list) else [frame]
-                    if time.monotonic() > self._read_s.get(session, began_s) + READER_S:
+                    reader = self._readers.get(session)
+                    if time.monotonic() > (reader.read_s if reader else began_s) + READER_S:
                         await self._check_reader(session, sender)
                     sender.send(only_if_read=True)
         finally:
@@ -219,22 +233,24 @@ class Streams:
 
     async def _check_reader(self, session: str, sender: "_Sender") -> None:
         """After READER_S without reading: raise _NotRead if there is no reader, or messages wait for it."""
-        if session not in self._read_s:
+        if session not in self._readers:
             await self._end_session(session)
             raise _NotRead("never_read")
         if sender.is_ahead:
             raise _NotRead("stalled")
 
     def _forget(self, session: str, run: asyncio.Task[None]) -> None:
-        self._runs[session].discard(run)
+        sender = self._runs[session].pop(run)
+        if reader := self._readers.get(session):
+            reader.ended = [one for one in (*reader.ended, sender) if one.is_for_another(reader)]
         if not self._runs[session]:
             del self._runs[session]
-            if session not in self._read_s:
+            if reader is None:
                 asyncio.get_running_loop().call_later(READER_S, self._end_unread_session, session)
 
     def _end_unread_session(self, session: str) -> None:
         """End a session whose events ended READER_S ago and that still has no reader."""
-        if session not in self._read_s and session not in self._runs:
+        if session not in self._readers and session not in self._runs:
             ending = asyncio.create_task(self._end_session(session))
             self._endings.add(ending)  # the event loop keeps weak references only
             ending.add_done_callback(self._endings.discard)
@@ -242,51 +258,98 @@ class Streams:
     async def _data(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /queue/data: all messages for one session, Gradio's too, until its last event has ended."""
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        messages = self._sessions.messages(session)
-        if messages is None or not await self._is_known(scope):
+        if not await self._is_known(scope) or self._sessions.messages(session) is None:
             await self._gradio(scope, receive, send)
             return
-        await send(start(200, b"text/event-stream; charset=utf-8"))
-        self._read_s[session] = time.monotonic()
-        disconnect = asyncio.create_task(self._end_on_disconnect(session, receive))
+        reader = self._take_over(session)
+        disconnect = asyncio.create_task(self._end_on_disconnect(session, reader, receive))
         try:
+            await send(start(200, b"text/event-stream; charset=utf-8"))
             is_over = False
-            while not is_over and not disconnect.done():
-                data, is_over = await self._next(session, messages)
-                self._read_s[session] = time.monotonic()
+            while not is_over:
+                data, is_over = await self._next(session, reader)
                 await send({"type": "http.response.body", "body": data, "more_body": not is_over})
         finally:
-            self._read_s.pop(session, None)
+            if self._readers.get(session) is reader:
+                del self._readers[session]
             disconnect.cancel()
 
-    async def _next(self, session: str, messages: asyncio.Queue[Any]) -> tuple[bytes, bool]:
+    def _take_over(self, session: str) -> _Reader:
+        """Make this connection the session's reader; the stream of the one before closes."""
+        if older := self._readers.get(session):
+            self._begin_again(session, older)
+        reader = self._readers[session] = _Reader(self._sessions.queue(session))
+        return reader
+
+    def _begin_again(self, session: str, older: _Reader) -> None:
+        """Give the session a queue that needs nothing of what `older` has taken, which may be lost on the way."""
+        running = [*self._runs.get(session, {}).values()]
+        recent = [sender for sender in older.ended if sender.is_for_another(older)]
+        known = {sender.event_id for sender in (*running, *recent)}
+        left = [*older.sending, *_waiting_in(self._sessions.renew(session))]
+        older.messages.put_nowait(_CLOSE)
+        messages = self._sessions.queue(session)
+        for message in left:
+            if not isinstance(message, _Sent) or (message.ends and message.ends not in known):
+                messages.put_nowait(message)
+        for sender in (*recent, *running):
+            sender.begin_again(messages)
+
+    async def _next(self, session: str, reader: _Reader) -> tuple[bytes, bool]:
         """All waiting messages, at least one, and whether the last one closes the stream.
 
         The stream stays open for LINGER_S after its last event. If it closed at once, a POST that overlaps the close
         would leave the browser waiting on a closed stream, or opening an empty one.
         """
+        messages, unfinished = reader.messages, self._sessions.unfinished(session)
+        if self._readers.get(session) is reader:  # what was sent has ended
+            unfinished.difference_update(message.ends for message in reader.sending)
+        reader.sending = []
         waiting = []
         with contextlib.suppress(TimeoutError):
             linger_s = 0 if self._is_stopping() else LINGER_S
-            async with asyncio.timeout(HEARTBEAT_S if self._sessions.unfinished(session) else linger_s):
+            async with asyncio.timeout(HEARTBEAT_S if unfinished else linger_s):
                 waiting.append(await messages.get())
-        while not messages.empty():
-            waiting.append(messages.get_nowait())
-        unfinished = self._sessions.unfinished(session)
-        if not waiting and not unfinished:
+        waiting += _waiting_in(messages)
+        reader.read_s = time.monotonic()
+        if not waiting and not self._sessions.unfinished(session):
             self._sessions.forget(session)
             return _CLOSE.data, True
-        ready = [item if isinstance(item, _Sent) else _encoded(*content_of(item)) for item in waiting]
-        unfinished.difference_update(message.ends for message in ready)
-        return b"".join(message.data for message in ready or [_message("heartbeat", None)]), False
+        reader.sending = [item if isinstance(item, _Sent) else _encoded(*content_of(item)) for item in waiting]
+        data = b"".join(message.data for message in reader.sending or [_message("heartbeat", None)])
+        return data, self._sessions.messages(session) is not messages
 
-    async def _end_on_disconnect(self, session: str, receive: Receive) -> None:
-        """Wait until the reader disconnects, then end its runs."""
+    async def _end_on_disconnect(self, session: str, reader: _Reader, receive: Receive) -> None:
+        """Wait until the reader disconnects, then end the runs that it read, unless a newer one has taken over.
+
+        A run that was asked for a moment ago, while this stream was open, may be meant for another that is on its way:
+        a browser that lost its connection asks on a new one before the server knows of the loss.
+        """
         while (await receive())["type"] != "http.disconnect":
             pass
-        for run in self._runs.get(session, set()):
-            run.cancel(LEFT)
-        await self._end_session(session)
+        if self._readers.get(session) is not reader:
+            return
+        del self._readers[session]
+        runs = self._runs.get(session, {})
+        others = {run: sender for run, sender in runs.items() if sender.is_for_another(reader)}
+        for run in runs.keys() - others.keys():
+            self._leave(session, run, runs[run])
+        if others or any(sender.is_for_another(reader) for sender in reader.ended):
+            self._begin_again(session, reader)
+            asyncio.get_running_loop().call_later(AGAIN_S, self._leave_unread, session, others)
+        else:
+            await self._end_session(session)
+
+    def _leave(self, session: str, run: asyncio.Task[None], sender: "_Sender") -> None:
+        run.cancel(LEFT)
+        self._sessions.unfinished(session).discard(sender.event_id)
+
+    def _leave_unread(self, session: str, runs: "dict[asyncio.Task[None], _Sender]") -> None:
+        """End these runs unless their reader has come; what is then left is ended as everything unread."""
+        if session not in self._readers:
+            for run, sender in runs.items():
+                self._leave(session, run, sender)
+            self._end_unread_session(session)
 
     async def _end_session(self, session: str) -> None:
         """End a session without a reader, and drop its messages; a visitor who comes back begins anew."""
@@ -302,17 +365,40 @@ class _Sender:
     def __init__(self, event_id: str, messages: asyncio.Queue[Any]) -> None:
         self.event_id = event_id
         self.values: list[Any] | None = None
+        self._joined_s = time.monotonic()
         self._messages = messages
-        self._sent: list[Any] | None = None
+        self._first: list[Any] | None = None  # of the frames that were sent
+        self._sent: list[Any] | None = None  # the newest
+        self._end: dict[str, Any] | None = None  # what the event ended with
 
     @property
     def is_ahead(self) -> bool:
         """Whether MOST_WAITING messages wait for the reader."""
         return self._messages.qsize() >= MOST_WAITING
 
-    def put(self, kind: str, ends: str | None = None, **content: Any) -> None:
-        """Queue a message of this event."""
-        self._messages.put_nowait(_message(kind, self.event_id, ends, **content))
+    def is_for_another(self, reader: _Reader) -> bool:
+        """Whether the event was asked for just now and after this reader came, so that another may be on its way."""
+        return reader.began_s < self._joined_s > time.monotonic() - AGAIN_S
+
+    def start(self) -> None:
+        """Queue the message that the event has begun."""
+        self._put("process_starts", eta=None)
+
+    def end(self, output: dict[str, Any]) -> None:
+        """Queue the message that the event has ended, with its values or an error."""
+        self._end = output
+        self._put("process_completed", self.event_id, output=output, success="data" in output)
+
+    def begin_again(self, messages: asyncio.Queue[Any]) -> None:
+        """Queue all so far for a newer reader, who may know nothing of it; what follows goes there, too."""
+        self._messages, first = messages, self._first
+        self.start()
+        if first is not None:
+            self._put_frame(first)
+            self._sent = first
+            self.send()
+        if self._end is not None:
+            self.end(self._end)
 
     def send(self, only_if_read: bool = False) -> None:
         """Queue the changes since the frame that was sent last; `only_if_read`: not while the reader is behind.
@@ -322,10 +408,20 @@ class _Sender:
         is_behind = only_if_read and self._sent is not None and self.is_ahead
         if self.values is None or self.values == self._sent or is_behind:
             return
-        data = self.values if self._sent is None else edits(self._sent, self.values)
-        self.put("process_generating", output={"data": data, "is_generating": True}, success=True)
-        FRAMES.inc()
+        self._put_frame(self.values if self._sent is None else edits(self._sent, self.values))
         self._sent = self.values
+        self._first = self._first or self._sent
+
+    def _put_frame(self, data: list[Any]) -> None:
+        self._put("process_generating", output={"data": data, "is_generating": True}, success=True)
+        FRAMES.inc()
+
+    def _put(self, kind: str, ends: str | None = None, **content: Any) -> None:
+        self._messages.put_nowait(_message(kind, self.event_id, ends, **content))
+
+
+def _waiting_in(messages: asyncio.Queue[Any]) -> list[Any]:
+    return [messages.get_nowait() for _ in range(messages.qsize())]
 
 
 def _encoded(message: dict[str, Any], ends: str | None) -> _Sent:
