@@ -207,7 +207,9 @@ class Sessions:
     def __init__(self, demo: gr.Blocks) -> None:
         queue: Any = demo._queue
         self._clean_events = queue.clean_events
-        self._messages: dict[str, asyncio.Queue[Any]] = queue.pending_messages_per_session
+        # A plain dict: Gradio's own forgets the oldest of 2,000 sessions, whether or not it is read.
+        self._messages: dict[str, asyncio.Queue[Any]] = {}
+        _patch(queue, "pending_messages_per_session", self._messages, "gradio.queueing.Queue")
         self._unfinished: dict[str, set[Any]] = queue.pending_event_ids_session
 
     def messages(self, session: str) -> asyncio.Queue[Any] | None:
