@@ -85,10 +85,13 @@ MOMENTS = [
     ),
 ]
 AT_ONCE = ("Stop", "closed", "reset")
+PROGRAMS = ("call closed", "MCP closed")  # in mid-answer
 # Way → its causes in /metrics, the deadline in seconds, and the moments at which nothing else can tell.
 BY_DEADLINE = {
     "never reads": (["never_read"], 10, ("in mid-answer", "in our queue", "in the engine's queue")),
     "frozen": (["left", "stalled"], 20, ("in mid-answer",)),
+    "half a header": (["never_read"], 10, ("in mid-answer",)),
+    "call unread": (["never_read"], 10, ("in mid-answer",)),
 }
 
 
@@ -110,6 +113,22 @@ class Visitors:
         ) as joined:
             joined.raise_for_status()
             return {**names, **await joined.json()}
+
+    async def call(self) -> str:
+        """Start an answer by plain HTTP that does not end by itself soon; returns the address of its stream."""
+        url = f"{self._url}/gradio_api/call/v2/complete"
+        asked = {"prompt": self._moment.prompt, "max_tokens": 1900, "temperature": 0.0}
+        async with self._session.post(url, json=asked) as called:
+            called.raise_for_status()
+            return f"{url}/{(await called.json())['event_id']}"
+
+    async def ask_mcp(self) -> None:
+        """Have a tool answer, for as long as the connection is there."""
+        arguments = {"question": self._moment.prompt, "max_tokens": 1900, "temperature": 0.0}
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "ask", "arguments": arguments}}
+        headers = {"Accept": "application/json, text/event-stream"}
+        async with self._session.post(f"{self._url}/gradio_api/mcp/", json=asked, headers=headers) as answer:
+            await answer.read()
 
     def read(self, names: dict[str, Any]) -> Any:
         """The stream of an answer."""
@@ -139,6 +158,21 @@ class Visitors:
             else:
                 stream.close()
             return max(0.0, await self.last_there_s() - gone_s)
+
+    async def go_as_program(self, way: str) -> float:
+        """The same for a program, which goes in mid-answer by closing its connection."""
+        if way == "MCP closed":
+            asking = asyncio.create_task(self.ask_mcp())
+            while not await self._num_there():
+                await asyncio.sleep(0.01)
+            gone_s = time.monotonic()
+            asking.cancel()
+        else:
+            async with self._session.get(await self.call()) as stream:
+                await stream.content.readline()
+                gone_s = time.monotonic()
+                stream.close()
+        return max(0.0, await self.last_there_s() - gone_s)
 
     async def _until_the_moment(self, stream: aiohttp.ClientResponse) -> None:
         if self._moment.has_text:
@@ -171,10 +205,16 @@ class Visitors:
 
     async def vanish(self, way: str, number: int, causes: Sequence[str]) -> tuple[int, float]:
         """Many visitors who do not say that they go; returns how many were ended for that, and after how long all."""
-        series = [f'streamspace_streams_total{{cause="{cause}",event="answer"}}' for cause in causes]
+        event = "complete" if way == "call unread" else "answer"
+        series = [f'streamspace_streams_total{{cause="{cause}",event="{event}"}}' for cause in causes]
         before = sum([await self._metric(name) for name in series])
-        asked = await asyncio.gather(*(self.ask(self._moment.prompt) for _ in range(number)))
-        frozen = [self._freeze(names["session_hash"]) for names in asked] if way == "frozen" else []
+        frozen = []
+        if way == "call unread":
+            await asyncio.gather(*(self.call() for _ in range(number)))
+        else:
+            asked = await asyncio.gather(*(self.ask(self._moment.prompt) for _ in range(number)))
+            if way != "never reads":
+                frozen = [self._freeze(names["session_hash"], is_whole=way == "frozen") for names in asked]
         if self._moment.blockers:
             await self.until_waiting(number)
         gone_s = time.monotonic()
@@ -183,14 +223,14 @@ class Visitors:
             sleeper.close()
         return sum([await self._metric(name) for name in series]) - before, last_s - gone_s
 
-    def _freeze(self, session: str) -> socket.socket:
-        """Open the stream and take nothing of it; the kernel takes 4 KiB."""
+    def _freeze(self, session: str, is_whole: bool) -> socket.socket:
+        """Open the stream and take nothing of it, where the kernel takes 4 KiB; or stop in mid-header."""
         sleeper = socket.socket()
         sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         address = urlsplit(self._url)
         sleeper.connect((address.hostname, address.port))
         request = f"GET /gradio_api/queue/data?session_hash={session} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n"
-        sleeper.sendall(request.encode())
+        sleeper.sendall(request.encode()[: None if is_whole else -2])
         return sleeper
 
     async def until_waiting(self, number: int) -> None:
@@ -271,6 +311,10 @@ async def measure(url: str, times: int, moment: Moment, ways: Sequence[str]) -> 
                 took = [1e3 * await visitors.go(way) for _ in range(times)]
                 p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
                 tell(way, moment, f"{len(took)} of {times} released, p50 {p50:4.0f} ms, p99 {p99:4.0f} ms")
+            for way in [way for way in PROGRAMS if way in ways and moment.name == "in mid-answer"]:
+                took = [1e3 * await visitors.go_as_program(way) for _ in range(times)]
+                p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
+                tell(way, moment, f"{len(took)} of {times} released, p50 {p50:4.0f} ms, p99 {p99:4.0f} ms")
             for way, (causes, deadline_s, moments) in BY_DEADLINE.items():
                 if way in ways and moment.name in moments:
                     number, took_s = await visitors.vanish(way, times, causes)
@@ -309,7 +353,7 @@ def measure_ends(model: str, times: int) -> None:
 
 def tell(way: str, moment: Moment, words: str) -> None:
     """Print one cell of the table."""
-    print(f"{way:>12} {moment.name:<24} {words}", flush=True)
+    print(f"{way:>13} {moment.name:<24} {words}", flush=True)
 
 
 @contextmanager
@@ -332,7 +376,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--shutdown", action="store_true")
-    names, ways = [moment.name for moment in MOMENTS], [*AT_ONCE, *BY_DEADLINE]
+    names, ways = [moment.name for moment in MOMENTS], [*AT_ONCE, *PROGRAMS, *BY_DEADLINE]
     parser.add_argument("--moments", nargs="+", choices=names, default=names)
     parser.add_argument("--ways", nargs="+", choices=ways, default=ways)
     parser.add_argument("--model", help="instead of the bundled one, for whose sizes the queues are made")

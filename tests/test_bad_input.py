@@ -290,15 +290,15 @@ SENTENCES: dict[str, tuple[str, Json, str]] = {
     "no session": (
         "call/complete",
         {**EVENT, "session_hash": 5},
-        "session_hash is a number; it must be a",
+        "session_hash is no text; it must be a string.",
     ),
     "no number": ("queue/join", {**EVENT, "fn_index": True}, "fn_index is a boolean; it must be a whole number."),
     "unknown": ("call/nothing", EVENT, "The page has no such event; /gradio_api/info lists its endpoints."),
     "private": ("call/_answer", EVENT, "The page has no such event; /gradio_api/info lists its endpoints."),
     "an unknown parameter": (
         "call/v2/chat",
-        {"x": 1},
-        "This request makes no sense here;",
+        {"message": "Hi", "x": 1},
+        "chat: got an unexpected keyword argument 'x'; /gradio_api/info lists the parameters.",
     ),
     "no event": ("cancel", {"session_hash": "s", "fn_index": 1}, "event_id is missing; it must be a string."),
 }
@@ -327,8 +327,10 @@ def test_an_empty_session_is_none(scripted: Site) -> None:
 
 
 def test_a_stream_that_gradio_breaks_off_comes_to_an_end(scripted: Site) -> None:
-    status, stream = scripted.send("GET", "call/chat/nothing")
-    assert status == 200 and stream.startswith(b"event: error") and not scripted.faults
+    status, stream = scripted.send("GET", "queue/data?session_hash=nothing")
+    assert status == 200 and b"session_not_found" in stream and not scripted.faults
+    status, answer = scripted.send("GET", "call/chat/nothing")
+    assert status == 404 and b"There is no such call" in answer and not scripted.faults
 
 
 def test_half_a_character_in_the_bytes_themselves_is_replaced(scripted: Site) -> None:

@@ -11,9 +11,10 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+from streamspace import limits
 from streamspace.chat import stream_chat, stream_completion
 from streamspace.config import load_config
-from streamspace.errors import BadRequest, QueueFull, TooManyAnswers, TooManyRequests
+from streamspace.errors import BadRequest, QueueFull, TooManyAnswers, TooManyAtAddress, TooManyRequests
 from streamspace.frames import BEAT_S, Pacer
 from streamspace.limits import Limits, Queue
 from streamspace.sampling import Settings
@@ -119,6 +120,60 @@ def test_a_visitor_has_so_many_answers_at_once_waiting_ones_too() -> None:
         await asyncio.gather(*(work.task for work in (*works, other)))
 
     asyncio.run(act())
+
+
+def test_invented_names_and_many_tabs_of_one_address_are_four_visitors_at_most() -> None:
+    async def act() -> None:
+        queue = Queue(Limits(answers_per_visitor=2))
+        tabs = [Work(queue, Visitor(f"session {number}", "1.1.1.1"), capacity=None) for number in range(1000)]
+        other = Work(queue, Visitor("session 0", "2.2.2.2"), capacity=None)  # has such a name, too
+        await settled()
+        assert sum(tab.seen == ["text"] for tab in tabs) == queue.num_running - 1 == limits.TABS * 2
+        assert other.seen == ["text"]
+        with pytest.raises(TooManyAtAddress, match="At most 8 answers at once for one address"):
+            await tabs[-1].task
+        for work in (*tabs[:8], other):
+            work.end.set()
+        await asyncio.gather(*(work.task for work in (*tabs[:8], other)))
+        again = Work(queue, Visitor("session 1000", "1.1.1.1"), capacity=None)
+        again.end.set()
+        await again.task
+        assert again.seen == ["text"]
+        await asyncio.gather(*(tab.task for tab in tabs), return_exceptions=True)
+
+    asyncio.run(act())
+
+
+def test_a_name_that_is_anothers_address_takes_nothing_from_it() -> None:
+    async def act() -> None:
+        queue = Queue(Limits(answers_per_visitor=1))
+        attacker, victim = (
+            Work(queue, Visitor("5.5.5.5", "1.1.1.1"), None),
+            Work(queue, Visitor("5.5.5.5", "5.5.5.5"), None),
+        )
+        await settled()
+        assert victim.seen == ["text"]
+        for work in (attacker, victim):
+            work.end.set()
+        await asyncio.gather(attacker.task, victim.task)
+
+    asyncio.run(act())
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("1.2.3.4", "1.2.3.4"),
+        ("unknown", "unknown"),
+        ("x" * 100_000, "x" * 64),
+    ],
+)
+def test_neighbours_of_one_ipv6_network_are_one_visitor(address: str, counted: str) -> None:
+    assert client_of({"client": (address, 1)}) == Visitor(counted, counted)
 
 
 def test_an_answer_of_several_parts_is_one_of_its_visitor_but_needs_room_for_all() -> None:
@@ -238,6 +293,34 @@ def test_an_address_asks_so_often_a_minute_and_is_told_when_again() -> None:
     asyncio.run(act())
 
 
+def test_addresses_are_forgotten_the_longest_silent_one_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_ADDRESSES", 3)
+
+    async def act() -> None:
+        clock = Clock()
+        queue = Queue(Limits(requests_per_minute=1), clock)
+
+        async def ask(address: str) -> None:
+            work = Work(queue, Visitor(address, address))
+            work.end.set()
+            await work.task
+
+        for address in "abc":
+            await ask(address)
+        with pytest.raises(TooManyRequests):
+            await ask("a")
+        await ask("d")
+        await ask("a")  # which was forgotten for "d"
+        with pytest.raises(TooManyRequests):
+            await ask("c")
+        assert len(queue._times) == 3
+        clock.now_s += 60
+        await ask("e")
+        assert [*queue._times] == ["e"]
+
+    asyncio.run(act())
+
+
 def test_a_prompt_has_at_most_so_many_tokens_and_older_turns_go_first() -> None:
     engine = FakeEngine(deltas("ok"))
     engine.max_prompt_tokens = 4
@@ -350,6 +433,32 @@ def test_a_tab_with_an_answer_under_way_gets_no_second_one(
     end = next(message for message in reading if message["msg"] == "process_completed")
     assert end["event_id"] == second and end["output"]["error"].startswith("At most one answer at once for each")
     assert site.engine.num_running == 1
+
+
+def test_a_script_with_new_names_gets_four_answers_at_once_from_all_its_ipv6_addresses(
+    open_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    site = open_site("--answers-per-visitor", "1")
+    site.engine.capacity = None
+    site.engine.script = [Delta("a"), LONG]
+    tabs = [Tab(site) for _ in range(12)]
+    streams = []
+    for number, tab in enumerate(tabs):
+        asked: Json = {"data": call_values(complete_arguments(), prompt="Hi"), "session_hash": tab.session}
+        asked["fn_index"] = site.number("complete")
+        # What stands before the last address is forged; a proxy may also write a header of its own.
+        forged = {"X-Forwarded-For": f"9.9.9.{number}, 2001:db8:0:1::{number}"}
+        assert tab.post("queue/join", json.dumps(asked).encode(), **forged)[0] == 200
+        streams.append(tab.stream())
+    ends = [next(m for m in stream if m["msg"] in ("process_generating", "process_completed")) for stream in streams]
+    assert [end["success"] for end in ends] == [True] * 4 + [False] * 8
+    assert {end["output"]["error"] for end in ends[4:]} == {
+        "At most 4 answers at once for one address: wait until one has ended."
+    }
+    for stream in streams:
+        stream.close(reset=True)
+    wait_until(lambda: not site.engine.num_running, what="the release")
 
 
 def test_a_waiting_visitor_sees_the_place_and_is_answered(open_site: Callable[..., Site]) -> None:

@@ -3,8 +3,10 @@
 import http.client
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import gradio as gr
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -12,15 +14,18 @@ from gradio_client.exceptions import AppError
 from streamspace import frames, server
 from streamspace.errors import EngineStopped, RequestFailed
 from streamspace.types import Delta
+from streamspace.ui import build_demo
 from streamspace.ui.gradio_ import streams
+from streamspace.ui.gradio_.endpoints import complete_arguments
 from streamspace.ui.parts.history import History, chatbot_message
 from tests.fake import FakePageEngine, apart, deltas
-from tests.inputs import CHAT, COMPLETION, page_values
-from tests.support import wait_until
+from tests.inputs import CHAT, COMPLETION, call_values, page_values
+from tests.support import admission_of, served, wait_until
 from tests.wire import (
     ASK,
     LONG,
     Site,
+    Stream,
     Tab,
     added_up,
     completed,
@@ -268,6 +273,75 @@ def test_a_visitor_who_lost_the_connection_can_go_on(tab: Tab) -> None:
     assert text_of(completed(messages)["output"]["data"][2]) == "b" and kinds(messages)[-1] == "close_stream"
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("goes", [True, False], ids=["the older one goes", "the older one stays silent"])
+def test_a_newer_reader_takes_over_and_the_end_of_the_older_one_ends_nothing(tab: Tab, goes: bool) -> None:
+    tab.site.engine.script = [Delta("a"), 0.4, Delta("b"), 0.4, Delta("c", "stop")]
+    tab.ask()
+    older = tab.stream()
+    next(message for message in older if '"a"' in json.dumps(message))
+    newer = iter(tab.stream())
+    seen = [next(message) for message in [newer] * 2]
+    if goes:
+        older.close(reset=True)
+    seen += newer
+    assert kinds(seen)[0] == "process_starts" and kinds(seen)[-2:] == ["process_completed", "close_stream"]
+    values = added_up(seen)
+    assert values[0][0] == ""  # the first frame, which empties the box, is sent anew
+    assert values[-1] == completed(seen)["output"]["data"] and text_of(values[-1][2]) == "abc"
+    assert tab.site.engine.num_closed_early == 0
+
+
+def test_the_older_of_two_readers_is_told_that_its_stream_is_closed(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("a"), 0.3, Delta("b", "stop")]
+    tab.ask()
+    older = iter(tab.stream())
+    next(older)
+    newer = tab.stream()
+    assert kinds(list(older))[-1] == "close_stream"
+    assert text_of(completed(list(newer))["output"]["data"][2]) == "ab"
+
+
+def test_an_event_that_ends_at_once_reaches_the_newer_reader_too(tab: Tab) -> None:
+    """The older one, whose machine is gone, takes all of it before the newer one comes."""
+    tab.site.engine.script = [Delta("a"), 0.5, Delta("b", "stop")]
+    first = tab.ask()
+    older = tab.stream()
+    next(iter(older))
+    refused = tab.ask("   ")
+    next(message for message in older if message["msg"] == "process_completed")
+    messages = list(tab.stream())
+    assert completed(messages, refused)["output"]["error"].startswith("The message is empty")
+    assert text_of(completed(messages, first)["output"]["data"][2]) == "ab"
+
+
+def test_a_loss_that_is_noticed_late_ends_what_was_read_and_not_what_was_asked_since(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("a"), LONG]
+    tab.ask()
+    older = tab.stream()
+    next(message for message in older if '"a"' in json.dumps(message))
+    tab.site.engine.script = [Delta("so "), 0.3, Delta("on", "stop")]
+    asked_since = tab.complete()
+    older.close(reset=True)
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, 1, "the close of the first")
+    messages = list(tab.stream())
+    assert completed(messages, asked_since)["output"]["data"] == ["so on"]
+    assert kinds(messages)[-1] == "close_stream" and tab.site.engine.num_closed_early == 1
+
+
+def test_what_was_asked_since_is_released_if_nobody_comes_for_it(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "AGAIN_S", 0.5)
+    monkeypatch.setattr(streams, "READER_S", 1.0)
+    tab.site.engine.script = [Delta("a"), LONG]
+    tab.ask()
+    older = tab.stream()
+    next(iter(older))
+    tab.complete()
+    older.close(reset=True)
+    wait_until(lambda: tab.site.engine.num_closed_early == 2, 5, "the release of both")
+    wait_until(lambda: not tab.site.remembers(tab.session), 5, "forgetting")
+
+
 def test_cancel_ends_the_run_and_the_stream(tab: Tab) -> None:
     tab.site.engine.script = [Delta("a"), LONG]
     event_id = tab.ask()
@@ -294,23 +368,149 @@ def test_two_events_share_one_stream_that_closes_after_both(tab: Tab) -> None:
     assert kinds(seen).count("close_stream") == 1
 
 
+@pytest.fixture
+def mixed() -> Iterator[Tab]:
+    """A session at a page with an event that Gradio runs itself."""
+
+    def plain(text: str) -> str:
+        return text[::-1]
+
+    engine = FakePageEngine()
+    demo = build_demo(engine, admission_of(engine))
+    with demo:
+        gr.api(plain, api_name="plain")
+    with served(engine, demo) as url:
+        yield Tab(Site(url, engine, demo))
+
+
 @pytest.mark.parametrize("text", ["a|b|c|d|e|f", "a"], ids=["ours ends last", "Gradio's ends last"])
-def test_an_event_of_gradios_own_shares_the_stream(tab: Tab, text: str) -> None:
-    tab.site.engine.script = deltas(text)
-    ours, gradios = tab.ask(), tab.call_complete()
-    messages = list(tab.stream())
+def test_an_event_of_gradios_own_shares_the_stream(mixed: Tab, text: str) -> None:
+    mixed.site.engine.script = deltas(text)
+    ours, gradios = mixed.ask(), mixed.join("plain", ["Hi"])
+    messages = list(mixed.stream())
     whole = text.replace("|", "")
     assert text_of(completed(messages, ours)["output"]["data"][2]) == whole
-    assert generating(messages)[-1]["output"]["data"]
-    assert completed(messages, gradios)["success"] is True
+    assert completed(messages, gradios)["output"]["data"] == ["iH"]
     assert kinds(messages).count("close_stream") == 1 and kinds(messages)[-1] == "close_stream"
 
 
-def test_an_event_of_gradios_own_is_served_alone(tab: Tab) -> None:
-    tab.site.engine.script = deltas("answer")
-    tab.call_complete()
-    messages = list(tab.stream())
-    assert completed(messages)["success"] is True and '"answer"' in json.dumps(messages)
+def test_an_event_of_gradios_own_is_served_alone(mixed: Tab) -> None:
+    mixed.join("plain", ["Hi"])
+    assert completed(list(mixed.stream()))["output"]["data"] == ["iH"]
+    assert Stream(mixed.site, mixed.call("plain", data=["Hi"])).read()[-1] == ("complete", ["iH"])
+
+
+# Calls by plain HTTP
+
+
+@pytest.mark.parametrize("path", ["complete", "v2/complete"])
+def test_a_call_gives_the_text_so_far_under_names_of_events(tab: Tab, path: str) -> None:
+    tab.site.engine.script = apart(deltas("a|b|c"))
+    by_name = {"prompt": "Hi", "temperature": 0.5} if path.startswith("v2/") else {}
+    events = Stream(tab.site, tab.call(path, **by_name)).read()
+    frames = [("generating", [text]) for text in ("a", "ab", "abc")]
+    assert [event for event in events if event[1] != [""]] == [*frames, ("complete", ["abc"])]
+    assert tab.site.engine.settings[-1].temperature == (0.5 if by_name else 0.8)
+
+
+def test_a_call_that_fails_ends_with_the_text_so_far_and_the_error(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("so far"), EngineStopped()]
+    *_, generated, (name, data) = Stream(tab.site, tab.call()).read()
+    assert generated == ("generating", ["so far"])
+    assert name == "error" and data["error"].startswith("The engine stopped before the answer was complete")
+
+
+def test_a_call_is_ended_when_its_reader_goes(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("a"), LONG]
+    path = tab.call()
+    stream = Stream(tab.site, path)
+    assert stream.socket.recv(10_000)
+    stream.close(reset=True)
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, 1, "the close")
+    wait_until(lambda: not tab.site.remembers(path.rpartition("/")[2]), 1, "forgetting")
+
+
+def test_a_call_that_nobody_reads_is_ended_kept_for_a_while_and_then_forgotten(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "READER_S", 0.1)
+    tab.site.engine.script = [Delta("a"), LONG]
+    path = tab.call()
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, 2, "the close")
+    *_, generated, (name, data) = Stream(tab.site, path).read()
+    assert generated == ("generating", ["a"]) and name == "error"
+    assert data["error"].startswith("The answer was ended, because nothing of it was read")
+
+    monkeypatch.setattr(streams, "KEPT_S", 0.1)
+    tab.site.engine.script = deltas("a")
+    path = tab.call()
+    wait_until(lambda: not tab.site.remembers(path.rpartition("/")[2]), 2, "forgetting")
+    stream = Stream(tab.site, path)
+    stream.response.begin()
+    assert stream.response.status == 404
+    stream.close()
+
+
+def test_a_newer_reader_of_a_call_gets_the_whole_text(tab: Tab) -> None:
+    tab.site.engine.script = [Delta("a"), 0.4, Delta("b", "stop")]
+    path = tab.call()
+    older = Stream(tab.site, path)
+    assert older.socket.recv(10_000)
+    newer = Stream(tab.site, path).read()
+    assert newer[0][0] == "generating" and newer[-1] == ("complete", ["ab"])
+    older.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence"),
+    [
+        ("complete", {"data": ["Hi"]}, "data has 1 values; complete takes"),
+        ("complete", {}, "data is missing; it must be a list."),
+        ("complete", {"data": "Hi"}, "data must be a list."),
+        ("complete", [], "The body of the request must be an object."),
+        ("ask", {"data": ["Hi"]}, "The page has no such event"),
+        ("v2/nothing", {}, "The page has no such event"),
+        ("v2/complete", {}, "complete: missing a required argument: 'prompt'"),
+        ("v2/complete", {"prompt": "Hi", "x" * 1000: 1}, "complete: got an unexpected keyword argument"),
+    ],
+)
+def test_a_call_that_does_not_fit_is_refused_in_a_sentence(tab: Tab, path: str, body: Any, sentence: str) -> None:
+    status, _, text = tab.post(f"call/{path}", json.dumps(body).encode())
+    assert status == 400 and json.loads(text)["detail"].startswith(sentence) and len(text) < 1000
+    assert tab.site.engine.num_started == 0
+
+
+def test_nothing_of_what_is_never_read_is_kept_by_any_way_in(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "READER_S", 0.1)
+    monkeypatch.setattr(streams, "KEPT_S", 0.1)
+    for _ in range(5):
+        tab.call()
+        tab.call("v2/complete", prompt="Hi")
+        Tab(tab.site).ask()
+    queue = tab.site.demo._queue
+    kept = (queue.pending_messages_per_session, queue.pending_event_ids_session)
+    wait_until(lambda: not any(kept), 5, "forgetting")
+    assert not (queue.event_ids_to_events or queue.event_analytics or tab.site.demo.app.iterators)
+
+
+def test_an_address_has_so_many_sessions_and_the_next_one_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "SESSIONS_PER_ANSWER", 2)
+    engine = FakePageEngine(deltas("a"))
+    engine.config = replace(engine.config, answers_per_visitor=1)
+    with served_site(engine) as site:
+        first = Tab(site)
+        first.complete()
+        Tab(site).complete()
+        body = {"data": call_values(complete_arguments(), prompt="Hi", seed=None)}
+        status, _, text = Tab(site).post("call/complete", json.dumps(body).encode())
+        assert status == 503 and "2 sessions of one address are under way" in text
+        assert completed(list(first.stream()))
+        assert Stream(site, first.call()).read()[-1] == ("complete", ["a"])
+
+
+def test_a_session_whose_name_is_a_book_is_refused(tab: Tab) -> None:
+    status, _, text = tab.post("queue/join", asked(tab.site, session_hash="x" * 129))
+    assert status == 400 and "session_hash has 129 characters; allowed are 128." in text
 
 
 def test_undo_gives_the_question_back(tab: Tab) -> None:

@@ -65,7 +65,7 @@ def served_site(engine: FakePageEngine) -> Iterator[Site]:
 
 
 class Stream:
-    """A reader of GET /queue/data."""
+    """A reader of GET /queue/data, or of the stream of a call, whose path is in the place of a session."""
 
     def __init__(self, site: Site, session: str, receive_bytes: int | None = None) -> None:
         self.socket = socket.socket()
@@ -74,7 +74,7 @@ class Stream:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         host, port = site.url.removeprefix("http://").split(":")
         self.socket.connect((host, int(port)))
-        path = f"/gradio_api/queue/data?session_hash={session}"
+        path = f"/gradio_api/{session if session.startswith('call/') else f'queue/data?session_hash={session}'}"
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
         self.response = http.client.HTTPResponse(self.socket)
 
@@ -86,6 +86,14 @@ class Stream:
             if line.strip():
                 yield json.loads(line.removeprefix(b"data: "))
         self.close()
+
+    def read(self) -> list[tuple[str, Any]]:
+        """All events of a call with their data, until the server ends the stream."""
+        self.response.begin()
+        assert self.response.status == 200 and self.response.headers.get_content_type() == "text/event-stream"
+        events = [event.split("\n") for event in self.response.read().decode().strip().split("\n\n")]
+        self.close()
+        return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in events]
 
     def close(self, reset: bool = False) -> None:
         """Go away by RST, or by FIN."""
@@ -128,12 +136,12 @@ class Tab:
     def complete(self, prompt: str = "Hi") -> str:
         return self.join("complete", call_values(complete_arguments(), prompt=prompt, seed=None))
 
-    def call_complete(self) -> str:
-        """The same by the route that Gradio serves itself."""
-        body = {"data": call_values(complete_arguments(), prompt="Hi", seed=None), "session_hash": self.session}
-        status, _, text = self.post("call/complete", json.dumps(body).encode())
+    def call(self, path: str = "complete", **body: Any) -> str:
+        """The same by plain HTTP; returns the path of its stream."""
+        body = body or {"data": call_values(complete_arguments(), prompt="Hi", seed=None)}
+        status, _, text = self.post(f"call/{path}", json.dumps(body).encode())
         assert status == 200, text
-        return str(json.loads(text)["event_id"])
+        return f"call/{path}/{json.loads(text)['event_id']}"
 
     def stream(self, receive_bytes: int | None = None) -> Stream:
         return Stream(self.site, self.session, receive_bytes)

@@ -143,6 +143,15 @@ class TooManyAnswers(LimitReached):
             super().__init__(template, most=most)
 
 
+class TooManyAtAddress(LimitReached):
+    """An address, which may have several visitors, has as many answers under way as are allowed at once."""
+
+    limit = "answers_per_visitor"
+
+    def __init__(self, most: int) -> None:
+        super().__init__("At most {most} answers at once for one address: wait until one has ended.", most=most)
+
+
 class QueueFull(LimitReached):
     """As many requests wait as are allowed to."""
 

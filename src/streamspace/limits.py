@@ -9,7 +9,14 @@ from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeVar
 
 from streamspace.config import Config
-from streamspace.errors import EngineNotReady, LimitReached, QueueFull, TooManyAnswers, TooManyRequests
+from streamspace.errors import (
+    EngineNotReady,
+    LimitReached,
+    QueueFull,
+    TooManyAnswers,
+    TooManyAtAddress,
+    TooManyRequests,
+)
 from streamspace.frames import BEAT_S
 from streamspace.metrics import QUEUED, REFUSALS, RUNNING, VISITORS
 from streamspace.types import Status
@@ -19,7 +26,8 @@ T = TypeVar("T")
 
 MINUTE_S = 60.0
 NEAR = 10  # places whose changes are yielded at once: waking a thousand would take 30 ms of the event loop
-MOST_ADDRESSES = 10_000  # remembered; above it, addresses without a request in the last minute are forgotten
+MOST_ADDRESSES = 10_000  # remembered; above it, the one that has asked nothing for the longest time is forgotten
+TABS = 4  # visitors with as many answers as are allowed that one address may be: the rest are taken for inventions
 
 
 def _limit(label: str = "") -> int:
@@ -69,8 +77,10 @@ class Queue:
         self._waiting: list[_Ticket] = []  # the next one first
         self.num_running = 0  # requests in the engine
         self._num_wanted = 0  # requests in the engine or waiting for it
-        self._by_visitor: Counter[str] = Counter()  # running and waiting
-        self._times: dict[str, deque[float]] = {}  # of each address's requests in the last minute, oldest first
+        self._by_visitor: Counter[Visitor] = Counter()  # running and waiting
+        self._by_address: Counter[str] = Counter()
+        # Of each address's requests in the last minute, oldest first; the address that asked last is the last one.
+        self._times: dict[str, deque[float]] = {}
 
     @property
     def num_waiting(self) -> int:
@@ -94,7 +104,7 @@ class Queue:
         allowed; this work runs alone.
 
         Raises:
-            TooManyRequests, TooManyAnswers, QueueFull: at once; nothing of `work` has run then.
+            TooManyRequests, TooManyAnswers, TooManyAtAddress, QueueFull: at once; nothing of `work` has run then.
         """
         VISITOR.set(visitor)  # the engine has to know whose request it was that broke it
         async with aclosing(work):
@@ -119,21 +129,26 @@ class Queue:
 
     def _check(self, visitor: Visitor, ticket: _Ticket) -> None:
         limits = self._limits
-        if 0 < limits.requests_per_minute <= len(times := self._recent(visitor.address)):
+        times = self._pruned(self._times.get(visitor.address, deque()))
+        if 0 < limits.requests_per_minute <= len(times):
             raise TooManyRequests(limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
-        if 0 < limits.answers_per_visitor <= self._by_visitor[visitor.name]:
+        if 0 < limits.answers_per_visitor <= self._by_visitor[visitor]:
             raise TooManyAnswers(limits.answers_per_visitor)
+        if 0 < TABS * limits.answers_per_visitor <= self._by_address[visitor.address]:
+            raise TooManyAtAddress(TABS * limits.answers_per_visitor)
         if 0 < limits.queue_length <= len(self._waiting) and not self._has_room(ticket, self._num_wanted):
             raise QueueFull(limits.queue_length)
         if limits.requests_per_minute:
             times.append(self._clock())
+            self._remember(visitor.address, times)
 
     def _has_room(self, ticket: _Ticket, num_before: int) -> bool:
         """Whether it can run beside `num_before` requests that run or are ahead in the queue."""
         return ticket.capacity is None or num_before + ticket.weight <= ticket.capacity
 
     def _enter(self, visitor: Visitor, ticket: _Ticket) -> None:
-        self._by_visitor[visitor.name] += 1
+        self._by_visitor[visitor] += 1
+        self._by_address[visitor.address] += 1
         VISITORS.set(len(self._by_visitor))
         if self._has_room(ticket, self._num_wanted):
             self._run(ticket)
@@ -148,9 +163,8 @@ class Queue:
         RUNNING.inc(ticket.weight)
 
     def _leave(self, visitor: Visitor, ticket: _Ticket) -> None:
-        self._by_visitor[visitor.name] -= 1
-        if not self._by_visitor[visitor.name]:
-            del self._by_visitor[visitor.name]
+        _discount(self._by_visitor, visitor)
+        _discount(self._by_address, visitor.address)
         VISITORS.set(len(self._by_visitor))
         self._num_wanted -= ticket.weight
         if ticket.place:
@@ -178,16 +192,25 @@ class Queue:
                 ticket.moved.set()
             ticket.place = place
 
-    def _recent(self, address: str) -> "deque[float]":
-        """The times of this address's requests in the last minute."""
-        if len(self._times) >= MOST_ADDRESSES:
-            self._times = {name: times for name in list(self._times) if (times := self._pruned(self._times[name]))}
-        return self._pruned(self._times.setdefault(address, deque()))
+    def _remember(self, address: str, times: "deque[float]") -> None:
+        """Put the address last; forget those before it that asked nothing for a minute, or are too many."""
+        self._times.pop(address, None)
+        self._times[address] = times
+        oldest = next(iter(self._times))
+        while len(self._times) > MOST_ADDRESSES or not self._pruned(self._times[oldest]):
+            del self._times[oldest]
+            oldest = next(iter(self._times))
 
     def _pruned(self, times: "deque[float]") -> "deque[float]":
         while times and times[0] <= self._clock() - MINUTE_S:
             times.popleft()
         return times
+
+
+def _discount(counts: "Counter[T]", key: T) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]
 
 
 class Engine(Protocol):
@@ -217,7 +240,7 @@ class Admission:
 
         Raises:
             EngineNotReady: at once, if the engine takes no requests.
-            TooManyRequests, TooManyAnswers, QueueFull: as `Queue.admit`.
+            TooManyRequests, TooManyAnswers, TooManyAtAddress, QueueFull: as `Queue.admit`.
         """
         if not self._engine.status.takes_requests:
             raise EngineNotReady(self._engine.status.detail)

@@ -5,6 +5,7 @@ X-Forwarded-For has; see `server`.
 """
 
 import hashlib
+import ipaddress
 import secrets
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+MOST_CHARS = 64  # of what a proxy calls an address and is none
+
 
 @dataclass(frozen=True)
 class Visitor:
-    """The sender of a request: `name` is the browser's tab or the client, `address` its IP address."""
+    """The sender of a request: `name` is the browser's tab or the client, `address` its IP address or IPv6 network."""
 
     name: str
     address: str
@@ -27,8 +30,19 @@ ARRIVED_S: ContextVar[float | None] = ContextVar("arrived_s", default=None)  # i
 
 def client_of(scope: Scope) -> Visitor:
     """The visitor of a request without a session: named by the address, because a client may invent any name."""
-    address = scope["client"][0] if scope.get("client") else ""
+    address = known_as(scope["client"][0]) if scope.get("client") else ""
     return Visitor(address, address)
+
+
+def known_as(address: str) -> str:
+    """The address by which a visitor is counted: of IPv6 the network of 64 bits, all of which one visitor has."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])  # without the zone
+    except ValueError:
+        return address[:MOST_CHARS]
+    if ip.version == 4:
+        return str(ip)
+    return str(ip.ipv4_mapped or ipaddress.ip_network((int(ip) >> 64 << 64, 64)))
 
 
 class Keys:

@@ -118,7 +118,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple
     use_mounted_app(demo, mounted)  # mount_gradio_app made a second one, which has the login
     keep_routes(demo)
     is_known = login_of(demo)
-    Streams(demo, is_known, lambda: engine.is_stopping).install(mounted)
+    Streams(demo, is_known, lambda: engine.is_stopping, engine.config.answers_per_visitor).install(mounted)
     guard_tools(demo, demo.tools, is_known, Keys(engine.config.api_keys))
     mounted.add_middleware(body_limit)
     return mounted

@@ -207,7 +207,9 @@ class Sessions:
     def __init__(self, demo: gr.Blocks) -> None:
         queue: Any = demo._queue
         self._clean_events = queue.clean_events
-        self._messages: dict[str, asyncio.Queue[Any]] = queue.pending_messages_per_session
+        # A plain dict: Gradio's own forgets the oldest of 2,000 sessions, whether or not it is read.
+        self._messages: dict[str, asyncio.Queue[Any]] = {}
+        _patch(queue, "pending_messages_per_session", self._messages, "gradio.queueing.Queue")
         self._unfinished: dict[str, set[Any]] = queue.pending_event_ids_session
 
     def messages(self, session: str) -> asyncio.Queue[Any] | None:
@@ -217,11 +219,20 @@ class Sessions:
     def add_event(self, session: str, event_id: str) -> asyncio.Queue[Any]:
         """Add an unfinished event to a session, which may be new; returns the session's messages."""
         self._unfinished.setdefault(session, set()).add(event_id)
+        return self.queue(session)
+
+    def queue(self, session: str) -> asyncio.Queue[Any]:
+        """The messages that wait for a session's reader; a new session has none."""
         return self._messages.setdefault(session, asyncio.Queue())
 
     def unfinished(self, session: str) -> set[Any]:
         """The ids of the events whose end has not been sent; the caller may remove ids from the set."""
         return self._unfinished.get(session, set())
+
+    def renew(self, session: str) -> asyncio.Queue[Any]:
+        """Give a session a new queue; returns the old one."""
+        old, self._messages[session] = self.queue(session), asyncio.Queue()
+        return old
 
     def forget(self, session: str) -> asyncio.Queue[Any] | None:
         """Forget a session; returns the messages that waited for its reader."""

@@ -43,7 +43,6 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
         seed: int | None = None,
     ) -> str:
         """Ask the language model that is served here, and get its answer."""
-        _check_entrypoint()
         try:
             values = {
                 "question": question, "system_prompt": system_prompt,
@@ -63,19 +62,11 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
 
     async def engine_state() -> str:
         """Tell what the engine is doing now: which model it serves, and how many requests run and wait."""
-        _check_entrypoint()
         counts = f"{engine.running} requests running, {engine.waiting} waiting"
         return f"{engine.config.model_name}: {engine.status.sentence}; {counts}."
 
     # Without Gradio's queue: with it, each answer would need a client of this server in a thread of its own.
     return [add_endpoint(tool, "answer", queue=False) for tool in (ask, engine_state)]
-
-
-def _check_entrypoint() -> None:
-    """Raise gr.Error unless the tool was called through `_guarded`."""
-    if VISITOR.get() is None:
-        sentence = f"This is a tool of the MCP server at {PATH}; there are the endpoints /chat and /complete."
-        raise gr.Error(sentence, print_exception=False)
 
 
 def _guarded(app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> ASGIApp:

@@ -1,12 +1,17 @@
 """Streaming events of a Gradio page, served in Gradio's own protocol by a shorter way than Gradio's.
 
 For every frame Gradio puts a handler's values through its whole pipeline and puts each result into an unbounded queue
-that another task sends from. Here the two routes of that protocol are plain ASGI applications. A handler in
+that another task sends from. Here the routes of that protocol are plain ASGI applications. A handler in
 `StreamingBlocks.handlers` takes and yields the browser's raw values; only a diff and a short queue stand between it and
 the socket. Gradio serves everything else, including other events of the same visitor, and its clients notice no
 difference. benchmarks/streaming.py measures what this saves: page against gradio_paced.
 
-A slow reader gets fewer, larger frames. The handler ends if its reader disconnects, or does not come for READER_S.
+A slow reader gets fewer, larger frames. The handler ends if its reader disconnects, or does not come for READER_S. A
+newer reader of the same session, after a change of networks for example, takes over: each event begins again for it,
+with all so far, and the end of the older one ends nothing.
+
+An endpoint that is asked by plain HTTP (POST /call/<name>, then GET /call/<name>/<event id>) is served by the same way:
+such a call is a session of one event, whose messages are written in another form.
 """
 
 import asyncio
@@ -15,7 +20,7 @@ import inspect
 import logging
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from contextvars import copy_context
@@ -31,17 +36,18 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamspace.asgi import is_deep, parse, read, replay, respond, start, without_surrogates
+from streamspace.asgi import MOST_LEVELS, is_deep, parse, read, replay, respond, start, without_surrogates
 from streamspace.errors import BadRequest, ConfigError
 from streamspace.metrics import FRAMES, REFUSALS, STREAMS
 from streamspace.translation import language_of
-from streamspace.ui.gradio_.guard import Guard
+from streamspace.ui.gradio_.guard import Guard, refuse
 from streamspace.ui.gradio_.internals import (  # fmt: skip
     API,
     Event,
     Sessions,
     content_of,
     edits,
+    endpoint_of,
     event_of,
     let_cancel_find,
     with_cors,
@@ -55,14 +61,23 @@ MOST_WAITING = 4  # messages that may wait for one reader; above it, frames are 
 # Handlers at once, of all visitors together, one more is refused as by Gradio's full queue: a large GPU answers 1,024
 # requests, as many may wait, and as many events that ask for no answer may run beside them.
 MOST_RUNS = 4096
+MOST_SESSIONS = 4096  # with messages that a reader has or may still fetch
+SESSIONS_PER_ANSWER = 64  # of one address, for each answer that a visitor may have at once; more are inventions
+MOST_SESSION_CHARS = 128  # of the name that a client gives its session; a browser's has 11
 READER_S = 10.0  # how long a handler runs without a reader, or with one that takes nothing
+KEPT_S = 60.0  # how long what a call ended with waits to be fetched, maybe by a person who types the second command
 NOT_READ = "The answer was ended, because nothing of it was read for a while; what came so far stands."
+AGAIN_S = 2.0  # how long an event that was asked for beside an open stream waits for another, if that stream ends
 LINGER_S = 2.0  # how long a stream stays open after its last event: see `Streams._next`
 HEARTBEAT_S = 15.0  # the longest silence on a connection, the same as Gradio's: proxies cut silent connections
 # Options of the page's events that are served here; their values are raw.
 RAW: dict[str, Any] = {
     "preprocess": False, "postprocess": False, "show_progress": "hidden", "api_visibility": "private",
 }  # fmt: skip
+CALL = f"{API}/call/"
+CALL_NAMES = {"process_generating": b"generating", "process_completed": b"complete", "heartbeat": b"heartbeat"}
+HEARTBEAT: dict[str, Any] = {"msg": "heartbeat", "event_id": None}
+CLOSE: dict[str, Any] = {"msg": "close_stream", "event_id": None}
 LEFT = "left"  # cancel reason for a run whose reader disconnected; a visitor's Stop cancels without a reason
 UNCHANGED: dict[str, Any] = {"__type__": "update"}  # the value of an output that the browser does not change
 
@@ -104,6 +119,32 @@ class _Sent:
     ends: str | None = None
 
 
+_WAKE = _Sent(b"")  # for a writer that waits for the next message of a queue that is no session's any more
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request for an event; a call of an endpoint is a session of its own."""
+
+    event: Event
+    inputs: list[Any]
+    session: str
+    event_id: str
+    arrived_s: float
+    is_call: bool = False
+
+
+class _Reader:
+    """The connection that takes the messages of a session."""
+
+    def __init__(self, messages: asyncio.Queue[Any], is_call: bool) -> None:
+        self.is_call = is_call
+        self.messages = messages  # no longer the session's once a newer reader has taken over
+        self.began_s = self.read_s = time.monotonic()  # when it came, and when it last took messages
+        self.sending: list[_Sent] = []  # what it has taken and not sent
+        self.ended: list[_Sender] = []  # of events that ended just now and may be meant for another reader
+
+
 class _NotRead(gr.Error):
     """Nobody reads the frames of a run; `cause` is "never_read", or "stalled" if a reader was there."""
 
@@ -113,18 +154,28 @@ class _NotRead(gr.Error):
 
 
 class Streams:
-    """The two routes. `install` puts them before all others."""
+    """The routes. `install` puts them before all others."""
 
     def __init__(
-        self, demo: StreamingBlocks, is_known: Callable[[Scope], Awaitable[bool]], is_stopping: Callable[[], bool]
+        self,
+        demo: StreamingBlocks,
+        is_known: Callable[[Scope], Awaitable[bool]],
+        is_stopping: Callable[[], bool],
+        answers_per_visitor: int = 0,
     ) -> None:
-        """Serve `demo` to visitors whom `is_known` lets in; `is_stopping` is whether the server stops."""
+        """Serve `demo` to visitors whom `is_known` lets in; `is_stopping` is whether the server stops.
+
+        An address has at most SESSIONS_PER_ANSWER times `answers_per_visitor` sessions; 0 is no limit.
+        """
         self._demo = demo
         self._is_known = is_known
         self._is_stopping = is_stopping
         self._sessions = Sessions(demo)
-        self._runs: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)  # by session
-        self._read_s: dict[str, float] = {}  # when the reader of each session that has one last took a message
+        self._runs: defaultdict[str, dict[asyncio.Task[None], _Sender]] = defaultdict(dict)  # by session
+        self._readers: dict[str, _Reader] = {}  # of each session that has one
+        self._most_at_address = SESSIONS_PER_ANSWER * answers_per_visitor
+        self._addresses: dict[str, str] = {}  # of those who began each session
+        self._num_at: Counter[str] = Counter()  # sessions by address
         self._endings: set[asyncio.Task[None]] = set()
 
     def install(self, app: FastAPI) -> None:
@@ -134,14 +185,17 @@ class Streams:
         app.user_middleware.append(Middleware(self._before))  # the innermost: it needs the sign-in's session
 
     def _before(self, app: ASGIApp) -> ASGIApp:
-        """The two routes before FastAPI's own layers, through which every message would go otherwise."""
+        """The routes before FastAPI's own layers, through which every message would go otherwise."""
         served: dict[tuple[str, str], ASGIApp] = {
             ("POST", f"{API}/queue/join"): with_cors(self._join),
             ("GET", f"{API}/queue/data"): with_cors(self._data),
         }
+        calls = {"POST": with_cors(self._call), "GET": with_cors(self._call_data)}
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            await served.get((scope.get("method", ""), scope.get("path", "")), app)(scope, receive, send)
+            method, path = scope.get("method", ""), scope.get("path", "")
+            route = calls.get(method, app) if path.startswith(CALL) else served.get((method, path), app)
+            await route(scope, receive, send)
 
         return serve
 
@@ -149,47 +203,103 @@ class Streams:
         """POST /queue/join: start the event, answer with its id."""
         arrived_s = asyncio.get_running_loop().time()
         body = without_surrogates(await read(receive))
-        request = self._parse(body) if await self._is_known(scope) else None
-        if request is None:
+        try:
+            asked = self._parse(body, arrived_s) if await self._is_known(scope) else None
+        except BadRequest as error:
+            await refuse(send, str(error))
+            return
+        if asked is None:
             await self._gradio(scope, replay(body, receive), send)
-            return
-        if sum(map(len, self._runs.values())) >= MOST_RUNS:
-            REFUSALS.labels("events").inc()
-            await respond(send, 503, {"detail": f"{MOST_RUNS} events are under way: try again in a moment."})
-            return
-        event, session, inputs = request
-        event_id = uuid.uuid4().hex
-        sender = _Sender(event_id, self._sessions.add_event(session, event_id))
-        context = copy_context()
-        context.run(VISITOR.set, replace(client_of(scope), name=session))
-        context.run(ARRIVED_S.set, arrived_s)
-        context.run(LANGUAGE.set, language_of(Headers(scope=scope).get("accept-language", "")))
-        run = asyncio.create_task(self._run(session, event, inputs, sender), context=context)
-        let_cancel_find(run, session, event, event_id)
-        self._runs[session].add(run)
-        run.add_done_callback(lambda run: self._forget(session, run))
-        await respond(send, 200, {"event_id": event_id})
+        else:
+            await self._start(asked, scope, send)
 
-    def _parse(self, body: bytes) -> tuple[Event, str, list[Any]] | None:
-        """The event, session and inputs of a request; None if Gradio has to answer or refuse it."""
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /call/{name} or /call/v2/{name}: start the endpoint's event, answer with its id."""
+        arrived_s = asyncio.get_running_loop().time()
+        is_json = Headers(scope=scope).get("content-type", "").startswith("application/json")
+        if not is_json or not await self._is_known(scope):
+            await self._gradio(scope, receive, send)  # which refuses both
+            return
+        path = scope["path"].removeprefix(CALL).strip("/")
+        event = endpoint_of(self._demo, path.removeprefix("v2/"))
+        if event and event.handler not in self._demo.handlers:
+            await self._gradio(scope, receive, send)
+            return
+        try:
+            content = parse(without_surrogates(await read(receive)))
+            if event is None:
+                raise BadRequest(f"The page has no such event; {API}/info lists its endpoints.")
+            inputs = _by_name(event, content) if path.startswith("v2/") else _in_order(event, content)
+        except BadRequest as error:
+            await refuse(send, str(error))
+            return
+        event_id = uuid.uuid4().hex
+        await self._start(_Asked(event, inputs, event_id, event_id, arrived_s, is_call=True), scope, send)
+
+    async def _start(self, asked: _Asked, scope: Scope, send: Send) -> None:
+        """Start the event and answer with its id, unless too much is under way."""
+        visitor = client_of(scope)
+        if refusal := self._refusal(asked.session, visitor.address):
+            REFUSALS.labels("events").inc()
+            await respond(send, 503, {"detail": refusal})
+            return
+        session, event = asked.session, asked.event
+        if session not in self._addresses:
+            self._addresses[session] = visitor.address
+            self._num_at[visitor.address] += 1
+        messages = self._sessions.add_event(session, asked.event_id)
+        sender = _Sender(asked.event_id, messages, asked.is_call)
+        context = copy_context()
+        context.run(VISITOR.set, visitor if asked.is_call else replace(visitor, name=session))
+        context.run(ARRIVED_S.set, asked.arrived_s)
+        context.run(LANGUAGE.set, language_of(Headers(scope=scope).get("accept-language", "")))
+        run = asyncio.create_task(self._run(session, event, asked.inputs, sender), context=context)
+        let_cancel_find(run, session, event, asked.event_id)
+        self._runs[session][run] = sender
+        run.add_done_callback(lambda run: self._forget(session, run))
+        await respond(send, 200, {"event_id": asked.event_id})
+
+    def _refusal(self, session: str, address: str) -> str | None:
+        """Why no event can be started in this session now, or None."""
+        if sum(map(len, self._runs.values())) >= MOST_RUNS:
+            return f"{MOST_RUNS} events are under way: try again in a moment."
+        if session in self._addresses:
+            return None
+        if len(self._addresses) >= MOST_SESSIONS:
+            return f"{MOST_SESSIONS} sessions are under way: try again in a moment."
+        if 0 < self._most_at_address <= self._num_at[address]:
+            return f"{self._most_at_address} sessions of one address are under way: try again in a moment."
+        return None
+
+    def _parse(self, body: bytes, arrived_s: float) -> _Asked | None:
+        """What a request asks for; None if Gradio has to answer or refuse it.
+
+        Raises BadRequest for a tool of the MCP server, which nothing would cancel here, and for a long session's name.
+        """
         try:
             request = parse(body)
             number, session, inputs = request["fn_index"], request["session_hash"], request["data"]
             event = event_of(self._demo, number)
-            if isinstance(number, bool) or event is None or event.handler not in self._demo.handlers:
+            if isinstance(number, bool) or event is None:
                 return None
+            if event.number in self._demo.tools:
+                raise BadRequest(f"{event.api_name} is a tool of the MCP server; {API}/info lists the endpoints.")
             has_types = isinstance(session, str) and isinstance(inputs, list)
             if not has_types or len(inputs) != event.num_inputs or is_deep(request):
                 return None
+            if len(session) > MOST_SESSION_CHARS:
+                raise BadRequest(f"session_hash has {len(session)} characters; allowed are {MOST_SESSION_CHARS}.")
+            if event.handler not in self._demo.handlers:
+                return None
             if (index := self._demo.handlers[event.handler]) is not None:
                 inputs.insert(index, gr.EventData(None, request.get("event_data")))
-        except (BadRequest, KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError):
             return None
-        return event, session, inputs
+        return _Asked(event, inputs, session, uuid.uuid4().hex, arrived_s)
 
     async def _run(self, session: str, event: Event, inputs: list[Any], sender: "_Sender") -> None:
         """Run one handler to its end, send how it ended, and count it."""
-        sender.put("process_starts", eta=None)
+        sender.start()
         cause = "finished"
         try:
             await self._send(session, event.handler(*inputs), sender)
@@ -204,7 +314,7 @@ class Streams:
             output = _failure(error)
         finally:
             STREAMS.labels(event.name, cause).inc()
-        sender.put("process_completed", ends=sender.event_id, output=output, success="data" in output)
+        sender.end(output)
 
     async def _send(self, session: str, frames: AsyncGenerator[Any, None], sender: "_Sender") -> None:
         """Send the frames to the session's reader; while it is behind, only the newest frame is kept."""
@@ -213,7 +323,8 @@ class Streams:
             async with aclosing(frames):
                 async for frame in frames:
                     sender.values = frame if isinstance(frame, list) else [frame]
-                    if time.monotonic() > self._read_s.get(session, began_s) + READER_S:
+                    reader = self._readers.get(session)
+                    if time.monotonic() > (reader.read_s if reader else began_s) + READER_S:
                         await self._check_reader(session, sender)
                     sender.send(only_if_read=True)
         finally:
@@ -221,22 +332,26 @@ class Streams:
 
     async def _check_reader(self, session: str, sender: "_Sender") -> None:
         """After READER_S without reading: raise _NotRead if there is no reader, or messages wait for it."""
-        if session not in self._read_s:
-            await self._end_session(session)
+        if session not in self._readers:
+            if not sender.is_call:
+                await self._end_session(session)
             raise _NotRead("never_read")
         if sender.is_ahead:
             raise _NotRead("stalled")
 
     def _forget(self, session: str, run: asyncio.Task[None]) -> None:
-        self._runs[session].discard(run)
+        sender = self._runs[session].pop(run)
+        if reader := self._readers.get(session):
+            reader.ended = [one for one in (*reader.ended, sender) if one.is_for_another(reader)]
         if not self._runs[session]:
             del self._runs[session]
-            if session not in self._read_s:
-                asyncio.get_running_loop().call_later(READER_S, self._end_unread_session, session)
+            if reader is None:
+                kept_s = KEPT_S if sender.is_call else READER_S
+                asyncio.get_running_loop().call_later(kept_s, self._end_unread_session, session)
 
     def _end_unread_session(self, session: str) -> None:
-        """End a session whose events ended READER_S ago and that still has no reader."""
-        if session not in self._read_s and session not in self._runs:
+        """End a session whose events ended some time ago and that still has no reader."""
+        if session not in self._readers and session not in self._runs:
             ending = asyncio.create_task(self._end_session(session))
             self._endings.add(ending)  # the event loop keeps weak references only
             ending.add_done_callback(self._endings.discard)
@@ -244,77 +359,171 @@ class Streams:
     async def _data(self, scope: Scope, receive: Receive, send: Send) -> None:
         """GET /queue/data: all messages for one session, Gradio's too, until its last event has ended."""
         session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
-        messages = self._sessions.messages(session)
-        if messages is None or not await self._is_known(scope):
+        if not await self._is_known(scope) or self._sessions.messages(session) is None:
             await self._gradio(scope, receive, send)
             return
-        await send(start(200, b"text/event-stream; charset=utf-8"))
-        self._read_s[session] = time.monotonic()
-        disconnect = asyncio.create_task(self._end_on_disconnect(session, receive))
+        await self._serve(session, self._take_over(session), receive, send)
+
+    async def _call_data(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """GET /call/{name}/{event_id}, or the same below /call/v2: what a call came to."""
+        event_id = scope["path"].removeprefix(CALL).rpartition("/")[2]
+        if not await self._is_known(scope):
+            await self._gradio(scope, receive, send)
+        elif self._sessions.messages(event_id) is None:
+            await respond(send, 404, {"detail": f"There is no such call; what it ends with is kept for {KEPT_S:g} s."})
+        else:
+            await self._serve(event_id, self._take_over(event_id, is_call=True), receive, send)
+
+    async def _serve(self, session: str, reader: _Reader, receive: Receive, send: Send) -> None:
+        """Send the session's messages to this reader, until its last event has ended or a newer one takes over."""
+        disconnect = asyncio.create_task(self._end_on_disconnect(session, reader, receive))
         try:
+            await send(start(200, b"text/event-stream; charset=utf-8"))
             is_over = False
-            while not is_over and not disconnect.done():
-                data, is_over = await self._next(session, messages)
-                self._read_s[session] = time.monotonic()
+            while not is_over:
+                data, is_over = await self._next(session, reader)
                 await send({"type": "http.response.body", "body": data, "more_body": not is_over})
         finally:
-            self._read_s.pop(session, None)
+            if self._readers.get(session) is reader:
+                del self._readers[session]
             disconnect.cancel()
 
-    async def _next(self, session: str, messages: asyncio.Queue[Any]) -> tuple[bytes, bool]:
+    def _take_over(self, session: str, is_call: bool = False) -> _Reader:
+        """Make this connection the session's reader; the stream of the one before closes."""
+        if older := self._readers.get(session):
+            self._begin_again(session, older)
+        reader = self._readers[session] = _Reader(self._sessions.queue(session), is_call)
+        return reader
+
+    def _begin_again(self, session: str, older: _Reader) -> None:
+        """Give the session a queue that needs nothing of what `older` has taken, which may be lost on the way."""
+        running = [*self._runs.get(session, {}).values()]
+        recent = [sender for sender in older.ended if sender.is_for_another(older)]
+        known = {sender.event_id for sender in (*running, *recent)}
+        left = [*older.sending, *_waiting_in(self._sessions.renew(session))]
+        older.messages.put_nowait(_WAKE)
+        messages = self._sessions.queue(session)
+        for message in left:
+            if not isinstance(message, _Sent) or (message.ends and message.ends not in known):
+                messages.put_nowait(message)
+        for sender in (*recent, *running):
+            sender.begin_again(messages)
+
+    async def _next(self, session: str, reader: _Reader) -> tuple[bytes, bool]:
         """All waiting messages, at least one, and whether the last one closes the stream.
 
         The stream stays open for LINGER_S after its last event. If it closed at once, a POST that overlaps the close
         would leave the browser waiting on a closed stream, or opening an empty one.
         """
+        messages, unfinished = reader.messages, self._sessions.unfinished(session)
+        if self._readers.get(session) is reader:  # what was sent has ended
+            unfinished.difference_update(message.ends for message in reader.sending)
+        reader.sending = []
         waiting = []
         with contextlib.suppress(TimeoutError):
-            linger_s = 0 if self._is_stopping() else LINGER_S
-            async with asyncio.timeout(HEARTBEAT_S if self._sessions.unfinished(session) else linger_s):
+            linger_s = 0 if self._is_stopping() or reader.is_call else LINGER_S
+            async with asyncio.timeout(HEARTBEAT_S if unfinished else linger_s):
                 waiting.append(await messages.get())
-        while not messages.empty():
-            waiting.append(messages.get_nowait())
-        unfinished = self._sessions.unfinished(session)
-        if not waiting and not unfinished:
-            self._sessions.forget(session)
-            return _CLOSE.data, True
-        ready = [item if isinstance(item, _Sent) else _encoded(*content_of(item)) for item in waiting]
-        unfinished.difference_update(message.ends for message in ready)
-        return b"".join(message.data for message in ready or [_message("heartbeat", None)]), False
+        waiting += _waiting_in(messages)
+        reader.read_s = time.monotonic()
+        encode = _of_call if reader.is_call else _encoded
+        if not waiting and not self._sessions.unfinished(session):
+            self._drop(session)
+            return encode(CLOSE).data, True
+        reader.sending = [item if isinstance(item, _Sent) else encode(*content_of(item)) for item in waiting]
+        is_over = self._sessions.messages(session) is not messages
+        data = b"".join(message.data for message in reader.sending or [encode(HEARTBEAT)])
+        return data + (encode(CLOSE).data if is_over else b""), is_over
 
-    async def _end_on_disconnect(self, session: str, receive: Receive) -> None:
-        """Wait until the reader disconnects, then end its runs."""
+    async def _end_on_disconnect(self, session: str, reader: _Reader, receive: Receive) -> None:
+        """Wait until the reader disconnects, then end the runs that it read, unless a newer one has taken over.
+
+        A run that was asked for a moment ago, while this stream was open, may be meant for another that is on its way:
+        a browser that lost its connection asks on a new one before the server knows of the loss.
+        """
         while (await receive())["type"] != "http.disconnect":
             pass
-        for run in self._runs.get(session, set()):
-            run.cancel(LEFT)
-        await self._end_session(session)
+        if self._readers.get(session) is not reader:
+            return
+        del self._readers[session]
+        runs = self._runs.get(session, {})
+        others = {run: sender for run, sender in runs.items() if sender.is_for_another(reader)}
+        for run in runs.keys() - others.keys():
+            self._leave(session, run, runs[run])
+        if others or any(sender.is_for_another(reader) for sender in reader.ended):
+            self._begin_again(session, reader)
+            asyncio.get_running_loop().call_later(AGAIN_S, self._leave_unread, session, others)
+        else:
+            await self._end_session(session)
+
+    def _leave(self, session: str, run: asyncio.Task[None], sender: "_Sender") -> None:
+        run.cancel(LEFT)
+        self._sessions.unfinished(session).discard(sender.event_id)
+
+    def _leave_unread(self, session: str, runs: "dict[asyncio.Task[None], _Sender]") -> None:
+        """End these runs unless their reader has come; what is then left is ended as everything unread."""
+        if session not in self._readers:
+            for run, sender in runs.items():
+                self._leave(session, run, sender)
+            self._end_unread_session(session)
 
     async def _end_session(self, session: str) -> None:
         """End a session without a reader, and drop its messages; a visitor who comes back begins anew."""
-        messages = self._sessions.forget(session)
+        messages = self._drop(session)
         await self._sessions.end_events(session)
         if messages is not None:
-            messages.put_nowait(_CLOSE)  # wakes a writer that waits for the next message
+            messages.put_nowait(_WAKE)
+
+    def _drop(self, session: str) -> asyncio.Queue[Any] | None:
+        """Forget a session; returns its messages."""
+        if (address := self._addresses.pop(session, None)) is not None:
+            self._num_at[address] -= 1
+            if not self._num_at[address]:
+                del self._num_at[address]
+        return self._sessions.forget(session)
 
 
 class _Sender:
     """Puts the messages of one event into its session's queue; `values` are those of its last frame, sent or not."""
 
-    def __init__(self, event_id: str, messages: asyncio.Queue[Any]) -> None:
+    def __init__(self, event_id: str, messages: asyncio.Queue[Any], is_call: bool) -> None:
         self.event_id = event_id
+        self.is_call = is_call
         self.values: list[Any] | None = None
+        self._joined_s = time.monotonic()
         self._messages = messages
-        self._sent: list[Any] | None = None
+        self._first: list[Any] | None = None  # of the frames that were sent
+        self._sent: list[Any] | None = None  # the newest
+        self._end: dict[str, Any] | None = None  # what the event ended with
 
     @property
     def is_ahead(self) -> bool:
         """Whether MOST_WAITING messages wait for the reader."""
         return self._messages.qsize() >= MOST_WAITING
 
-    def put(self, kind: str, ends: str | None = None, **content: Any) -> None:
-        """Queue a message of this event."""
-        self._messages.put_nowait(_message(kind, self.event_id, ends, **content))
+    def is_for_another(self, reader: _Reader) -> bool:
+        """Whether the event was asked for just now and after this reader came, so that another may be on its way."""
+        return reader.began_s < self._joined_s > time.monotonic() - AGAIN_S
+
+    def start(self) -> None:
+        """Queue the message that the event has begun."""
+        self._put("process_starts", eta=None)
+
+    def end(self, output: dict[str, Any]) -> None:
+        """Queue the message that the event has ended, with its values or an error."""
+        self._end = output
+        self._put("process_completed", self.event_id, output=output, success="data" in output)
+
+    def begin_again(self, messages: asyncio.Queue[Any]) -> None:
+        """Queue all so far for a newer reader, who may know nothing of it; what follows goes there, too."""
+        self._messages, first = messages, self._first
+        self.start()
+        if first is not None:
+            self._put_frame(first)
+            self._sent = first
+            self.send()
+        if self._end is not None:
+            self.end(self._end)
 
     def send(self, only_if_read: bool = False) -> None:
         """Queue the changes since the frame that was sent last; `only_if_read`: not while the reader is behind.
@@ -324,21 +533,69 @@ class _Sender:
         is_behind = only_if_read and self._sent is not None and self.is_ahead
         if self.values is None or self.values == self._sent or is_behind:
             return
-        data = self.values if self._sent is None else edits(self._sent, self.values)
-        self.put("process_generating", output={"data": data, "is_generating": True}, success=True)
-        FRAMES.inc()
+        is_whole = self._sent is None or self.is_call
+        self._put_frame(self.values if self._sent is None or is_whole else edits(self._sent, self.values))
         self._sent = self.values
+        self._first = self._first or self._sent
+
+    def _put_frame(self, data: list[Any]) -> None:
+        self._put("process_generating", output={"data": data, "is_generating": True}, success=True)
+        FRAMES.inc()
+
+    def _put(self, kind: str, ends: str | None = None, **content: Any) -> None:
+        encode = _of_call if self.is_call else _encoded
+        self._messages.put_nowait(encode({"msg": kind, "event_id": self.event_id, **content}, ends))
 
 
-def _encoded(message: dict[str, Any], ends: str | None) -> _Sent:
+def _waiting_in(messages: asyncio.Queue[Any]) -> list[Any]:
+    return [messages.get_nowait() for _ in range(messages.qsize())]
+
+
+def _encoded(message: dict[str, Any], ends: str | None = None) -> _Sent:
+    """A message as the page's stream has it."""
     return _Sent(b"data: " + orjson.dumps(message, default=str) + b"\n\n", ends)
 
 
-def _message(kind: str, event_id: str | None, ends: str | None = None, **content: Any) -> _Sent:
-    return _encoded({"msg": kind, "event_id": event_id, **content}, ends)
+def _of_call(message: dict[str, Any], ends: str | None = None) -> _Sent:
+    """A message as the stream of a call has it: the values so far, those at its end, or what its error is."""
+    name = CALL_NAMES.get(message["msg"])
+    if name is None:
+        return _Sent(b"", ends)
+    output, is_error = message.get("output") or {}, message.get("success") is False
+    data = orjson.dumps(output if is_error else output.get("data"), default=str)
+    return _Sent(b"event: %s\ndata: %s\n\n" % (b"error" if is_error else name, data), ends)
 
 
-_CLOSE = _message("close_stream", None)
+def _in_order(event: Event, content: Any) -> list[Any]:
+    """The values of a call that has them in a list; raises BadRequest if they do not fit."""
+    _check_values(content)
+    inputs = content.get("data")
+    if not isinstance(inputs, list):
+        raise BadRequest("data is missing; it must be a list." if inputs is None else "data must be a list.")
+    if len(inputs) != event.num_inputs:
+        raise BadRequest(f"data has {len(inputs)} values; {event.api_name} takes {event.num_inputs}.")
+    return inputs
+
+
+def _by_name(event: Event, content: Any) -> list[Any]:
+    """The values of a call that has them by the names of the parameters; raises BadRequest if they do not fit."""
+    _check_values(content)
+    given = {name: value for name, value in content.items() if name != "oauth_token"}  # Gradio ignores it here, too
+    try:
+        bound = inspect.signature(event.handler).bind(**given)
+    except TypeError as error:
+        raise BadRequest(f"{event.api_name}: {str(error)[:200]}; {API}/info lists the parameters.") from None
+    bound.apply_defaults()
+    return [*bound.args]
+
+
+def _check_values(content: Any) -> None:
+    if not isinstance(content, dict):
+        raise BadRequest("The body of the request must be an object.")
+    if is_deep(content):
+        raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels; a conversation has six.")
+    if not isinstance(content.get("session_hash", ""), str | None):
+        raise BadRequest("session_hash is no text; it must be a string.")
 
 
 def _failure(error: Exception) -> dict[str, Any]:
