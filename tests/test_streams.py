@@ -355,7 +355,8 @@ def test_cancel_ends_the_run_and_the_stream(tab: Tab) -> None:
 
 
 def test_two_events_share_one_stream_that_closes_after_both(tab: Tab) -> None:
-    tab.site.engine.script = deltas("a|b|c|d|e")
+    *begin, end = deltas("a|b|c|d|e")
+    tab.site.engine.script = [*begin, 0.5, end]  # while the second is asked for and answered
     first = tab.ask()
     messages = iter(tab.stream())
     seen = [next(messages)]

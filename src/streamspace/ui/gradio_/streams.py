@@ -36,11 +36,13 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamspace.asgi import MOST_LEVELS, is_deep, parse, read, replay, respond, start, without_surrogates
-from streamspace.errors import BadRequest, ConfigError
+from streamspace.asgi import is_deep, off_loop, parse, respond, start
+from streamspace.errors import BadRequest, ChatError, ConfigError
+from streamspace.faults import log_fault
+from streamspace.limits import Admission
 from streamspace.metrics import FRAMES, REFUSALS, STREAMS
 from streamspace.translation import language_of
-from streamspace.ui.gradio_.guard import Guard, refuse
+from streamspace.ui.gradio_.guard import Guard, check_name, read_checked, refuse
 from streamspace.ui.gradio_.internals import (  # fmt: skip
     API,
     Event,
@@ -63,7 +65,6 @@ MOST_WAITING = 4  # messages that may wait for one reader; above it, frames are 
 MOST_RUNS = 4096
 MOST_SESSIONS = 4096  # with messages that a reader has or may still fetch
 SESSIONS_PER_ANSWER = 64  # of one address, for each answer that a visitor may have at once; more are inventions
-MOST_SESSION_CHARS = 128  # of the name that a client gives its session; a browser's has 11
 READER_S = 10.0  # how long a handler runs without a reader, or with one that takes nothing
 KEPT_S = 60.0  # how long what a call ended with waits to be fetched, maybe by a person who types the second command
 NOT_READ = "The answer was ended, because nothing of it was read for a while; what came so far stands."
@@ -89,6 +90,7 @@ class StreamingBlocks(gr.Blocks):
 
     labels: gr.I18n  # the translations of the components' texts
     tools: list[int]  # the numbers of the events that only the MCP server serves
+    admission: Admission  # which every request to the page passes
 
     def __init__(self, **options: Any) -> None:
         try:
@@ -181,7 +183,7 @@ class Streams:
     def install(self, app: FastAPI) -> None:
         """Add the routes to the application on which the page is mounted at /, and put Guard before the page."""
         mount = next(route for route in app.routes if isinstance(route, Mount))
-        mount.app = self._gradio = Guard(self._demo, mount.app, self._is_known)
+        mount.app = self._gradio = Guard(self._demo, mount.app, self._is_known, self._demo.admission)
         app.user_middleware.append(Middleware(self._before))  # the innermost: it needs the sign-in's session
 
     def _before(self, app: ASGIApp) -> ASGIApp:
@@ -202,37 +204,39 @@ class Streams:
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /queue/join: start the event, answer with its id."""
         arrived_s = asyncio.get_running_loop().time()
-        body = without_surrogates(await read(receive))
-        try:
-            asked = self._parse(body, arrived_s) if await self._is_known(scope) else None
-        except BadRequest as error:
-            await refuse(send, str(error))
+        if not await self._is_known(scope):
+            await self._gradio(scope, receive, send)
             return
-        if asked is None:
-            await self._gradio(scope, replay(body, receive), send)
-        else:
+        try:
+            body = await read_checked(scope, receive, self._demo.admission)
+            asked = await off_loop(body, self._parse, body, arrived_s) if body is not None else None
+        except ChatError as error:
+            await refuse(scope, receive, send, error)
+            return
+        if asked is not None:
             await self._start(asked, scope, send)
+        elif body is not None:
+            await self._gradio.answer(scope, receive, send, body)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /call/{name} or /call/v2/{name}: start the endpoint's event, answer with its id."""
         arrived_s = asyncio.get_running_loop().time()
-        is_json = Headers(scope=scope).get("content-type", "").startswith("application/json")
-        if not is_json or not await self._is_known(scope):
-            await self._gradio(scope, receive, send)  # which refuses both
-            return
-        path = scope["path"].removeprefix(CALL).strip("/")
-        event = endpoint_of(self._demo, path.removeprefix("v2/"))
-        if event and event.handler not in self._demo.handlers:
+        path = scope["path"].removeprefix(API)
+        is_by_name = path.startswith("/call/v2/")
+        event = endpoint_of(self._demo, path.removeprefix("/call/v2/" if is_by_name else "/call/").strip("/"))
+        if not await self._is_known(scope) or (event and event.handler not in self._demo.handlers):
             await self._gradio(scope, receive, send)
             return
         try:
-            content = parse(without_surrogates(await read(receive)))
-            if event is None:
-                raise BadRequest(f"The page has no such event; {API}/info lists its endpoints.")
-            inputs = _by_name(event, content) if path.startswith("v2/") else _in_order(event, content)
-        except BadRequest as error:
-            await refuse(send, str(error))
+            body = await read_checked(scope, receive, self._demo.admission)
+            if body is None:
+                return
+            content = await off_loop(body, self._gradio.checked, path, body)
+        except ChatError as error:
+            await refuse(scope, receive, send, error)
             return
+        assert event is not None  # else `checked` has refused it
+        inputs = _by_name(event, content) if is_by_name else content["data"]
         event_id = uuid.uuid4().hex
         await self._start(_Asked(event, inputs, event_id, event_id, arrived_s, is_call=True), scope, send)
 
@@ -253,7 +257,8 @@ class Streams:
         context.run(VISITOR.set, visitor if asked.is_call else replace(visitor, name=session))
         context.run(ARRIVED_S.set, asked.arrived_s)
         context.run(LANGUAGE.set, language_of(Headers(scope=scope).get("accept-language", "")))
-        run = asyncio.create_task(self._run(session, event, asked.inputs, sender), context=context)
+        frames = event.handler(*asked.inputs)  # alone with what it needs of a request that may wait for long
+        run = asyncio.create_task(self._run(session, event, frames, sender), context=context)
         let_cancel_find(run, session, event, asked.event_id)
         self._runs[session][run] = sender
         run.add_done_callback(lambda run: self._forget(session, run))
@@ -277,7 +282,7 @@ class Streams:
         Raises BadRequest for a tool of the MCP server, which nothing would cancel here, and for a long session's name.
         """
         try:
-            request = parse(body)
+            request = parse(body, takes_nan=True)
             number, session, inputs = request["fn_index"], request["session_hash"], request["data"]
             event = event_of(self._demo, number)
             if isinstance(number, bool) or event is None:
@@ -287,8 +292,7 @@ class Streams:
             has_types = isinstance(session, str) and isinstance(inputs, list)
             if not has_types or len(inputs) != event.num_inputs or is_deep(request):
                 return None
-            if len(session) > MOST_SESSION_CHARS:
-                raise BadRequest(f"session_hash has {len(session)} characters; allowed are {MOST_SESSION_CHARS}.")
+            check_name("session_hash", session)
             if event.handler not in self._demo.handlers:
                 return None
             if (index := self._demo.handlers[event.handler]) is not None:
@@ -297,12 +301,12 @@ class Streams:
             return None
         return _Asked(event, inputs, session, uuid.uuid4().hex, arrived_s)
 
-    async def _run(self, session: str, event: Event, inputs: list[Any], sender: "_Sender") -> None:
-        """Run one handler to its end, send how it ended, and count it."""
+    async def _run(self, session: str, event: Event, frames: AsyncGenerator[Any, None], sender: "_Sender") -> None:
+        """Run one handler to the end of its frames, send how it ended, and count it."""
         sender.start()
         cause = "finished"
         try:
-            await self._send(session, event.handler(*inputs), sender)
+            await self._send(session, frames, sender)
             output: dict[str, Any] = {"data": sender.values or [], "is_generating": False}
         except asyncio.CancelledError as error:
             cause = "left" if LEFT in error.args else "stopped"
@@ -310,7 +314,7 @@ class Streams:
         except Exception as error:
             cause = error.cause if isinstance(error, _NotRead) else "error"
             if not isinstance(error, gr.Error) or error.print_exception:
-                log.exception("The event %s failed", event.name)
+                log_fault(log, "The event %s failed", event.name)
             output = _failure(error)
         finally:
             STREAMS.labels(event.name, cause).inc()
@@ -566,36 +570,12 @@ def _of_call(message: dict[str, Any], ends: str | None = None) -> _Sent:
     return _Sent(b"event: %s\ndata: %s\n\n" % (b"error" if is_error else name, data), ends)
 
 
-def _in_order(event: Event, content: Any) -> list[Any]:
-    """The values of a call that has them in a list; raises BadRequest if they do not fit."""
-    _check_values(content)
-    inputs = content.get("data")
-    if not isinstance(inputs, list):
-        raise BadRequest("data is missing; it must be a list." if inputs is None else "data must be a list.")
-    if len(inputs) != event.num_inputs:
-        raise BadRequest(f"data has {len(inputs)} values; {event.api_name} takes {event.num_inputs}.")
-    return inputs
-
-
-def _by_name(event: Event, content: Any) -> list[Any]:
-    """The values of a call that has them by the names of the parameters; raises BadRequest if they do not fit."""
-    _check_values(content)
+def _by_name(event: Event, content: dict[str, Any]) -> list[Any]:
+    """The values of a call that has them by the names of the parameters, which have been checked."""
     given = {name: value for name, value in content.items() if name != "oauth_token"}  # Gradio ignores it here, too
-    try:
-        bound = inspect.signature(event.handler).bind(**given)
-    except TypeError as error:
-        raise BadRequest(f"{event.api_name}: {str(error)[:200]}; {API}/info lists the parameters.") from None
+    bound = inspect.signature(event.handler).bind(**given)
     bound.apply_defaults()
     return [*bound.args]
-
-
-def _check_values(content: Any) -> None:
-    if not isinstance(content, dict):
-        raise BadRequest("The body of the request must be an object.")
-    if is_deep(content):
-        raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels; a conversation has six.")
-    if not isinstance(content.get("session_hash", ""), str | None):
-        raise BadRequest("session_hash is no text; it must be a string.")
 
 
 def _failure(error: Exception) -> dict[str, Any]:
