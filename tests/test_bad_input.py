@@ -290,7 +290,7 @@ SENTENCES: dict[str, tuple[str, Json, str]] = {
     "no session": (
         "call/complete",
         {**EVENT, "session_hash": 5},
-        "session_hash is no text; it must be a string.",
+        "session_hash is a number; it must be a string.",
     ),
     "no number": ("queue/join", {**EVENT, "fn_index": True}, "fn_index is a boolean; it must be a whole number."),
     "unknown": ("call/nothing", EVENT, "The page has no such event; /gradio_api/info lists its endpoints."),
