@@ -29,7 +29,7 @@ REASONS = {
     WrongKey: "api_key",
 }
 LIMITS = [error.limit for error in LimitReached.__subclasses__()]  # the operator's
-for _reason in (*LIMITS, *REASONS.values(), "body_size", "events"):
+for _reason in (*LIMITS, *REASONS.values(), "body_size", "events", "connections"):
     REFUSALS.labels(_reason)  # shown from the start, at 0
 for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
     STREAMS.labels("answer", _cause)
