@@ -21,9 +21,10 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from streamspace.connections import listen
 from streamspace.engine import Engine
 from streamspace.limits import Admission, Limits
-from streamspace.server import Server, build_app, listen
+from streamspace.server import Server, build_app
 from streamspace.ui import StreamingBlocks, build_demo, mount
 
 T = TypeVar("T")

@@ -33,8 +33,9 @@ def test_the_tables_defaults_are_the_real_ones() -> None:
     assert told["--port"] == str(real["port"])
     assert told["--host"] == f"{real['host']}, on a Space {defaults({'SPACE_ID': 'o/n'})['host']}"
     space = defaults({"SPACE_ID": "o/n"})
-    for name in ("max_seconds", "answers_per_visitor", "queue_length", "requests_per_minute"):
-        assert told[f"--{name.replace('_', '-')}"] == f"{real[name]}, on a Space {space[name]}"
+    limits = ("answers_per_visitor", "queue_length", "requests_per_minute", "connections_per_address")
+    for name in ("max_seconds", *limits):
+        assert told[f"--{name.replace('_', '-')}"] == f"{real[name]}, in public {space[name]}"
     assert told["--max-prompt-tokens"] == str(real["max_prompt_tokens"])
     assert told["--hang-timeout"] == f"60, on a CPU {defaults({'CUDA_VISIBLE_DEVICES': ''})['hang_timeout']}"
     assert not real["share"] and not real["system_prompt"] and real["revision"] is real["hf_token"] is None

@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from streamspace.config import BUNDLED_MODEL
+from streamspace.connections import listen
 from streamspace.errors import ConfigError
 from streamspace.process import has_ended, workers_of
-from streamspace.server import listen
 from tests.apps import App, assert_gone, family, health, wait_for_engine
 from tests.hub import Fault, Hub, folder_files
 from tests.support import Start, free_port, wait_until

@@ -11,7 +11,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from streamspace import frames, server
+from streamspace import connections, frames
 from streamspace.errors import EngineStopped, RequestFailed
 from streamspace.types import Delta
 from streamspace.ui import build_demo
@@ -221,7 +221,7 @@ def test_a_reader_who_takes_nothing_any_more_loses_its_run_and_is_told(
 @pytest.mark.usefixtures("quick")
 def test_a_reader_whose_machine_takes_nothing_any_more_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long before the buffers on the way are full, which is all that the server itself can see."""
-    monkeypatch.setattr(server, "GONE_S", 1)
+    monkeypatch.setattr(connections, "GONE_S", 1)
     engine = FakePageEngine([step for _ in range(2000) for step in (Delta("a word "), 0.005)])
     with served_site(engine) as site:
         reader = Tab(site)

@@ -28,6 +28,8 @@ BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
 GPU_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off", "")
+HOST = "GRADIO_SERVER_NAME"
+LOCAL = ("127.0.0.1", "localhost", "::1")  # which nobody on another machine can reach
 MOST_WORDS = 300  # characters of a quotation from vLLM
 SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # what a Space sets
 # The flags of vLLM's server that change its answers; the flags for listening and for authentication are ours.
@@ -94,8 +96,29 @@ def _option(
     return field(repr=not secret, metadata=where)
 
 
+def _host(value: str) -> str:
+    return value.removeprefix("[").removesuffix("]")  # as an IPv6 address stands in a URL
+
+
+def why_public(host: str, space_id: str | None) -> str | None:
+    """Why this is a public place, where strangers come: a Space, or any host but this machine alone; else None."""
+    if space_id:
+        return "it is a Space"
+    return None if host in LOCAL or host.startswith("127.") else f"it listens on {host}"
+
+
 def _on_a_space(there: Any, elsewhere: Any) -> Callable[[Mapping[str, str]], Any]:
     return lambda environ: there if environ.get("SPACE_ID") else elsewhere
+
+
+def _in_public(there: Any, elsewhere: Any) -> Callable[[Mapping[str, str]], Any]:
+    """By the environment, in which `load_config` puts the host of the command line."""
+
+    def default(environ: Mapping[str, str]) -> Any:
+        host = _host(environ.get(HOST) or LOCAL[0])
+        return there if why_public(host, environ.get("SPACE_ID")) else elsewhere
+
+    return default
 
 
 def _with_gpu(there: Any, elsewhere: Any) -> Callable[[Mapping[str, str]], Any]:
@@ -127,16 +150,19 @@ class Config:
         0, _whole_number(0, 100_000_000))
     max_seconds: int = _option(
         "MAX_SECONDS", "--max-seconds", "most seconds that one answer may take",
-        _on_a_space(300, 3600), _whole_number(1, 86_400))
+        _in_public(300, 3600), _whole_number(1, 86_400))
     answers_per_visitor: int = _option(
         "ANSWERS_PER_VISITOR", "--answers-per-visitor", "most answers at once for one visitor; 0 is no limit",
-        _on_a_space(1, 0), _whole_number(0, 1_000_000))
+        _in_public(1, 0), _whole_number(0, 1_000_000))
     queue_length: int = _option(
         "QUEUE_LENGTH", "--queue-length", "most requests that wait while the engine is full; 0 is no limit",
-        _on_a_space(256, 1024), _whole_number(0, 1_000_000))
+        _in_public(256, 1024), _whole_number(0, 1_000_000))
     requests_per_minute: int = _option(
         "REQUESTS_PER_MINUTE", "--requests-per-minute", "most requests a minute from one address; 0 is no limit",
-        _on_a_space(30, 0), _whole_number(0, 1_000_000))
+        _in_public(30, 0), _whole_number(0, 1_000_000))
+    connections_per_address: int = _option(
+        "CONNECTIONS_PER_ADDRESS", "--connections-per-address",
+        "most connections at once from one address; 0 is no limit", _in_public(256, 0), _whole_number(0, 1_000_000))
     hang_timeout: int = _option(  # longer on a CPU, where a whole prompt is one step
         "HANG_TIMEOUT", "--hang-timeout", "seconds that the engine may take for one step; then it is restarted",
         _with_gpu(60, 300), _whole_number(1, 86_400))
@@ -144,8 +170,8 @@ class Config:
         "TRY_ANYWAY", "--try-anyway", "load the model even if its weights seem too big for this machine", False,
         _switch)
     host: str = _option(
-        "GRADIO_SERVER_NAME", "--host", "address to listen on; 0.0.0.0 is every address",
-        _on_a_space("0.0.0.0", "127.0.0.1"))
+        HOST, "--host", "address to listen on; 0.0.0.0 is every address of IPv4, :: of IPv6 and IPv4",
+        _on_a_space("0.0.0.0", LOCAL[0]), _host)
     port: int = _option("GRADIO_SERVER_PORT", "--port", "port to listen on", 7860, _whole_number(1, 65535))
     share: bool = _option("GRADIO_SHARE", "--share", "also open a temporary public link", False, _switch)
     auth: tuple[str, str] | None = _option(
@@ -181,8 +207,13 @@ class Config:
 
     @property
     def serves_openai(self) -> bool:
-        """Whether /v1 is on: always with a key; without one, not on a Space, nor with --share or --auth."""
-        return bool(self.api_keys) or not (self.space_id or self.share or self.auth)
+        """Whether /v1 is on: always with a key; without one, not in a public place, nor with --share or --auth."""
+        return bool(self.api_keys) or not (self.why_public or self.share or self.auth)
+
+    @property
+    def why_public(self) -> str | None:
+        """Why this is a public place, where defaults are stricter and /v1 wants a key; else None."""
+        return why_public(self.host, self.space_id)
 
     @property
     def is_bundled(self) -> bool:
@@ -230,7 +261,7 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
     """
     options, rest = _parser().parse_known_args(list(arguments))
     _check_temporary_folder()
-    values = defaults(environ)
+    values = defaults({**environ, HOST: options.host or environ.get(HOST, "")})
     for name, option in OPTIONS.items():
         if value := environ.get(option["env"]):
             values[name] = _cast(option, option["env"], value)

@@ -48,7 +48,7 @@ REASONS = {
     TooManyAttempts: "attempts",
 }
 LIMITS = [error.limit for error in LimitReached.__subclasses__()]  # the operator's
-for _reason in (*LIMITS, *REASONS.values(), "events"):
+for _reason in (*LIMITS, *REASONS.values(), "events", "connections"):
     REFUSALS.labels(_reason)  # shown from the start, at 0
 for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
     STREAMS.labels("answer", _cause)

@@ -5,20 +5,32 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from streamspace import metrics
 from streamspace.chat import ServedEngine
 from streamspace.config import Config
+from streamspace.connections import (
+    MOST_CONNECTIONS,
+    OTHER_FILES,
+    Connection,
+    Connections,
+    Door,
+    listen_everywhere,
+    raise_file_limit,
+)
 from streamspace.errors import ConfigError, TooManyAttempts
-from streamspace.limits import Admission
+from streamspace.limits import TABS, Admission
 from streamspace.openai_server import OpenAIServer
 from streamspace.ui import StreamingBlocks, mount, open_share_link
 from streamspace.visitors import Attempts, client_of
@@ -28,7 +40,7 @@ log = logging.getLogger(__name__)
 PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7"
 RETRY = '<!doctype html><title>StreamSpace</title><form method="post"><button>Build the engine again</button></form>'
 GRACE_S = 2  # for open connections when the server stops
-GONE_S = 20  # a connection is cut when its other end has been silent for so long
+KEEP_ALIVE_S = 120  # of usual clients and proxies, Go keeps an idle connection for the longest time: 90 s
 
 
 def build_app(engine: ServedEngine, demo: StreamingBlocks, admission: Admission) -> FastAPI:
@@ -96,10 +108,20 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: ASGIApp, engine: ServedEngine, grace_s: int = GRACE_S) -> None:
-        proxies = PRIVATE if engine.config.space_id and not os.environ.get("FORWARDED_ALLOW_IPS") else None
-        super().__init__(
-            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=grace_s, forwarded_allow_ips=proxies)
+        config = engine.config
+        proxies = PRIVATE if config.space_id and not os.environ.get("FORWARDED_ALLOW_IPS") else None
+        options = uvicorn.Config(
+            Door(app, config.connections_per_address),
+            log_level="warning",
+            timeout_graceful_shutdown=grace_s,
+            timeout_keep_alive=keep_alive_s(),
+            forwarded_allow_ips=proxies,
         )
+        trusted = ProxyHeadersMiddleware(cast(Any, app), options.forwarded_allow_ips).trusted_hosts
+        most = min(MOST_CONNECTIONS, raise_file_limit() - OTHER_FILES)
+        self.connections = Connections(most, config.connections_per_address, trusted.__contains__)
+        options.http = cast(Any, partial(Connection, self.connections))
+        super().__init__(options)
         self._engine = engine
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -114,27 +136,41 @@ def serve(engine: ServedEngine, demo: StreamingBlocks, admission: Admission) -> 
     Blocks. Raises ConfigError if the address cannot be listened on.
     """
     config = engine.config
-    with listen(config.host, config.port) as listener:
+    server = Server(build_app(engine, demo, admission), engine)
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(listener) for listener in listen_everywhere(config.host, config.port)]
         log.info("StreamSpace is at http://%s:%d", _local(config.host), config.port)
+        log.info("%s", places(config))
         if config.share:
             threading.Thread(target=_share, args=(config,), name="share", daemon=True).start()
-        Server(build_app(engine, demo, admission), engine).run(sockets=[listener])
+        server.run(sockets=listeners)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; the kernel cuts its connections when their other end has been silent for GONE_S.
+def places(config: Config) -> str:
+    """Which limits are in force, and why, for the log."""
+    place, why = ("public", config.why_public) if config.why_public else ("private", f"it listens on {config.host}")
+    limits = {
+        "answers at once for a visitor": config.answers_per_visitor,
+        "answers at once for an address": TABS * config.answers_per_visitor,
+        "requests a minute from an address": config.requests_per_minute,
+        "connections from an address": config.connections_per_address,
+        "waiting requests": config.queue_length,
+        "seconds for an answer": config.max_seconds,
+    }
+    told = ", ".join(f"{number or 'any number of'} {name}" for name, number in limits.items())
+    api = "with a key" if config.api_keys else "without a key" if config.serves_openai else "off without --api-key"
+    return f"The place is {place}, because {why}. Limits: {told}; /v1 is {api}."
 
-    Otherwise the server would write for a quarter of an hour to a reader that sleeps or has lost its network. Raises
-    ConfigError if the address cannot be listened on.
+
+def keep_alive_s(environ: Mapping[str, str] = os.environ) -> int:
+    """How long a connection may idle between two requests: longer than usual clients and proxies keep theirs.
+
+    Raises ConfigError if vLLM's variable for it is no whole number.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        advice = "stop the program that uses it, or choose another with --port."
-        raise ConfigError(f"Cannot listen on {host} port {port} ({error.strerror}): {advice}") from None
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * GONE_S)
-    return listener
+    value = environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE") or str(KEEP_ALIVE_S)
+    if not value.isdecimal():
+        raise ConfigError(f"VLLM_HTTP_TIMEOUT_KEEP_ALIVE is {value!r}; allowed is a whole number of seconds.")
+    return int(value)
 
 
 def _share(config: Config) -> None:
