@@ -90,6 +90,12 @@ def test_a_number_that_is_none_is_refused_by_its_name(monkeypatch: pytest.Monkey
     assert str(refused.value) == f"{name} is {value!r}; allowed is a whole number."
 
 
+def test_without_a_path_to_programs_there_is_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATH")
+    checked(monkeypatch)
+    assert os.environ["PATH"] == os.defpath
+
+
 HARD = {
     "ALL_PROXY": "socks://127.0.0.1:7890/",
     "NO_PROXY": "localhost,127.0.0.0/8,::1/128",

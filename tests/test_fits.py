@@ -55,7 +55,7 @@ def test_the_weights_have_the_size_that_they_take_in_memory(
             Machine(0, 15 * GB),
             [],
             {},
-            "its weights take 16.1 GB of the RAM, and 15.0 GB are free; a smaller or quantized",
+            "it needs at least 16.1 GB of the RAM, and 15.0 GB are free; a smaller or quantized",
         ),
         (Machine(1, 12 * GB), [], {}, "of the GPU, and 12.0 GB are free; --quantization fp8 or a smaller or quantized"),
         (Machine(1, 5 * GB), [], {}, "; --quantization bitsandbytes or a smaller"),
@@ -64,17 +64,17 @@ def test_the_weights_have_the_size_that_they_take_in_memory(
             Machine(4, 5 * GB),
             ["-tp", "2"],
             {},
-            "take 8.1 GB of each GPU, and 5.0 GB are free; --tensor-parallel-size 4",
+            "least 8.5 GB of each GPU, and 5.0 GB are free; --tensor-parallel-size 4",
         ),
         (Machine(1, 12 * GB), [], {"SPACE_ID": "o/n"}, "or a larger hardware in the Space's settings (Nvidia L4) or"),
         (
             Machine(1, 7 * GB),
             ["--quantization", "fp8"],
             {},
-            "take 8.1 GB of the GPU, and 7.0 GB are free; a smaller or",
+            "least 8.5 GB of the GPU, and 7.0 GB are free; a smaller or",
         ),
-        (Machine(1, 20 * GB), ["--dtype", "float32"], {}, "take 32.1 GB of the GPU"),
-        (Machine(1, 12 * GB), [], {"DTYPE": "float32"}, "take 32.1 GB of the GPU"),
+        (Machine(1, 20 * GB), ["--dtype", "float32"], {}, "least 32.5 GB of the GPU"),
+        (Machine(1, 12 * GB), [], {"DTYPE": "float32"}, "least 32.5 GB of the GPU"),
     ],
 )
 def test_what_is_too_big_is_told_with_what_would_help(
@@ -140,5 +140,5 @@ def test_what_is_too_big_is_not_fetched(tmp_path: Path) -> None:
         environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
         app = App(start, tmp_path / "log", "--model", "org/huge", **environ)
         sentence = app.wait_for_stage("failed", 180)
-        assert sentence.startswith("The model org/huge does not fit: its weights take 20000.1 GB of the RAM, and")
+        assert sentence.startswith("The model org/huge does not fit: it needs at least 20000.1 GB of the RAM, and")
         assert hub.file_requests() == [] and "Traceback" not in app.written

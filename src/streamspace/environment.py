@@ -6,6 +6,7 @@ are tracebacks or come late. Call `check` before either is imported.
 
 import importlib.util
 import logging
+import os
 import re
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -31,6 +32,7 @@ def check(environ: MutableMapping[str, str]) -> None:
     Raises:
         ConfigError: the value of a variable would end the import of Gradio, or vLLM does not take it.
     """
+    environ.setdefault("PATH", os.defpath)  # Gradio's import looks for programs
     for name in WHOLE_NUMBERS:
         if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", environ.get(name, "0")):
             raise ConfigError(f"{name} is {environ[name]!r}; allowed is a whole number.")

@@ -1,7 +1,7 @@
 """Whether a model fits into this machine's memory, said before its weights are fetched.
 
-It counts the weights alone, and refuses only what cannot work: what an engine needs beside them depends on much that is
-known later. `check` is for the engine's thread; it asks for the memory of GPUs by `nvidia-smi`.
+It counts the weights and the least that an engine takes beside them, so it refuses only what cannot work: how much more
+is needed is known later. `machine` is for the engine's thread, because it asks `nvidia-smi` for the memory of GPUs.
 """
 
 import re
@@ -18,7 +18,8 @@ from streamspace.errors import TooBig
 from streamspace.hardware import has_gpu
 from streamspace.types import size
 
-LEAST_MEMORY_BYTES = 64 << 20  # for a KV cache and the work, beside the weights
+# The least for a KV cache and the work, beside the weights: on a GPU, CUDA alone takes some hundred MB.
+LEAST_RAM_BYTES, LEAST_GPU_BYTES = 64 << 20, 512 << 20
 SMI = ("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
 CGROUP = Path("/sys/fs/cgroup")
 # The hub's names of data types, and safetensors' own → bytes of a value; a type that is not here counts as one byte.
@@ -90,14 +91,15 @@ def check(config: Config, weights: Weights, machine: Machine | None) -> None:
     num_parts = int(flag("--tensor-parallel-size", "-tp") or 1) * int(flag("--pipeline-parallel-size", "-pp") or 1)
     offload_bytes = int(float(flag("--cpu-offload-gb") or 0) * (1 << 30))
     quantization = flag("--quantization", "-q")
+    beside_bytes = (LEAST_GPU_BYTES if machine.num_gpus else LEAST_RAM_BYTES) - offload_bytes
 
     def needed(quantization: str, num_parts: int) -> int:
         weight_bytes = weights.bytes_as(flag("--dtype"), quantization)
-        return weight_bytes // num_parts - offload_bytes + LEAST_MEMORY_BYTES
+        return weight_bytes // num_parts + beside_bytes
 
     if needed(quantization, num_parts) <= machine.free_bytes:
         return
-    template = "The model {model} does not fit: its weights take {needed} {where}, and {free} are free; {advice}."
+    template = "The model {model} does not fit: it needs at least {needed} {where}, and {free} are free; {advice}."
     raise TooBig(
         template,
         model=config.model_name,
