@@ -39,7 +39,14 @@ from streamspace.healing import NOBODY, Failures, Watchdog
 from streamspace.metrics import RESTARTS
 from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE
 from streamspace.patching import MissingName
-from streamspace.process import collect_all, collect_rarely, has_ended, unchanged_log_levels, workers_of
+from streamspace.process import (
+    collect_all,
+    collect_rarely,
+    has_ended,
+    take_turns_quickly,
+    unchanged_log_levels,
+    workers_of,
+)
 from streamspace.reasons import quoted, reason
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
@@ -333,6 +340,8 @@ class Engine:
         built.suspects = self._suspects
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
+        if hardware.has_gpu(os.environ):
+            take_turns_quickly()
         self._set_status(Status("ready", _ready_sentence(built), NUM_STEPS, NUM_STEPS))
         return built
 
