@@ -30,6 +30,7 @@ class FakeEngine:
         self.max_seconds = 3600.0
         self.max_model_len = max_model_len
         self.thinks: bool | None = None
+        self.reads_media = False
         self.split: Split | None = None
         self.settings: list[Settings] = []
         self.conversations: list[tuple[Message, ...]] = []

@@ -298,7 +298,19 @@ SENTENCES: dict[str, tuple[str, Json, str]] = {
     "an unknown parameter": (
         "call/v2/chat",
         {"x": 1},
-        "This request makes no sense here;",
+        "chat has no parameter 'x'; /gradio_api/info lists its parameters.",
+    ),
+    "a parameter that is missing": ("call/v2/chat", {}, "message is missing; /gradio_api/info lists the parameters of"),
+    "an unknown endpoint": ("call/v2/nothing", {}, "The page has no such event; /gradio_api/info lists its endpoints."),
+    "a session that fills the memory": (
+        "call/complete",
+        {**EVENT, "session_hash": "s" * 101},
+        "session_hash has 101 characters; allowed are 100.",
+    ),
+    "an event's id that fills the memory": (
+        "reset",
+        {"event_id": "x" * 101},
+        "event_id has 101 characters; allowed are 100.",
     ),
     "no event": ("cancel", {"session_hash": "s", "fn_index": 1}, "event_id is missing; it must be a string."),
 }

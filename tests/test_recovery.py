@@ -216,5 +216,5 @@ def test_an_engine_without_enough_memory_is_given_up_with_its_words_until_the_op
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(f"{app.url}/retry?key=guessed")
     assert health(app.port)[1]["status"] == "failed"
-    urllib.request.urlopen(f"{app.url}/retry?key={key}").close()
+    urllib.request.urlopen(f"{app.url}/retry?key={key}", b"").close()
     wait_until(lambda: health(app.port)[1].get("status") == "loading", 20, "the next attempt")

@@ -89,6 +89,7 @@ class Engine:
         # These are set when the engine is first ready.
         self.max_model_len: int | None = None  # tokens that the context holds, prompt and answer together
         self.capacity: int | None = None  # requests that the engine works on at once (its max_num_seqs)
+        self.reads_media = False  # pictures and the like, in requests to /v1
         self.thinks: bool | None = None  # whether the chat template asks for thoughts; None if it has no switch
         self.facts: Facts | None = None
         self.defaults = Settings(max_tokens=1024, seed=None)  # those that the model recommends; a guess before
@@ -284,7 +285,7 @@ class Engine:
             self._openai = app
         warming.result(WARM_UP_S)
         self.max_model_len, self.capacity, self.defaults = built.max_model_len, built.capacity, built.defaults
-        self.thinks, self.facts = built.thinks, built.facts
+        self.thinks, self.facts, self.reads_media = built.thinks, built.facts, built.reads_media
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
         detail = Sentence("Ready: the context holds {number} tokens", number=built.max_model_len)

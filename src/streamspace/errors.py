@@ -81,6 +81,37 @@ class TooManyPromptTokens(BadRequest):
         super().__init__(template, num_tokens=num_tokens, most=most)
 
 
+class BodyTooLarge(ChatError):
+    """A request is larger than any that could be answered."""
+
+    def __init__(self, num_bytes: int, most: int) -> None:
+        template = "The request has {number} bytes or more; allowed are {most}: shorten it or begin a new conversation."
+        super().__init__(template, number=num_bytes, most=most)
+
+
+class BodyTooLate(ChatError):
+    """A request was begun and did not come to its end."""
+
+    def __init__(self, most_s: float) -> None:
+        super().__init__("The request was not complete after {seconds:g} s: send it again.", seconds=most_s)
+
+
+class ForeignSite(ChatError):
+    """A browser asks for a page of another site."""
+
+    def __init__(self) -> None:
+        super().__init__("Pages of other sites cannot ask here: open this one, or ask from a program.")
+
+
+class TooManyAttempts(ChatError):
+    """An address has sent too many wrong keys or passwords in the last minute; `wait_s` is how long it has to wait."""
+
+    def __init__(self, most: int, wait_s: float) -> None:
+        self.wait_s = wait_s
+        template = "More than {most} wrong keys or passwords came from here in a minute: try again in {seconds} s."
+        super().__init__(template, most=most, seconds=max(1, round(wait_s)))
+
+
 class LimitReached(ChatError):
     """One of the operator's limits; `limit` is its name in Config and in the metrics."""
 

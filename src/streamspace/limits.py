@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, fields
 from typing import Protocol, TypeVar
 
+from streamspace.asgi import BIG_BYTES, BodyLimit
 from streamspace.config import Config
 from streamspace.errors import EngineNotReady, LimitReached, QueueFull, TooManyAnswers, TooManyRequests
 from streamspace.frames import BEAT_S
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 MINUTE_S = 60.0
 NEAR = 10  # places whose changes are yielded at once: waking a thousand would take 30 ms of the event loop
+BODIES_A_REQUEST = 2  # large bodies that an address may send for each request: a failure gives the question back
 MOST_ADDRESSES = 10_000  # remembered; above it, addresses without a request in the last minute are forgotten
 
 
@@ -84,6 +86,7 @@ class Queue:
         capacity: int | None,
         waiting: Callable[[int], T],
         weight: int = 1,
+        is_counted: bool = False,
     ) -> AsyncGenerator[T, None]:
         """Yield what `work` yields, once no more than `capacity` run at once (None is no limit), and close it.
 
@@ -91,7 +94,7 @@ class Queue:
 
         `weight` is the number of requests that the work sends to the engine at once. It counts once against the limits
         and has one place in the queue, but all of its weight must have room until it ends. A weight above `capacity` is
-        allowed; this work runs alone.
+        allowed; this work runs alone. `is_counted` says that `count` has counted the request already.
 
         Raises:
             TooManyRequests, TooManyAnswers, QueueFull: at once; nothing of `work` has run then.
@@ -99,7 +102,7 @@ class Queue:
         async with aclosing(work):
             ticket = _Ticket(weight, capacity)
             try:
-                self._check(visitor, ticket)
+                self._check(visitor, ticket, is_counted)
             except LimitReached as error:
                 REFUSALS.labels(error.limit).inc()
                 raise
@@ -116,16 +119,32 @@ class Queue:
             finally:
                 self._leave(visitor, ticket)
 
-    def _check(self, visitor: Visitor, ticket: _Ticket) -> None:
+    def count(self, address: str, is_body: bool = False) -> None:
+        """Count a request of an address, or a large body of one that is still to be read.
+
+        Raises TooManyRequests if it comes too soon; it is not counted then.
+        """
+        try:
+            self._count(address, is_body)
+        except LimitReached as error:
+            REFUSALS.labels(error.limit).inc()
+            raise
+
+    def _count(self, address: str, is_body: bool = False) -> None:
+        if most := self._limits.requests_per_minute * (BODIES_A_REQUEST if is_body else 1):
+            times = self._recent(f"bodies of {address}" if is_body else address)
+            if len(times) >= most:
+                raise TooManyRequests(self._limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
+            times.append(self._clock())
+
+    def _check(self, visitor: Visitor, ticket: _Ticket, is_counted: bool) -> None:
         limits = self._limits
-        if 0 < limits.requests_per_minute <= len(times := self._recent(visitor.address)):
-            raise TooManyRequests(limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
         if 0 < limits.answers_per_visitor <= self._by_visitor[visitor.name]:
             raise TooManyAnswers(limits.answers_per_visitor)
         if 0 < limits.queue_length <= len(self._waiting) and not self._has_room(ticket, self._num_wanted):
             raise QueueFull(limits.queue_length)
-        if limits.requests_per_minute:
-            times.append(self._clock())
+        if not is_counted:
+            self._count(visitor.address)
 
     def _has_room(self, ticket: _Ticket, num_before: int) -> bool:
         """Whether it can run beside `num_before` requests that run or are ahead in the queue."""
@@ -196,6 +215,8 @@ class Engine(Protocol):
     def status(self) -> Status: ...
     @property
     def capacity(self) -> int | None: ...
+    @property
+    def max_model_len(self) -> int | None: ...
 
 
 class Admission:
@@ -205,14 +226,30 @@ class Admission:
         self._engine = engine
         self.queue = Queue(limits)
 
+    @property
+    def body_limit(self) -> BodyLimit:
+        """How large the body of a request may be."""
+        return BodyLimit.of(self._engine.max_model_len)
+
+    def count(self, visitor: Visitor, body: bytes | None = None) -> None:
+        """Count a request before what it costs to check it; with its `body`, that alone, and only if it is large.
+
+        Raises TooManyRequests.
+        """
+        if body is None or len(body) > BIG_BYTES:
+            self.queue.count(visitor.address, is_body=body is not None)
+
     def answer(
         self,
         work: AsyncGenerator[T, None],
         waiting: Callable[[int], T],
         weight: int = 1,
         visitor: Visitor | None = None,
+        is_counted: bool = False,
     ) -> AsyncGenerator[T, None]:
         """Yield what `work` yields, once it is the visitor's turn; the default is the visitor of the current request.
+
+        `is_counted` says that `count` has counted it already.
 
         Raises:
             EngineNotReady: at once, if the engine takes no requests.
@@ -221,4 +258,4 @@ class Admission:
         if not self._engine.status.takes_requests:
             raise EngineNotReady(self._engine.status.detail)
         visitor = visitor or VISITOR.get() or Visitor("", "")
-        return self.queue.admit(visitor, work, self._engine.capacity, waiting, weight)
+        return self.queue.admit(visitor, work, self._engine.capacity, waiting, weight, is_counted)

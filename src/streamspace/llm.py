@@ -160,6 +160,7 @@ class VllmEngine:
         self._start = start_tokens(self._tokenizer, self._thoughts)
         self._keeps_special = keeps_special(self._thoughts, self._special)
         self.thinks = self._thinks()
+        self.reads_media = bool(self.async_llm.model_config.is_multimodal_model)
 
     @property
     def running(self) -> int:

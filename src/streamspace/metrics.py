@@ -1,12 +1,27 @@
 """StreamSpace's counts for Prometheus, in the same registry as vLLM's. No label identifies a visitor or has text."""
 
+import threading
+import time
+
 from prometheus_client import REGISTRY, Counter, Gauge, Info, generate_latest
 
 from streamspace import __version__
-from streamspace.errors import BadRequest, ChatError, EngineNotReady, LimitReached, PromptTooLong, WrongKey
+from streamspace.errors import (
+    BadRequest,
+    BodyTooLarge,
+    BodyTooLate,
+    ChatError,
+    EngineNotReady,
+    ForeignSite,
+    LimitReached,
+    PromptTooLong,
+    TooManyAttempts,
+    WrongKey,
+)
 
 # Not OpenMetrics, which scrapers prefer: there prometheus_client 0.26 renames vLLM's vllm: to vllm_.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FRESH_S = 1.0  # anybody may ask for the numbers
 
 Info("streamspace", "This application.").info({"version": __version__})
 VISITORS = Gauge("streamspace_visitors", "Visitors with a request that is answered or waits.")
@@ -27,9 +42,13 @@ REASONS = {
     PromptTooLong: "prompt_too_long",
     EngineNotReady: "not_ready",
     WrongKey: "api_key",
+    BodyTooLarge: "body_size",
+    BodyTooLate: "body_time",
+    ForeignSite: "site",
+    TooManyAttempts: "attempts",
 }
 LIMITS = [error.limit for error in LimitReached.__subclasses__()]  # the operator's
-for _reason in (*LIMITS, *REASONS.values(), "body_size", "events"):
+for _reason in (*LIMITS, *REASONS.values(), "events"):
     REFUSALS.labels(_reason)  # shown from the start, at 0
 for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
     STREAMS.labels("answer", _cause)
@@ -45,3 +64,20 @@ def count(error: ChatError) -> None:
 def exposition() -> bytes:
     """All series in Prometheus' text format; takes some milliseconds."""
     return generate_latest(REGISTRY)
+
+
+class Exposition:
+    """The same for whoever asks, made once in FRESH_S."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text = b""
+        self._until_s = 0.0
+
+    def text(self) -> bytes:
+        """The series, at most FRESH_S old; may be called from several threads."""
+        with self._lock:
+            if time.monotonic() >= self._until_s:
+                self._text = exposition()
+                self._until_s = time.monotonic() + FRESH_S
+            return self._text

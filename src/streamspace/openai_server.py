@@ -19,7 +19,8 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from streamspace.asgi import is_deep, read, replay, without_surrogates
+from streamspace import asgi
+from streamspace.asgi import BodyLimit, check_json, is_deep, off_loop, parse, read, replay, status_of
 from streamspace.chat import MOST_RESTARTS, ServedEngine
 from streamspace.checks import Range, check_number
 from streamspace.config import without_folders
@@ -27,18 +28,18 @@ from streamspace.constraint import KINDS, check_constraint
 from streamspace.errors import (
     BadRequest,
     ChatError,
-    EngineNotReady,
     EngineRestarting,
-    LimitReached,
     NoSuchRoute,
     RequestFailed,
+    TooManyAttempts,
     TooManyRequests,
     WrongKey,
 )
+from streamspace.faults import log_fault
 from streamspace.frames import BEAT_S
 from streamspace.limits import Admission
 from streamspace.metrics import count
-from streamspace.sampling import MOST_STOPS
+from streamspace.sampling import MOST_STOPS, check_stops
 from streamspace.visitors import Keys, Visitor, client_of
 
 log = logging.getLogger(__name__)
@@ -68,13 +69,16 @@ MOST_LEVELS = 64  # of nested lists and objects; a schema takes two for each of 
 TEXT = ("messages", "prompt")
 MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
 
+MEDIA_BYTES = 16 << 20  # beside the text of a request, to a model that reads pictures
+
 READER_S = 10.0  # how long an answer goes on if its client does not read it
 AGAIN_S = 10  # in Retry-After; OpenAI's own clients then try again by themselves
-STATUS = ((WrongKey, 401), (NoSuchRoute, 404), (LimitReached, 429), (EngineNotReady, 503), (RequestFailed, 503))
 ERRORS = {
     400: "BadRequestError",
     401: "AuthenticationError",
     404: "NotFoundError",
+    408: "RequestTimeoutError",
+    413: "RequestTooLargeError",
     429: "RateLimitError",
     503: "ServiceUnavailableError",
 }
@@ -91,27 +95,37 @@ class OpenAIServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            headers = Headers(scope=scope)
-            self._admit(headers, scope["method"], scope["path"])
+            visitor = client_of(scope)
+            self._admit(Headers(scope=scope), visitor, scope["method"], scope["path"])
             if scope["path"] not in ANSWERS:
                 await self._pass_on(scope, receive, send)
                 return
-            parameters = parsed(await read(receive))
-            num_answers = self._check(parameters)
-            for kind, value in _constraints(parameters):
-                await asyncio.to_thread(check_constraint, kind, value)
-            # Only Content-Type is passed on: other headers that vLLM reads choose a replica, a priority or an id.
-            plain = {**scope, "headers": [(b"content-type", headers.get("content-type", "").encode())]}
-            await self._answer(client_of(scope), num_answers, orjson.dumps(parameters), plain, receive, send)
+            check_json(scope)  # other sites cannot have a browser send it
+            self._admission.count(visitor)
+            limit = BodyLimit.of(self._engine.max_model_len, MEDIA_BYTES if self._engine.reads_media else 0)
+            body = await read(scope, receive, limit)
+            if body is not None:
+                num_answers, body = await self._checked(body)
+                # Only Content-Type is passed on: other headers that vLLM reads choose a replica, a priority or an id.
+                plain = {**scope, "headers": [(b"content-type", b"application/json")]}
+                await self._answer(visitor, num_answers, body, plain, receive, send)
         except ChatError as error:
             count(error)
-            await refuse(send, error)
+            await refuse(scope, receive, send, error)
 
-    def _admit(self, headers: Headers, method: str, path: str) -> None:
-        """Raises NoSuchRoute and WrongKey if there is nothing here for this client."""
+    async def _checked(self, body: bytes) -> tuple[int, bytes]:
+        """How many answers a request is for, and its body as vLLM gets it; raises BadRequest as `_check`."""
+        parameters = await off_loop(body, parsed, body)
+        num_answers = self._check(parameters)
+        for kind, value in _constraints(parameters):
+            await asyncio.to_thread(check_constraint, kind, value)
+        return num_answers, await off_loop(body, orjson.dumps, parameters)
+
+    def _admit(self, headers: Headers, visitor: Visitor, method: str, path: str) -> None:
+        """Raises NoSuchRoute, WrongKey and TooManyAttempts if there is nothing here for this client."""
         if not self._config.serves_openai:
             raise NoSuchRoute("The OpenAI API is off here: the operator can turn it on with --api-key or API_KEY.")
-        if self._keys and not self._keys.fit(headers):
+        if self._keys and not self._keys.fit(headers, visitor.address):
             raise WrongKey
         if path not in ROUTES:
             raise NoSuchRoute(f"There is no {path[:100]} here; there are {', '.join(ROUTES)}.")
@@ -169,7 +183,8 @@ class OpenAIServer:
                         raise
 
         try:
-            async with aclosing(self._admission.answer(work(), lambda place: None, num_answers, visitor)) as steps:
+            answer = self._admission.answer(work(), lambda place: None, num_answers, visitor, is_counted=True)
+            async with aclosing(answer) as steps:
                 async for _ in steps:
                     if gone.done():
                         return
@@ -189,9 +204,11 @@ class OpenAIServer:
                 await app(dict(scope), receive, sender)
         except TimeoutError:
             log.info("A client read nothing of its answer for %g s; the answer was ended.", READER_S)
-        except Exception as error:  # vLLM answers with the error, then raises it too
-            log.info("vLLM could not answer %s: %.200r", scope["path"], error)
+        except Exception:  # vLLM answers with the error, then raises it too
             sender.status = sender.status or 500
+            if sender.status >= 500:
+                self._engine.check_ready()  # without an engine nothing can be answered, which is no fault
+                log_fault(log, "vLLM could not answer %s", scope["path"])
         finally:
             sender.stop()
         if sender.status >= 500:
@@ -255,10 +272,7 @@ class _Sender:
 
 def parsed(body: bytes) -> dict[str, Any]:
     """The parameters of a request; raises BadRequest if they are no JSON object, or nested too deep."""
-    try:
-        parameters = orjson.loads(without_surrogates(body))
-    except ValueError:
-        raise BadRequest("The body of the request is not JSON.") from None
+    parameters = parse(body)
     if not isinstance(parameters, dict):
         raise BadRequest("The body of the request must be a JSON object.")
     if is_deep(parameters, MOST_LEVELS):
@@ -266,25 +280,23 @@ def parsed(body: bytes) -> dict[str, Any]:
     return parameters
 
 
-async def refuse(send: Send, error: ChatError) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send, error: ChatError) -> None:
     """Answer with an error in OpenAI's form; a temporary one has a Retry-After."""
-    known = next((status for kind, status in STATUS if isinstance(error, kind)), 400)
-    status = error.status if isinstance(error, VLLMRefused) else known
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
+    status = error.status if isinstance(error, VLLMRefused) else status_of(error)
+    headers = [(b"www-authenticate", b"Bearer")] if status == 401 else []
     if status in (429, 503):
-        wait_s = error.wait_s if isinstance(error, TooManyRequests) else AGAIN_S
+        wait_s = error.wait_s if isinstance(error, TooManyRequests | TooManyAttempts) else AGAIN_S
         headers.append((b"retry-after", str(max(1, round(wait_s))).encode()))
     details = {"message": str(error), "type": ERRORS.get(status, "BadRequestError"), "param": None, "code": status}
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": orjson.dumps({"error": details})})
+    await asgi.refuse(scope, receive, send, status, {"error": details}, headers)
 
 
 def _check_size(parameters: Mapping[str, Any]) -> None:
     stop = parameters.get("stop")
-    if isinstance(stop, list) and len(stop) > MOST_STOPS:
-        raise BadRequest(f"stop has {len(stop)} strings; allowed are {MOST_STOPS}.")
+    stops = stop if isinstance(stop, list) else [stop]
+    if len(stops) > MOST_STOPS:
+        raise BadRequest(f"stop has {len(stops)} strings; allowed are {MOST_STOPS}.")
+    check_stops(stops)
     num_bytes = len(orjson.dumps({name: value for name, value in parameters.items() if name not in TEXT}))
     if num_bytes > MOST_BYTES:
         raise BadRequest(f"The parameters beside the conversation have {num_bytes} bytes; allowed are {MOST_BYTES}.")

@@ -3,7 +3,7 @@
 docs/architecture.md says how to add one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from streamspace.types import Constraint
 # The prompts of vLLM's own streaming example, examples/deployment/async_llm_streaming.py; its sampling is `Settings()`.
 EXAMPLE_PROMPTS = ("The future of artificial intelligence is", "In a galaxy far, far away", "The key to happiness is")
 MOST_STOPS = 16
+MOST_STOP_CHARS = 256  # each is looked for in every new piece of text
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,15 @@ def _stops(value: Any) -> tuple[str, ...]:
     stops = tuple(stop for stop in stops if stop)
     if len(stops) > MOST_STOPS:
         raise BadRequest("stop has {number} strings; allowed are {most}.", number=len(stops), most=MOST_STOPS)
+    check_stops(stops)
     return stops
+
+
+def check_stops(stops: Iterable[Any]) -> None:
+    """Raise BadRequest for a stop string that is too long."""
+    if long := [stop for stop in stops if isinstance(stop, str) and len(stop) > MOST_STOP_CHARS]:
+        template = "A stop string has {number} characters; allowed are {most}."
+        raise BadRequest(template, number=len(long[0]), most=MOST_STOP_CHARS)
 
 
 def _switch(value: Any) -> bool:

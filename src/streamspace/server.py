@@ -9,22 +9,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from fastapi import FastAPI, Response
-from starlette.responses import JSONResponse, RedirectResponse
+from fastapi import FastAPI, Request, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from streamspace import metrics
 from streamspace.chat import ServedEngine
 from streamspace.config import Config
-from streamspace.errors import ConfigError
+from streamspace.errors import ConfigError, TooManyAttempts
 from streamspace.limits import Admission
 from streamspace.openai_server import OpenAIServer
 from streamspace.ui import StreamingBlocks, mount, open_share_link
+from streamspace.visitors import Attempts, client_of
 
 log = logging.getLogger(__name__)
 
 PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7"
+RETRY = '<!doctype html><title>StreamSpace</title><form method="post"><button>Build the engine again</button></form>'
 GRACE_S = 2  # for open connections when the server stops
 GONE_S = 20  # a connection is cut when its other end has been silent for so long
 
@@ -51,18 +53,33 @@ def build_app(engine: ServedEngine, demo: StreamingBlocks, admission: Admission)
         response.status_code = 503
         return {"status": status.stage, "detail": status.detail}
 
+    exposition = metrics.Exposition()
+
     @app.get("/metrics")
     def scrape() -> Response:  # not async, so it runs in a thread: it takes some milliseconds
         """For Prometheus: vLLM's series while there is an engine, and ours. Without login: it has only numbers."""
-        return Response(metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
+        return Response(exposition.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
-    @app.get("/retry")
-    async def retry(key: str = "") -> Response:
-        """Try once more to build an engine that was given up; only the operator's log has the key."""
+    attempts = Attempts()
+
+    @app.api_route("/retry", methods=["GET", "POST"])
+    async def retry(request: Request, key: str = "") -> Response:
+        """Try once more to build an engine that was given up; only the operator's log has the key.
+
+        GET shows a button for it: whatever looks at an address that somebody wrote down must not start anything.
+        """
+        address = client_of(request.scope).address
+        try:
+            attempts.check(address)
+        except TooManyAttempts as error:
+            return JSONResponse({"detail": str(error)}, 429)
         if not secrets.compare_digest(key.encode(), engine.retry_key.encode()):
+            attempts.failed(address)
             return JSONResponse({"detail": "The key is not the one in the log."}, 403)
+        if request.method == "GET":
+            return HTMLResponse(RETRY, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
         engine.retry()
-        return RedirectResponse("./")
+        return RedirectResponse("./", 303)
 
     mounted = mount(app, demo, engine, engine.config.auth)
     mounted.router.routes.insert(0, Route("/v1/{path:path}", OpenAIServer(engine, admission), methods=None))

@@ -19,7 +19,7 @@ from streamspace.ui.assets import STYLES, call, head
 from streamspace.ui.gradio_.endpoints import add_endpoints
 from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
 from streamspace.ui.gradio_.mcp import add_tools, guard_tools
-from streamspace.ui.gradio_.routes import body_limit, keep_routes
+from streamspace.ui.gradio_.routes import keep_routes
 from streamspace.ui.gradio_.sign_in import account, add_sign_in
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import translated
@@ -46,6 +46,7 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
     config = engine.config
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
     demo = StreamingBlocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
+    demo.admission = admission
     with demo:
         gr.Markdown(_heading(config), elem_id="heading")
         if config.hf_login:
@@ -119,8 +120,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple
     keep_routes(demo)
     is_known = login_of(demo)
     Streams(demo, is_known, lambda: engine.is_stopping).install(mounted)
-    guard_tools(demo, demo.tools, is_known, Keys(engine.config.api_keys))
-    mounted.add_middleware(body_limit)
+    guard_tools(demo, demo.tools, is_known, Keys(engine.config.api_keys), demo.admission)
     return mounted
 
 

@@ -95,8 +95,11 @@ def _endpoint(
         with shown_to_the_visitor():
             bound = signature.bind(*values)
             bound.apply_defaults()
+            who = visitor()
+            admission.count(who)  # before the check of a constraint, which may take long
             answer = await start(bound.arguments)
-            admitted = admission.answer(answer, lambda place: Reply(place=place), visitor=visitor())
+            del values, bound  # they may be large, and the request may wait for long
+            admitted = admission.answer(answer, lambda place: Reply(place=place), visitor=who, is_counted=True)
             async with aclosing(admitted) as replies:
                 async for reply in replies:
                     yield reply.text

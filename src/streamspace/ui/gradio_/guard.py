@@ -2,7 +2,7 @@
 
 Gradio expects requests of its own clients only. Any other body ends in a 500, in a traceback that may hold the whole
 body, or in an error without words. So a request is checked before Gradio gets it, and one sentence says what is wrong.
-Where Gradio still fails, the visitor gets a sentence and the log one line.
+Where Gradio still fails, it is a fault: the visitor gets a sentence, and the log a traceback.
 """
 
 import json
@@ -11,14 +11,37 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import gradio as gr
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamspace.asgi import MOST_LEVELS, is_deep, parse, read, replay, respond, without_surrogates
-from streamspace.errors import BadRequest
-from streamspace.metrics import REFUSALS
-from streamspace.ui.gradio_.internals import API, endpoint_of, event_of, has_component
+from streamspace import asgi
+from streamspace.asgi import (
+    MOST_LEVELS,
+    BodyLimit,
+    check_json,
+    check_site,
+    is_deep,
+    off_loop,
+    parse,
+    read,
+    replay,
+    respond,
+    status_of,
+)
+from streamspace.errors import BadRequest, ChatError
+from streamspace.faults import log_fault
+from streamspace.limits import Admission
+from streamspace.metrics import count
+from streamspace.translation import language_of, say_in
+from streamspace.ui.gradio_.internals import API, endpoint_of, event_of, has_component, parameters_of
+from streamspace.visitors import Attempts, client_of
 
 log = logging.getLogger(__name__)
+
+FAULT = "The page could not answer this request: the fault is here, and the log has it."
+LOGIN = BodyLimit(num_bytes=8 << 10, num_values=100)  # a name and a password
+MOST_NAME = 100  # characters of a session's or an event's name, which clients make up; Gradio's own have 36 at most
 
 # Prompt injection could make the model write an image URL that leaks the chat: a browser fetches images at once. So the
 # page loads no image, media, font, style or frame from elsewhere.
@@ -30,44 +53,93 @@ POLICY = (
 KINDS: dict[str, dict[str, type]] = {
     "cancel": {"event_id": str, "session_hash": str, "fn_index": int}, "reset": {"event_id": str},
 }  # fmt: skip
+ROUTES = ("queue", "run", "api", "call", *KINDS)  # those that take JSON
 
 
 class Guard:
     """An ASGI application around Gradio's application for `demo`, which itself refuses visitors without a login."""
 
-    def __init__(self, demo: gr.Blocks, app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]]) -> None:
+    def __init__(
+        self, demo: gr.Blocks, app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]], admission: Admission
+    ) -> None:
         self._demo = demo
         self._app = app
         self._is_known = is_known
+        self._admission = admission
+        self._attempts = Attempts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
+        path = scope["path"].removeprefix(API)
+        # The MCP server has a guard of its own, which also lets programs in that have a key and no login.
+        if scope["type"] != "http" or scope["method"] != "POST" or path.startswith("/mcp"):
+            await self._serve(scope, receive, send)
             return
         try:
-            if scope["method"] == "POST" and await self._is_known(scope):
-                body = without_surrogates(await read(receive))
-                receive = replay(self._checked(scope["path"].removeprefix(API), body), receive)
-        except BadRequest as error:
-            await refuse(send, str(error))
+            if path.strip("/") == "login":
+                await self._log_in(scope, receive, send)
+                return
+            if path.strip("/").partition("/")[0] not in ROUTES or not await self._is_known(scope):
+                # Gradio refuses it, but without a login it would parse any body before.
+                await self._serve(scope, replay(b"{}", receive), send)
+                return
+            body = await read_checked(scope, receive, self._admission)
+        except ChatError as error:
+            await refuse(scope, receive, send, error)
             return
-        await self._serve(scope, receive, send)
+        if body is not None:
+            await self.answer(scope, receive, send, body)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
+        """Answer a request whose body `read_checked` has read."""
+        try:
+            body = await off_loop(body, self._checked, scope["path"].removeprefix(API), body)
+        except BadRequest as error:
+            await refuse(scope, receive, send, error)
+            return
+        await self._serve(scope, replay(body, receive), send)
+
+    async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """POST /login, which cannot be tried at speed."""
+        address, status = client_of(scope).address, 0
+
+        async def pass_on(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        self._attempts.check(address)
+        body = await read(scope, receive, LOGIN)
+        if body is not None:
+            await self._serve(scope, replay(body, receive), pass_on)
+            if status == 400:
+                self._attempts.failed(address)
 
     def _checked(self, path: str, body: bytes) -> bytes:
         """The body as Gradio gets it; `path` is without API. Raises BadRequest for a body that does not fit it."""
         route, _, name = path.strip("/").partition("/")
-        if route not in ("queue", "run", "api", "call", *KINDS):
-            return body
-        content = parse(body)
+        content = parse(body, takes_nan=True)
         if not isinstance(content, dict):
             raise BadRequest(f"The body of the request is a {_kind(content)}; it must be an object.")
         if is_deep(content):
             raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels; a conversation has six.")
         for key, kind in KINDS.get(route, {}).items():
-            _check(content, key, kind)
-        if route not in KINDS and not name.startswith("v2/"):  # the body of v2 is the parameters by their names
+            check_name(key, _check(content, key, kind))
+        if name.startswith("v2/"):  # the body is the parameters by their names
+            self._check_names(content, name.removeprefix("v2/"))
+        elif route not in KINDS:
             content = self._event_body(content, None if route == "queue" else name)
         return json.dumps(content).encode()
+
+    def _check_names(self, content: dict[str, Any], name: str) -> None:
+        """Raise BadRequest unless there is an endpoint of this name, and it takes these parameters."""
+        event = endpoint_of(self._demo, name)
+        if event is None:
+            raise BadRequest(f"The page has no such event; {API}/info lists its endpoints.")
+        names = parameters_of(self._demo, event)
+        if unknown := [key for key in content if key not in names and key != "oauth_token"]:
+            raise BadRequest(f"{event.api_name} has no parameter {unknown[0][:60]!r}; {API}/info lists its parameters.")
+        if missing := [key for key, is_needed in names.items() if is_needed and key not in content]:
+            raise BadRequest(f"{missing[0]} is missing; {API}/info lists the parameters of {event.api_name}.")
 
     def _event_body(self, content: dict[str, Any], name: str | None) -> dict[str, Any]:
         """The body of a request for an event, in Gradio's own form; `name` is None if the body has its number."""
@@ -79,7 +151,7 @@ class Guard:
         if len(inputs) != event.num_inputs:
             raise BadRequest(f"data has {len(inputs)} values; {event.api_name} takes {event.num_inputs}.")
         if name is None or content.get("session_hash") is not None:
-            _check(content, "session_hash", str)
+            check_name("session_hash", _check(content, "session_hash", str))
         trigger = content.get("trigger_id")
         return {
             "data": inputs,
@@ -105,22 +177,41 @@ class Guard:
         try:
             await self._app(scope, receive, pass_on)
         except Exception as error:
-            log.info("Gradio could not answer %s %.200r: %.200r", scope["method"], scope["path"], error)
+            if not (isinstance(error.__cause__, HTTPException) and error.__cause__.status_code < 500):
+                log_fault(log, "Gradio could not answer %s %.200r", scope["method"], scope["path"])
             if status not in (0, 500):
                 if not is_over:
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
             status = 500
         if status == 500:
-            await refuse(
-                send, f"This request makes no sense here; {API}/info lists the endpoints and their parameters."
-            )
+            await respond(send, 500, {"detail": FAULT, "error": FAULT})
 
 
-async def refuse(send: Send, sentence: str) -> None:
-    """Answer 400 with the sentence under both names by which Gradio's clients look for a reason."""
-    REFUSALS.labels("bad_request").inc()
-    await respond(send, 400, {"detail": sentence, "error": sentence})
+async def read_checked(scope: Scope, receive: Receive, admission: Admission) -> bytes | None:
+    """The body of a request that may start something, counted if it is large; None if its client has gone.
+
+    Raises BadRequest and ForeignSite for what another site may make a browser send, TooManyRequests, and as `read`.
+    """
+    check_json(scope)
+    check_site(scope)
+    body = await read(scope, receive, admission.body_limit)
+    if body is not None:
+        admission.count(client_of(scope), body)
+    return body
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, error: ChatError) -> None:
+    """Answer with the sentence, under both names by which Gradio's clients look for a reason."""
+    count(error)
+    sentence = say_in(language_of(Headers(scope=scope).get("accept-language", "")))(error.sentence)
+    await asgi.refuse(scope, receive, send, status_of(error), {"detail": sentence, "error": sentence})
+
+
+def check_name(key: str, value: Any) -> None:
+    """Raise BadRequest if a name that the client made up is too long."""
+    if isinstance(value, str) and len(value) > MOST_NAME:
+        raise BadRequest(f"{key} has {len(value)} characters; allowed are {MOST_NAME}.")
 
 
 def _check(content: dict[str, Any], key: str, kind: type) -> Any:

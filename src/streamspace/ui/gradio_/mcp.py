@@ -4,6 +4,7 @@ A tool answers in one piece; the server cancels it when its client disconnects. 
 as well: there, nothing would cancel them.
 """
 
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -13,14 +14,16 @@ from starlette.datastructures import Headers
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamspace.asgi import respond
+from streamspace.asgi import MOST_LEVELS, is_deep, off_loop, parse, replay, respond
 from streamspace.chat import ServedEngine
-from streamspace.errors import ChatError, RequestFailed
+from streamspace.errors import BadRequest, ChatError, RequestFailed
+from streamspace.faults import log_fault
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.metrics import count
 from streamspace.types import Reply
 from streamspace.ui.gradio_.endpoints import answer_to
+from streamspace.ui.gradio_.guard import read_checked, refuse
 from streamspace.ui.gradio_.internals import API, app_of, choose_tools
 from streamspace.ui.gradio_.parameters import add_endpoint
 from streamspace.visitors import VISITOR, Keys, client_of
@@ -29,6 +32,7 @@ log = logging.getLogger(__name__)
 
 PATH = f"{API}/mcp"
 LOCKED = "The MCP server wants one of the operator's API keys as Authorization: Bearer <key>."
+IsKnown = Callable[[Scope], Awaitable[bool]]  # whether a visitor has logged in, or need not
 NO_ROUTE = f"There is nothing here but the MCP server, by POST to {PATH}."
 
 
@@ -58,7 +62,7 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
             count(error)
             raise  # its sentence is the tool's answer
         except Exception:
-            log.exception("The tool failed")
+            log_fault(log, "The tool failed")
             raise RequestFailed from None
 
     async def engine_state() -> str:
@@ -78,23 +82,42 @@ def _check_entrypoint() -> None:
         raise gr.Error(sentence, print_exception=False)
 
 
-def _guarded(app: ASGIApp, is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> ASGIApp:
+def _guarded(app: ASGIApp, is_known: IsKnown, keys: Keys, admission: Admission) -> ASGIApp:
     """Gradio's server behind the login or an API key; it sets VISITOR for the tools."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         route = (scope["method"], scope["path"].removeprefix(PATH).strip("/"))
-        if not keys.fit(Headers(scope=scope)) and not await is_known(scope):
-            await respond(send, 401, {"detail": LOCKED, "error": LOCKED})
-        elif route not in (("POST", ""), ("GET", "schema")):
-            await respond(send, 405, {"detail": NO_ROUTE, "error": NO_ROUTE})
-        else:
-            VISITOR.set(client_of(scope))  # for this request's task and those that it starts
-            await app(scope, receive, send)
+        try:
+            visitor = client_of(scope)
+            if not await is_known(scope) and not keys.fit(Headers(scope=scope), visitor.address):
+                await respond(send, 401, {"detail": LOCKED, "error": LOCKED})
+                return
+            if route not in (("POST", ""), ("GET", "schema")):
+                await respond(send, 405, {"detail": NO_ROUTE, "error": NO_ROUTE})
+                return
+            if scope["method"] == "POST":
+                body = await read_checked(scope, receive, admission)
+                if body is None:
+                    return
+                receive = replay(await off_loop(body, _checked, body), receive)
+        except ChatError as error:
+            await refuse(scope, receive, send, error)
+            return
+        VISITOR.set(visitor)  # for this request's task and those that it starts
+        await app(scope, receive, send)
 
     return serve
 
 
-def guard_tools(demo: gr.Blocks, numbers: list[int], is_known: Callable[[Scope], Awaitable[bool]], keys: Keys) -> None:
+def _checked(body: bytes) -> bytes:
+    """The body as Gradio's server can read it; raises BadRequest if it is no JSON, or nested too deep."""
+    content = parse(body)
+    if is_deep(content):
+        raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels.")
+    return json.dumps(content).encode()
+
+
+def guard_tools(demo: gr.Blocks, numbers: list[int], is_known: IsKnown, keys: Keys, admission: Admission) -> None:
     """Leave the MCP server of the mounted `demo` these tools only, and require a login or a key for it.
 
     Gradio makes no server if it does not know the installed version of mcp; the app goes on without one.
@@ -103,4 +126,4 @@ def guard_tools(demo: gr.Blocks, numbers: list[int], is_known: Callable[[Scope],
         log.warning("There is no MCP server at %s (%s); all else works.", PATH, reason)
         return
     mount = next(route for route in app_of(demo).routes if isinstance(route, Mount) and route.path == PATH)
-    mount.app = _guarded(mount.app, is_known, keys)
+    mount.app = _guarded(mount.app, is_known, keys, admission)

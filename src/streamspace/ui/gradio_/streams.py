@@ -31,11 +31,13 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamspace.asgi import is_deep, parse, read, replay, respond, start, without_surrogates
-from streamspace.errors import BadRequest, ConfigError
+from streamspace.asgi import is_deep, off_loop, parse, respond, start
+from streamspace.errors import BadRequest, ChatError, ConfigError
+from streamspace.faults import log_fault
+from streamspace.limits import Admission
 from streamspace.metrics import FRAMES, REFUSALS, STREAMS
 from streamspace.translation import language_of
-from streamspace.ui.gradio_.guard import Guard
+from streamspace.ui.gradio_.guard import MOST_NAME, Guard, read_checked, refuse
 from streamspace.ui.gradio_.internals import (  # fmt: skip
     API,
     Event,
@@ -72,6 +74,7 @@ class StreamingBlocks(gr.Blocks):
 
     labels: gr.I18n  # the translations of the components' texts
     tools: list[int]  # the numbers of the events that only the MCP server serves
+    admission: Admission  # which every request to the page passes
 
     def __init__(self, **options: Any) -> None:
         try:
@@ -128,7 +131,7 @@ class Streams:
     def install(self, app: FastAPI) -> None:
         """Add the routes to the application on which the page is mounted at /, and put Guard before the page."""
         mount = next(route for route in app.routes if isinstance(route, Mount))
-        mount.app = self._gradio = Guard(self._demo, mount.app, self._is_known)
+        mount.app = self._gradio = Guard(self._demo, mount.app, self._is_known, self._demo.admission)
         app.user_middleware.append(Middleware(self._before))  # the innermost: it needs the sign-in's session
 
     def _before(self, app: ASGIApp) -> ASGIApp:
@@ -146,23 +149,34 @@ class Streams:
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """POST /queue/join: start the event, answer with its id."""
         arrived_s = asyncio.get_running_loop().time()
-        body = without_surrogates(await read(receive))
-        request = self._parse(body) if await self._is_known(scope) else None
+        if not await self._is_known(scope):
+            await self._gradio(scope, receive, send)
+            return
+        try:
+            body = await read_checked(scope, receive, self._demo.admission)
+        except ChatError as error:
+            await refuse(scope, receive, send, error)
+            return
+        if body is None:
+            return
+        request = await off_loop(body, self._parse, body)
         if request is None:
-            await self._gradio(scope, replay(body, receive), send)
+            await self._gradio.answer(scope, receive, send, body)
             return
         if sum(map(len, self._runs.values())) >= MOST_RUNS:
             REFUSALS.labels("events").inc()
             await respond(send, 503, {"detail": f"{MOST_RUNS} events are under way: try again in a moment."})
             return
         event, session, inputs = request
+        frames = event.handler(*inputs)
+        del body, request, inputs  # they may be large, and the request may wait for long
         event_id = uuid.uuid4().hex
         sender = _Sender(event_id, self._sessions.add_event(session, event_id))
         context = copy_context()
         context.run(VISITOR.set, replace(client_of(scope), name=session))
         context.run(ARRIVED_S.set, arrived_s)
         context.run(LANGUAGE.set, language_of(Headers(scope=scope).get("accept-language", "")))
-        run = asyncio.create_task(self._run(session, event, inputs, sender), context=context)
+        run = asyncio.create_task(self._run(session, event, frames, sender), context=context)
         let_cancel_find(run, session, event, event_id)
         self._runs[session].add(run)
         run.add_done_callback(lambda run: self._forget(session, run))
@@ -171,12 +185,12 @@ class Streams:
     def _parse(self, body: bytes) -> tuple[Event, str, list[Any]] | None:
         """The event, session and inputs of a request; None if Gradio has to answer or refuse it."""
         try:
-            request = parse(body)
+            request = parse(body, takes_nan=True)
             number, session, inputs = request["fn_index"], request["session_hash"], request["data"]
             event = event_of(self._demo, number)
             if isinstance(number, bool) or event is None or event.handler not in self._demo.handlers:
                 return None
-            has_types = isinstance(session, str) and isinstance(inputs, list)
+            has_types = isinstance(session, str) and len(session) <= MOST_NAME and isinstance(inputs, list)
             if not has_types or len(inputs) != event.num_inputs or is_deep(request):
                 return None
             if (index := self._demo.handlers[event.handler]) is not None:
@@ -185,12 +199,12 @@ class Streams:
             return None
         return event, session, inputs
 
-    async def _run(self, session: str, event: Event, inputs: list[Any], sender: "_Sender") -> None:
-        """Run one handler to its end, send how it ended, and count it."""
+    async def _run(self, session: str, event: Event, frames: AsyncGenerator[Any, None], sender: "_Sender") -> None:
+        """Run one handler to the end of its frames, send how it ended, and count it."""
         sender.put("process_starts", eta=None)
         cause = "finished"
         try:
-            await self._send(session, event.handler(*inputs), sender)
+            await self._send(session, frames, sender)
             output: dict[str, Any] = {"data": sender.values or [], "is_generating": False}
         except asyncio.CancelledError as error:
             cause = "left" if LEFT in error.args else "stopped"
@@ -198,7 +212,7 @@ class Streams:
         except Exception as error:
             cause = error.cause if isinstance(error, _NotRead) else "error"
             if not isinstance(error, gr.Error) or error.print_exception:
-                log.exception("The event %s failed", event.name)
+                log_fault(log, "The event %s failed", event.name)
             output = _failure(error)
         finally:
             STREAMS.labels(event.name, cause).inc()

@@ -4,6 +4,7 @@ It is made once, when the answer has ended. The model wrote all of its text, so 
 script inserts it as text.
 """
 
+import asyncio
 import html
 import json
 import unicodedata
@@ -52,10 +53,11 @@ class TokensView:
         self._waits = bool(settings.logprobs)
         self._html = f'<div class="tokens"><p>{say(WAITING)}</p></div>' if self._waits else ""
 
-    def html(self, reply: Reply) -> str:
+    async def html(self, reply: Reply) -> str:
         """The view of the answer so far; it has its full height from the start, so that nothing moves at the end."""
         if self._waits and reply.tokens:
-            self._html, self._waits = tokens_html(reply.tokens, say), False
+            self._html = await asyncio.to_thread(tokens_html, reply.tokens, say)  # 0.1 s for 2,000 tokens
+            self._waits = False
         return self._html
 
 

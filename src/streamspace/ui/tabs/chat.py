@@ -5,6 +5,7 @@ have ended, and below them the turn under way. So a frame costs the same after a
 browser joins the two when the turn ends.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -164,22 +165,21 @@ class ChatTab:
         async def handler(event: gr.EventData, *values: Any) -> AsyncGenerator[list[Any], None]:
             with shown_to_the_visitor():
                 inputs = self._inputs.split(values)
-                with from_this_page():
-                    turn = turn_of(event, inputs)
-                    messages = conversation(inputs["system_prompt"], turn.messages)
-                settings = self._check(inputs)
-                frames, reply = _Frames(turn, settings, self._engine), Reply()
+                turn, messages = await asyncio.to_thread(_begin, turn_of, event, inputs)
+                settings, reply = self._check(inputs), Reply()
+                frames = await asyncio.to_thread(_Frames, turn, settings, self._engine)
+                del event, values, inputs  # they may be large, and the request may wait for long
                 answer = self._admission.answer(
                     stream_chat(self._engine, messages, settings, self._pacer), lambda place: Reply(place=place)
                 )
                 try:
                     async with aclosing(timed(answer, ARRIVED_S.get())) as replies:
                         async for reply in replies:
-                            yield frames.frame(reply)
+                            yield await frames.frame(reply)
                 except EngineStopped:
                     if turn.grown(reply) == NOTHING:
                         raise
-                    yield frames.frame(replace(reply, finish_reason="interrupted", is_held_up=False))
+                    yield await frames.frame(replace(reply, finish_reason="interrupted", is_held_up=False))
 
         handler.__name__ = name
         return handler
@@ -212,10 +212,7 @@ class ChatTab:
     async def _undo(self, history: History, box: str) -> AsyncGenerator[list[Any], None]:
         """Move the last question into the box, before the text there, and remove its answer."""
         with shown_to_the_visitor():
-            with from_this_page():
-                index = last_question(history)
-                questions = [message.text for message in messages_of(history[index : index + 1])]
-                before = history_of(messages_of(history[:index]))
+            before, questions = await asyncio.to_thread(_without_last, history)
             yield [before, "\n".join([*questions, *filter(None, [check_text("The message", box)])]), ""]
 
     async def _give_back(self, history: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
@@ -224,12 +221,37 @@ class ChatTab:
             if box is None:  # the visitor ended it, see chat.fail
                 yield [UNCHANGED] * 3
                 return
-            with from_this_page():
-                before, turn = messages_of(history), messages_of(live)
-            if len(turn) == 1 and not box:
-                yield [history_of(before), [], turn[0].text]
-            else:
-                yield [history_of((*before, *turn)), [], check_text("The message", box)]
+            both, question = await asyncio.to_thread(_put_together, history, live, not box)
+            yield [both, [], check_text("The message", box) if question is None else question]
+
+
+# In threads, because a conversation may be long.
+
+
+def _begin(
+    turn_of: Callable[[gr.EventData, dict[str, Any]], Turn], event: gr.EventData, inputs: dict[str, Any]
+) -> tuple[Turn, tuple[Message, ...]]:
+    """The turn that an event begins, and the conversation that the engine gets."""
+    with from_this_page():
+        turn = turn_of(event, inputs)
+        return turn, conversation(inputs["system_prompt"], turn.messages)
+
+
+def _without_last(history: History) -> tuple[History, list[str]]:
+    """The history without its last turn, and the question of that."""
+    with from_this_page():
+        index = last_question(history)
+        questions = [message.text for message in messages_of(history[index : index + 1])]
+        return history_of(messages_of(history[:index])), questions
+
+
+def _put_together(history: History, live: History, gives_back: bool) -> tuple[History, str | None]:
+    """The history with the live turn; `gives_back` is without a turn that is a question alone, and with that."""
+    with from_this_page():
+        before, turn = messages_of(history), messages_of(live)
+        if len(turn) == 1 and gives_back:
+            return history_of(before), turn[0].text
+        return history_of((*before, *turn)), None
 
 
 class _Frames:
@@ -243,11 +265,11 @@ class _Frames:
         self._box = "" if turn.clears_box else UNCHANGED
         self._history = UNCHANGED if turn.keeps_history else history_of(turn.before)
 
-    def frame(self, reply: Reply) -> list[Any]:
+    async def frame(self, reply: Reply) -> list[Any]:
         """The values for the answer so far; box and ended turns are sent with the first frame only."""
         above = [self._box, self._history]
         self._box = self._history = UNCHANGED
         answer, live = self._turn.grown(reply), [self._question]
         if answer != NOTHING or reply.finish_reason:
             live += chatbot_messages(answer, is_thinking=reply.finish_reason is None)
-        return [*above, live, self._summary.html(reply), self._view.html(reply)]
+        return [*above, live, self._summary.html(reply), await self._view.html(reply)]

@@ -4,6 +4,7 @@ The columns are separate requests. vLLM's `n` would save nothing: it starts one 
 way all but the first find the whole blocks of the prompt in the prefix cache.
 """
 
+import asyncio
 import html
 import random
 from collections.abc import AsyncGenerator, Sequence
@@ -198,18 +199,20 @@ class CompareTab:
             messages = conversation(system, [Message("user", question)])
             settings = self._check(inputs)
             summaries = [Summary(one, self._engine.max_seconds, None, say) for one in settings]
+            shown = await asyncio.to_thread(to_markdown, question)
             seeds = [one.seed if inputs["kind"] == SAMPLES else None for one in settings]
             admitted = self._admission.answer(
                 self._stream(messages, settings, bool(inputs["measures"])),
                 lambda place: Comparison((Column(Reply(place=place)),) * len(settings)), weight=len(settings),
             )  # fmt: skip
             none = [""] * (len(self._panels) - len(settings))
+            del values, inputs  # they may be large, and the request may wait for long
             async with aclosing(admitted) as comparisons:
                 async for comparison in comparisons:
                     columns = comparison.columns
                     notes = [_column_html(*each) for each in zip(summaries, columns, seeds, strict=True)]
                     texts = [to_markdown(column.reply.text) for column in columns]
-                    yield [to_markdown(question), _summary(comparison), *notes, *none, *texts, *none]
+                    yield [shown, _summary(comparison), *notes, *none, *texts, *none]
 
     def _check(self, inputs: dict[str, Any]) -> list[Settings]:
         """The settings of each column; raises BadRequest, which names the column, for one that is not allowed."""

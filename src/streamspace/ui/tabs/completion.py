@@ -16,6 +16,7 @@ from streamspace.summary import Summary
 from streamspace.translation import Sentence
 from streamspace.types import Reply
 from streamspace.ui.failures import shown_to_the_visitor
+from streamspace.ui.gradio_.internals import visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
 from streamspace.ui.language import say
 from streamspace.ui.parts.constraint import ConstraintPanel
@@ -105,18 +106,20 @@ class CompletionTab:
             with shown_to_the_visitor():
                 groups = inputs.split(values)
                 prompts = [check_text("The prompt", value) for value in groups["prompts"]]
+                self._admission.count(visitor())  # before the check of a constraint, which may take long
                 settings = await self._check(groups)
+                del values, groups  # they may be large, and the request may wait for long
                 summaries = [Summary(settings, self._engine.max_seconds, None, say) for _ in prompts]
                 views = [TokensView(settings) for _ in prompts]
                 streams = [timed(stream_completion(self._engine, prompt, settings, self._pacer)) for prompt in prompts]
                 weight = num_prompts if order is at_once else 1
                 admitted = self._admission.answer(
-                    order(streams, Reply()), lambda place: (Reply(place=place),) * num_prompts, weight
+                    order(streams, Reply()), lambda place: (Reply(place=place),) * num_prompts, weight, is_counted=True
                 )
                 async with aclosing(admitted) as frames:
                     async for replies in frames:
                         notes = (summary.html(reply) for summary, reply in zip(summaries, replies, strict=True))
-                        tokens = (view.html(reply) for view, reply in zip(views, replies, strict=True))
+                        tokens = [await view.html(reply) for view, reply in zip(views, replies, strict=True)]
                         yield [*(reply.text for reply in replies), *notes, *tokens]
 
         return run
