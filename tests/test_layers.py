@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
     "patching translation errors process forkserver amx hardware config types checks prompt asgi constraint sampling "
-    "markdown thoughts summary frames metrics visitors limits healing stats model_files hub_internals hub_failures "
+    "thoughts summary frames metrics visitors limits healing stats model_files hub_internals hub_failures "
     "download vllm_internals tokenizer reasoning flags llm openai_vllm engine chat openai_server ui server __main__"
 ).split()
 # torch because it is as slow to import as vLLM, which only the loading thread may pay for. What vLLM does not document
