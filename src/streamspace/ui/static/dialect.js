@@ -25,14 +25,14 @@ const FORMULA_BLOCK = new RegExp(
 );
 const FORMULA_LINE = /\n {0,3}(?:\\\[|\$\$|\\begin\{)/;
 
-/** A text as HTML that shows it. Gradio would take LATEX_BLOCK for a place of its own. @param {string} text */
+/** A text as HTML that shows it. Gradio would take %%%LATEX… for a place of its own. @param {string} text */
 const asWords = (text) =>
   text
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;")
     .replaceAll('"', "&quot;")
-    .replaceAll("%LATEX_BLOCK", "&#37;LATEX_BLOCK");
+    .replaceAll("%LATEX", "&#37;LATEX");
 
 /** What a formula says to KaTeX, and whether it stands on a line of its own; null for any other text.
  * @param {string} text a formula as it was written */
