@@ -161,15 +161,9 @@ const typed = {
   renderer: ({ text }) => `<div class="typed">${asWords(text)}</div>`,
 };
 
-const diagram = {
-  name: "mermaid", // Gradio's own, but for its text, which is no HTML
-  /** @param {Token} token */
-  renderer: ({ text }) => `<div class="mermaid">${asWords(text)}</div>\n`,
-};
-
 /** For `marked.use`. */
 export const dialect = {
-  extensions: [formulaInLine, formulaBlock, typed, diagram],
+  extensions: [formulaInLine, formulaBlock, typed],
   tokenizer: {
     html: () => undefined,
     tag: () => undefined,
