@@ -701,7 +701,7 @@ WRITE = """(records) => new Promise((resolve) => {
 def test_damaged_records_are_set_aside_and_not_lost(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
     page = new_page(url)
     begin_and_end(page, "one")
-    good = {"version": 1, "revision": "r", "title": None, "updated": 1, "system": "", "note": {"text": ""}}
+    good = {"version": 2, "revision": "r", "title": None, "updated": 1, "system": "", "note": {"text": ""}}
     damaged = [
         {"id": "a"},
         {"id": 7, "version": 1, "messages": "what was said"},
@@ -709,7 +709,7 @@ def test_damaged_records_are_set_aside_and_not_lost(engine: FakePageEngine, url:
         {**good, "id": "c", "messages": [None], "live": []},
         {**good, "id": "d", "messages": [], "live": 3},
     ]
-    page.evaluate(WRITE, [*damaged, {**good, "id": "newer", "version": 2}])
+    page.evaluate(WRITE, [*damaged, {**good, "id": "newer", "version": 3}])
     reload(page)
     expect(told(page)).to_contain_text("Damaged conversations, set aside: 5;")
     expect(questions(page)).to_have_text("one")

@@ -7,8 +7,10 @@ import gradio
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from streamspace.patching import MissingName
 from streamspace.types import Delta, Metrics
 from streamspace.ui.assets import STATIC
+from streamspace.ui.gradio_ import drawing
 from tests.fake import FakePageEngine
 from tests.page import NewPage, send
 from tests.support import served
@@ -29,6 +31,7 @@ FIRST = {
 PENDING = {"[role=tabpanel] .note .translucent": "a click on Stop waits until Gradio can cancel"}
 LIVE = {
     "#live [data-testid=bot]": "Stop knows whether the answer has begun",
+    "#live [data-testid=user]": "what a visitor typed is shown as typed",
     "#live .message": "the turn under way is shown",
     "#live .icon-button-wrapper.top-panel": "the turn under way has no buttons above it",
     '[data-testid="status-tracker"]': "no tag of Gradio's covers the chat",
@@ -88,6 +91,17 @@ def test_the_page_has_the_names(page: Page) -> None:
     page.get_by_role("tab", name="Completion").click()
     page.locator("#constrain > button").click()
     check(page, COMPLETION)
+
+
+def test_the_script_that_draws_markdown_has_the_places_for_our_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, script = drawing.drawing_script()
+    assert (drawing.ASSETS.parent / path[1:]).is_file()
+    assert [script.count(hook) for hook in ("hooks()?.tokens(", "hooks()?.finish(", "hooks().replace(")] == [1] * 3
+    monkeypatch.setitem(drawing.HOOKS, "renamed()", "")
+    with pytest.raises(
+        MissingName, match=r"Gradio [\d.]+ draws Markdown in another way: its script has no 'renamed\(\)'"
+    ):
+        drawing.drawing_script()
 
 
 def test_only_two_files_know_the_names() -> None:

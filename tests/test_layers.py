@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
     "patching translation errors faults process environment forkserver amx hardware flag_values config types fits "
-    "checks prompt asgi constraint sampling markdown thoughts summary frames metrics visitors connections limits "
+    "checks prompt asgi constraint sampling thoughts summary frames metrics visitors connections limits "
     "suspects healing reasons stats model_files hub_internals hub_failures download vllm_internals tokenizer reasoning "
     "flags llm openai_vllm engine chat openai_server ui server __main__"
 ).split()

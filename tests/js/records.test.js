@@ -13,15 +13,16 @@ import {
   titleOf,
   toJsonFile,
   toMarkdownFile,
+  upgraded,
 } from "../../src/streamspace/ui/static/conversation_records.js";
 
 Object.defineProperty(globalThis, "navigator", { value: { language: "en" } });
 
-const question = message("user", "What is &lt;b> `<i>`?");
+const question = message("user", "What is <b> `<i>`?");
 const thought = message("assistant", "Hm.", { title: "Thinking", status: "pending", duration: 1.5 });
-const answer = message("assistant", "Bold --> &amp;lt;\n\n```\n<b>\n```");
+const answer = message("assistant", "Bold --> &lt;\n\n```\n<b>\n```");
 const record = {
-  version: 1,
+  version: 2,
   id: "id",
   revision: "revision",
   title: null,
@@ -54,7 +55,7 @@ test("a record is one of this version with everything in it", () => {
   const damaged = [
     null,
     {},
-    { ...record, version: 2 },
+    { ...record, version: 3 },
     { ...record, note: null },
     { ...record, title: 1 },
     { ...record, updated: "today" },
@@ -64,6 +65,13 @@ test("a record is one of this version with everything in it", () => {
     { ...record, messages: [{ ...question, metadata: { title: 1 } }] },
   ];
   assert.deepEqual(damaged.filter(isRecord), []);
+});
+
+test("a record of the first version, whose texts were Markdown, is of this one", () => {
+  const markdown = (text) => message("user", text);
+  const first = { ...record, version: 1, messages: [markdown("What is &lt;b> `<i>`?")], live: [markdown("&amp;lt;")] };
+  assert.deepEqual(upgraded(first), { ...record, messages: [question], live: [markdown("&lt;")] });
+  for (const other of [record, null, { ...record, version: 3 }, { version: 1 }]) assert.equal(upgraded(other), other);
 });
 
 test("a conversation that ended is shown as it was, its note as text", () => {

@@ -8,14 +8,15 @@ from typing import Any, get_args
 import gradio as gr
 
 from streamspace.errors import BadRequest
-from streamspace.markdown import from_markdown, to_markdown
 from streamspace.types import Message, Reply, Role
 from streamspace.ui.gradio_.internals import event_data
 from streamspace.ui.language import say
 
 NOTHING = Message("assistant", "")
 ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
-History = list[dict[str, Any]]  # the Chatbot's value; its texts are Markdown
+# How components draw a text. Its formulas are drawn by static/drawing.js, which needs the text as it was written.
+AS_WRITTEN: dict[str, Any] = {"line_breaks": True, "latex_delimiters": []}
+History = list[dict[str, Any]]  # the Chatbot's value; its texts are as they were written
 
 
 @contextmanager
@@ -50,7 +51,7 @@ class Turn:
 
 def chatbot_message(role: Role, text: str, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
     """A message of the Chatbot, in the raw form that Gradio neither trims nor copies."""
-    content = [{"type": "text", "text": to_markdown(text)}]
+    content = [{"type": "text", "text": text}]
     return {"role": role, "metadata": metadata, "content": content, "options": None}
 
 
@@ -80,7 +81,7 @@ def messages_of(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
     messages: list[Message] = []
     thought = NOTHING
     for part in history:
-        role, text = ROLES[part["role"]], "".join([from_markdown(item.get("text", "")) for item in part["content"]])
+        role, text = ROLES[part["role"]], "".join([item.get("text", "") for item in part["content"]])
         if role == "assistant" and (metadata := part.get("metadata")) and metadata.get("title"):
             thought = replace(thought, thought=text, thought_s=float(metadata.get("duration") or 0))
             continue
@@ -102,7 +103,7 @@ def asked_question(box: str, history: History, event: gr.EventData) -> tuple[His
     """The conversation before the question, and the question, by the visitor's action."""
     match event_data(event):
         case {"previous_value": _, "index": index, "value": str(value)}:  # edited
-            return history[: index if isinstance(index, int) else index[0]], from_markdown(value)
+            return history[: index if isinstance(index, int) else index[0]], value
         case {"value": {"text": str(text)}}:  # an example
             return history, text
         case {"index": _}:  # retry

@@ -8,6 +8,7 @@ import { thoughtDone } from "./conversation_records.js";
 import { find } from "./dom.js";
 import { isAnswerShown } from "./gradio_dom.js";
 import { say } from "./language.js";
+import { keepPlace } from "./reader.js";
 
 const states = () => find("#compose").classList;
 
@@ -44,6 +45,7 @@ export function clear() {
 export function joinTurn(messages, live) {
   states().remove("busy");
   if (isCleared()) return [[], [], undefined];
+  keepPlace();
   const turn = (live ?? []).map(thoughtDone);
   const isStopped = states().contains("ended") && turn.at(-1)?.role === "assistant";
   return [[...(messages ?? []), ...turn], [], isStopped ? stoppedNote() : undefined];

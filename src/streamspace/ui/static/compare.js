@@ -3,6 +3,7 @@
 /** @import { Message } from "./conversation_records.js" */
 import { message } from "./conversation_records.js";
 import { element, find } from "./dom.js";
+import { settle } from "./drawing.js";
 import { focusMessageBox, showChatTab } from "./gradio_dom.js";
 import { say } from "./language.js";
 
@@ -21,6 +22,7 @@ const parse = (html) => element("template", { innerHTML: html ?? "" });
  * @param {string | null} together the line about all columns @param {(string | null)[]} summaries */
 export function end(together, ...summaries) {
   find("#compare").classList.remove("busy");
+  settle();
   const stopped = summaries.map((summary) => {
     const live = parse(summary).content.querySelector(".live");
     if (!live) return summary;

@@ -3,7 +3,7 @@
 import { say } from "./language.js";
 import { fromMarkdown, toMarkdown } from "./markdown.js";
 
-/** A message as Gradio's Chatbot has it, with Markdown as its text. A thought is a message of its own, with a title.
+/** A message as Gradio's Chatbot has it, with its text as it was written. A thought is a message of its own, with a title.
  * @typedef {{ title: string, status?: string, duration?: number }} Metadata
  * @typedef {{ type: "text", text: string }} Part
  * @typedef {{ role: "user" | "assistant", metadata: Metadata | null, content: Part[], options: null }} Message
@@ -20,7 +20,8 @@ import { fromMarkdown, toMarkdown } from "./markdown.js";
  * @typedef {{ version: number, id: string, revision: string, title: string | null, updated: number }} Head
  * @typedef {Content & Head} ConversationRecord */
 
-export const VERSION = 1; // of a record and of an exported file
+export const VERSION = 2; // of a record
+const FILE_VERSION = 1; // of an exported file
 const FORMAT = "streamspace-conversations";
 const TITLE_LENGTH = 60;
 
@@ -28,14 +29,14 @@ export const randomId = () => [...crypto.getRandomValues(new Uint32Array(4))].ma
 
 // ---- Texts
 
-/** `text` is Markdown. @param {Message["role"]} role @param {string} text @param {Message["metadata"]} metadata
+/** @param {Message["role"]} role @param {string} text @param {Message["metadata"]} metadata
  * @returns {Message} */
 export function message(role, text, metadata = null) {
   return { role, metadata, content: [{ type: "text", text }], options: null };
 }
 
 /** @param {Message} message */
-const textOf = ({ content }) => fromMarkdown(content.map(({ text }) => text).join(""));
+const textOf = ({ content }) => content.map(({ text }) => text).join("");
 /** @param {Content} content */
 const allMessages = ({ messages, live }) => [...messages, ...live];
 /** @param {string} text */
@@ -89,6 +90,15 @@ export const isRecord = (value) =>
 /** @param {any} value */
 export const isNewer = (value) => value?.version > VERSION;
 
+/** A record in the form of this version: the first one kept texts as Markdown that shows HTML as words. What is no
+ * record stays as it is. @param {any} value */
+export function upgraded(value) {
+  if (value?.version !== 1 || !isRecord({ ...value, version: VERSION })) return value;
+  /** @param {Message[]} list */
+  const texts = (list) => list.map((old) => ({ ...old, content: [{ type: "text", text: fromMarkdown(textOf(old)) }] }));
+  return { ...value, version: VERSION, messages: texts(value.messages), live: texts(value.live) };
+}
+
 // ---- What the page shows
 
 /** @param {string} text @param {boolean} isCut */
@@ -134,9 +144,9 @@ function fromFile({ title, updated, system_prompt: system, messages }) {
   if (![title, system].every(isText) || !messages.length) throw new TypeError("No conversation");
   const read = messages.map((/** @type {any} */ { role, content, metadata }) => {
     if (!isRole(role) || !isText(content) || !isMetadata(metadata)) throw new TypeError("No message");
-    if (!metadata?.title) return message(role, toMarkdown(content));
+    if (!metadata?.title) return message(role, content);
     const duration = Number(metadata.duration) || 0;
-    return message(role, toMarkdown(content), { title: toMarkdown(metadata.title), status: "done", duration });
+    return message(role, content, { title: metadata.title, status: "done", duration });
   });
   const head = { version: VERSION, id: randomId(), revision: randomId(), title: null };
   const content = { messages: read, live: [], note: { text: "", cut: false }, system };
@@ -148,7 +158,7 @@ function fromFile({ title, updated, system_prompt: system, messages }) {
 /** @param {ConversationRecord[]} records @param {unknown[]} aside what is left of damaged records */
 export function toJsonFile(records, aside = []) {
   const content = { conversations: records.map(toFile), ...(aside.length ? { aside } : {}) };
-  return JSON.stringify({ format: FORMAT, version: VERSION, ...content }, null, 2);
+  return JSON.stringify({ format: FORMAT, version: FILE_VERSION, ...content }, null, 2);
 }
 
 /** A Markdown file. Comments with a random word, which no text can hold, separate its sections, so that it can be read
@@ -162,7 +172,7 @@ export function toMarkdownFile(record) {
   const sections = [{ role: /** @type {const} */ ("system"), content: system_prompt }, ...messages]
     .filter(({ content }) => content)
     .map(({ content, ...about }) => `\n${comment(mark, about)}## ${headings[about.role]}\n\n${toMarkdown(content)}\n`);
-  return `${comment(FORMAT, { version: VERSION, mark, updated })}# ${toMarkdown(title)}\n${sections.join("")}`;
+  return `${comment(FORMAT, { version: FILE_VERSION, mark, updated })}# ${toMarkdown(title)}\n${sections.join("")}`;
 }
 
 /** A file of a newer version of this page. */
@@ -181,7 +191,7 @@ export function parseFile(text) {
 function conversationsIn(text) {
   const head = new RegExp(`^<!-- ${FORMAT} (\\{[^\n]*\\}) -->(\r?)\n# ([^\n]*)\n`).exec(text);
   const file = JSON.parse(head ? head[1] : text);
-  if (isNewer(file)) throw new NewerFile();
+  if (file?.version > FILE_VERSION) throw new NewerFile();
   if (!head) return file?.format === FORMAT ? file.conversations : [];
   const [, ...sections] = (head[2] ? text.replaceAll("\r\n", "\n") : text).split(`\n<!-- ${file.mark} `);
   const all = sections.map((section) => {

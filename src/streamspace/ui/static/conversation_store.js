@@ -1,6 +1,7 @@
 // Where this browser keeps conversations, as records of one IndexedDB; they are never sent anywhere.
 
 /** @import { ConversationRecord } from "./conversation_records.js" */
+import { upgraded } from "./conversation_records.js";
 
 export const DATABASE = "streamspace-conversations";
 const CURRENT = "streamspace-conversation"; // in the tab's own sessionStorage: which conversation it shows
@@ -43,16 +44,16 @@ export async function openStore() {
       work(transaction.objectStore("records"), transaction.objectStore("aside"));
     });
   return {
-    all: () => resultOf(read("records").getAll()),
+    all: async () => (await resultOf(read("records").getAll())).map(upgraded),
     aside: () => resultOf(read("aside").getAll()),
-    get: (id) => resultOf(read("records").get(id)),
+    get: async (id) => upgraded(await resultOf(read("records").get(id))),
     update: async (id, change) => {
       /** @type {Stored} */
       let stored;
       await write((records) => {
         const getting = records.get(id);
         getting.onsuccess = () => {
-          stored = getting.result;
+          stored = upgraded(getting.result);
           const next = change(stored);
           if (next) records.put(next);
           else records.delete(id);

@@ -5,6 +5,12 @@ import { find } from "./dom.js";
 const STOPS = "button.stop, #chat .top-panel button"; // a Stop button, and Clear above the chat
 const PENDING = ".note .translucent"; // an output of an event that has not given its first frame
 const TAB = "[role=tabpanel]";
+export const TYPED = "[data-testid=user]"; // a message of the visitor
+export const LIVE_TEXTS = "#live [data-testid=user], #live [data-testid=bot]";
+export const CHAT_TEXTS = "#chat [data-testid=user], #chat [data-testid=bot]";
+export const FOLD = ".thought-group .title"; // the line of a thought, which opens and shuts it
+export const GROWING_HERE = "#compare.busy .answer"; // texts that will be complete at the same place
+export const GROWING = `#live, ${GROWING_HERE}`;
 
 /** The Stop or Clear button that a click hit. @param {Event} event @returns {HTMLElement | null} */
 export const stopButtonOf = ({ target }) => (target instanceof Element ? target.closest(STOPS) : null);
@@ -14,6 +20,9 @@ export const isPending = (button) => Boolean(button.closest(TAB)?.querySelector(
 
 /** Whether the answer under way has begun to show. */
 export const isAnswerShown = () => document.querySelector("#live [data-testid=bot]") !== null;
+
+/** Whether a reader opened a thought; one that goes on is open by itself. @param {Element} fold */
+export const isFoldOpen = (fold) => fold.matches(".expanded:not(:has(.loading-spinner))");
 
 export const showChatTab = () => find("#chat-tab-button").click();
 export const focusMessageBox = () => find("#message textarea").focus();

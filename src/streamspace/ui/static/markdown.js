@@ -1,4 +1,4 @@
-// The same as streamspace/markdown.py, for the texts that never go to the server; a test compares them.
+// Exported Markdown: a text, with HTML as words for whatever shows the file, and back again. Pure.
 
 // Fenced code to its end, or a run of backticks, which may begin code within a line.
 const CODE = /(?<![^\n])[ ]{0,3}(`{3,}|~{3,})[\s\S]*?(?:(?<![^\n])[ ]{0,3}\1[`~]*[ \t]*(?![^\n])|(?![\s\S]))|`+/g;

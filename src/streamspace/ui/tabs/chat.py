@@ -30,6 +30,7 @@ from streamspace.ui.gradio_.streams import RAW, UNCHANGED, Handler, StreamingBlo
 from streamspace.ui.language import say
 from streamspace.ui.parts.conversations import QUICK, Conversations
 from streamspace.ui.parts.history import (
+    AS_WRITTEN,
     NOTHING,
     History,
     Turn,
@@ -83,7 +84,7 @@ class ChatTab:
             self._lay_out_settings()
 
     def _lay_out_turns(self) -> None:
-        look: dict[str, Any] = {"show_label": False, "height": None, "allow_tags": False}
+        look: dict[str, Any] = {"show_label": False, "height": None, "allow_tags": False, **AS_WRITTEN}
         # The outer column scrolls and keeps its end in view; see gradio.css.
         with gr.Column(elem_id="conversation"), gr.Column():
             self._history = gr.Chatbot(

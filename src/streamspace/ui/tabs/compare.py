@@ -4,7 +4,6 @@ The columns are separate requests. vLLM's `n` would save nothing: it starts one 
 way all but the first find the whole blocks of the prompt in the prefix cache.
 """
 
-import asyncio
 import html
 import random
 from collections.abc import AsyncGenerator, Sequence
@@ -19,7 +18,6 @@ from streamspace.checks import check_text
 from streamspace.errors import BadRequest, ChatError
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
-from streamspace.markdown import to_markdown
 from streamspace.prompt import conversation
 from streamspace.sampling import Settings, check_settings
 from streamspace.summary import NUMBERS_S, Summary
@@ -30,6 +28,7 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
 from streamspace.ui.language import say
 from streamspace.ui.parts.conversations import QUICK
+from streamspace.ui.parts.history import AS_WRITTEN
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import SettingsPanel, enable_thinking, panel_names
 from streamspace.ui.tabs.chat import ChatTab
@@ -109,8 +108,8 @@ class CompareTab:
                         self._panels.append(SettingsPanel(self._engine, self._start(number), OWN, is_narrow=True))
                     self._summaries.append(gr.HTML("", elem_classes=["note", "line"]))
                     self._uses.append(gr.Button("Use this answer", size="sm", elem_classes="use"))
-                    self._answers.append(gr.Markdown(elem_classes="answer", line_breaks=True))
-        self._question = gr.Textbox(label="The message that was answered", visible="hidden")  # as Markdown
+                    self._answers.append(gr.Markdown(elem_classes="answer", **AS_WRITTEN))
+        self._question = gr.Textbox(label="The message that was answered", visible="hidden")
 
     def _lay_out_box(self) -> None:
         with gr.Row(elem_id="compare-compose"):
@@ -199,7 +198,6 @@ class CompareTab:
             messages = conversation(system, [Message("user", question)])
             settings = self._check(inputs)
             summaries = [Summary(one, self._engine.max_seconds, None, say) for one in settings]
-            shown = await asyncio.to_thread(to_markdown, question)
             seeds = [one.seed if inputs["kind"] == SAMPLES else None for one in settings]
             admitted = self._admission.answer(
                 self._stream(messages, settings, bool(inputs["measures"])),
@@ -211,8 +209,8 @@ class CompareTab:
                 async for comparison in comparisons:
                     columns = comparison.columns
                     notes = [_column_html(*each) for each in zip(summaries, columns, seeds, strict=True)]
-                    texts = [to_markdown(column.reply.text) for column in columns]
-                    yield [shown, _summary(comparison), *notes, *none, *texts, *none]
+                    texts = [column.reply.text for column in columns]
+                    yield [question, _summary(comparison), *notes, *none, *texts, *none]
 
     def _check(self, inputs: dict[str, Any]) -> list[Settings]:
         """The settings of each column; raises BadRequest, which names the column, for one that is not allowed."""
