@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,15 @@ from streamspace.hardware import (
     LEAST_KV_CACHE,
     MOST_CACHED,
     SPARE,
+    cpu_dtype,
     cpu_environment,
     cpu_name,
     has_gpu,
+    instructions,
+    int4_problem,
     intel_openmp,
     kv_cache_bytes,
+    num_cpus,
     problem,
     tcmalloc,
 )
@@ -61,19 +66,26 @@ def test_a_gpu_without_a_driver_is_a_problem_and_a_cpu_build_is_none(gpu: Path) 
     assert problem({}, None, None) is None
 
 
+GNU = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}  # for two CPUs without Intel's OpenMP
+
+
 def on_cpu(
     machine: str = "x86_64",
     tcmalloc: str | None = "libtcmalloc_minimal.so.4",
     openmp: str | None = "/env/lib/libiomp5.so",
+    cpus: int = 2,
     **environ: str,
 ) -> tuple[dict[str, str], str]:
-    return cpu_environment(environ, machine, lambda: tcmalloc, lambda: openmp)
+    return cpu_environment(environ, machine, lambda: tcmalloc, lambda: openmp, cpus)
 
 
 def test_what_vllm_asks_for_is_preloaded_and_said() -> None:
     wanted, sentence = on_cpu()
     assert wanted["LD_PRELOAD"] == "libtcmalloc_minimal.so.4:/env/lib/libiomp5.so"
-    assert sentence == f"preloads {wanted['LD_PRELOAD']}"
+    assert sentence == (
+        f"preloads {wanted['LD_PRELOAD']}; computes with 2 threads (as many as there are CPUs), which do not spin "
+        "while they wait"
+    )
 
 
 def test_a_library_that_is_absent_is_said_with_what_brings_it() -> None:
@@ -82,7 +94,7 @@ def test_a_library_that_is_absent_is_said_with_what_brings_it() -> None:
     assert "without tcmalloc (Debian's package libtcmalloc-minimal4)" in sentence and "Intel" not in sentence
 
     wanted, sentence = on_cpu(openmp=None)
-    assert wanted == {"LD_PRELOAD": "libtcmalloc_minimal.so.4"}
+    assert wanted == {"LD_PRELOAD": "libtcmalloc_minimal.so.4", **GNU}
     assert (
         "without Intel's OpenMP (the Python package intel-openmp)" in sentence and "tcmalloc-minimal4" not in sentence
     )
@@ -90,31 +102,34 @@ def test_a_library_that_is_absent_is_said_with_what_brings_it() -> None:
 
 def test_where_nothing_is_found_nothing_is_set() -> None:
     wanted, sentence = on_cpu(tcmalloc=None, openmp=None)
-    assert wanted == {} and "tcmalloc" in sentence and "Intel's OpenMP" in sentence
+    assert wanted == GNU and "tcmalloc" in sentence and "Intel's OpenMP" in sentence
 
 
 def test_intels_openmp_is_for_x86_alone() -> None:
     wanted, sentence = on_cpu("aarch64")
-    assert wanted == {"LD_PRELOAD": "libtcmalloc_minimal.so.4"} and "Intel" not in sentence
+    assert wanted == {"LD_PRELOAD": "libtcmalloc_minimal.so.4", **GNU} and "Intel" not in sentence
 
 
 @pytest.mark.parametrize("folder", ["/my env", "/a:b"])
 def test_a_folder_that_cannot_stand_in_ld_preload_is_left_out(folder: str) -> None:
-    assert on_cpu(openmp=f"{folder}/libiomp5.so")[0] == {"LD_PRELOAD": "libtcmalloc_minimal.so.4"}
+    assert on_cpu(openmp=f"{folder}/libiomp5.so")[0] == {"LD_PRELOAD": "libtcmalloc_minimal.so.4", **GNU}
 
 
 def test_what_the_operator_preloads_stays_and_nothing_is_added() -> None:
     wanted, sentence = on_cpu(LD_PRELOAD="libjemalloc.so.2")
-    assert wanted == {"LD_PRELOAD": "libjemalloc.so.2"} and sentence == "preloads libjemalloc.so.2"
-    assert on_cpu(tcmalloc=None, LD_PRELOAD="x.so")[1] == "preloads x.so"
-    assert on_cpu(LD_PRELOAD="") == ({}, "preloads nothing")
+    assert wanted == {"LD_PRELOAD": "libjemalloc.so.2", **GNU} and sentence.startswith(
+        "preloads libjemalloc.so.2; comp"
+    )
+    assert on_cpu(tcmalloc=None, LD_PRELOAD="x.so")[1].startswith("preloads x.so; comp")
+    wanted, sentence = on_cpu(LD_PRELOAD="")
+    assert wanted == GNU and sentence.startswith("preloads nothing; comp")
     assert on_cpu(tcmalloc=None, LD_PRELOAD="/opt/libiomp5.so")[0]["KMP_AFFINITY"] == "none"
 
 
 @pytest.mark.parametrize("bind", ["", "auto", "nobind", "0-3|4-7", "nonsense"])
 def test_threads_are_not_bound_without_a_list_of_cpus(bind: str) -> None:
     wanted, _ = on_cpu(VLLM_CPU_OMP_THREADS_BIND=bind)
-    assert wanted["KMP_AFFINITY"] == "none" and "OMP_NUM_THREADS" not in wanted
+    assert wanted["KMP_AFFINITY"] == "none" and wanted["OMP_NUM_THREADS"] == "2"
 
 
 @pytest.mark.parametrize(("bind", "num_threads"), [("0", "1"), ("0-1", "2"), ("0-2,5,8-9", "6")])
@@ -126,7 +141,8 @@ def test_vllms_list_of_cpus_binds_one_thread_to_each(bind: str, num_threads: str
 
 @pytest.mark.parametrize("name", ["KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND"])
 def test_threads_that_the_operator_binds_through_openmp_are_left_alone(name: str) -> None:
-    wanted, _ = on_cpu(**{name: "x", "VLLM_CPU_OMP_THREADS_BIND": "0"})
+    bound: dict[str, Any] = {name: "x", "VLLM_CPU_OMP_THREADS_BIND": "0"}
+    wanted, _ = on_cpu(**bound)
     assert not {"KMP_AFFINITY", "OMP_NUM_THREADS"} & set(wanted)
 
 
@@ -182,3 +198,85 @@ def test_a_model_without_grouped_heads_is_counted_by_its_width() -> None:
 def test_a_large_or_unknown_model_gets_half_of_what_its_weights_leave(model: dict[str, object]) -> None:
     assert kv_cache_bytes(5 * GIB, GIB, model, 2) == 2 * GIB
     assert kv_cache_bytes(GIB, GIB, model, 2) == LEAST_KV_CACHE
+
+
+@pytest.mark.parametrize(
+    ("cpus", "num_threads", "blocktime"), [(1, "1", "0"), (2, "2", "0"), (3, "2", "1"), (64, "63", "1")]
+)
+def test_threads_leave_a_cpu_to_the_page_and_do_not_spin_where_none_is_left(
+    cpus: int, num_threads: str, blocktime: str
+) -> None:
+    wanted, sentence = on_cpu(cpus=cpus)
+    assert (wanted["OMP_NUM_THREADS"], wanted["KMP_BLOCKTIME"]) == (num_threads, blocktime)
+    assert f"computes with {num_threads} thread" in sentence
+    wanted, sentence = on_cpu(cpus=cpus, openmp=None)
+    assert wanted.get("OMP_WAIT_POLICY") == ("passive" if blocktime == "0" else None)
+
+
+def test_the_operators_number_of_threads_is_told_and_decides_how_they_wait() -> None:
+    wanted, sentence = on_cpu(cpus=4, OMP_NUM_THREADS="4")
+    assert wanted["KMP_BLOCKTIME"] == "0" and "with 4 threads (OMP_NUM_THREADS), which do not spin" in sentence
+    assert "(VLLM_CPU_OMP_THREADS_BIND)" in on_cpu(VLLM_CPU_OMP_THREADS_BIND="0")[1]
+
+
+def test_a_containers_share_of_the_cpus_is_the_number_of_cpus(tmp_path: Path) -> None:
+    quota = tmp_path / "cpu.max"
+    everything = num_cpus(quota)
+    quota.write_text("max 100000\n")
+    assert num_cpus(quota) == everything
+    quota.write_text("50000 100000\n")
+    assert num_cpus(quota) == 1
+
+
+def test_the_processors_instructions_are_read_as_the_kernel_has_them(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512f\n\nprocessor\t: 1\nflags\t\t: fpu\n")
+    assert instructions(cpuinfo) == {"fpu", "avx2", "avx512f"}
+    cpuinfo.write_text("Features\t: fp asimd bf16\n")
+    assert instructions(cpuinfo) == {"fp", "asimd", "bf16"}
+    cpuinfo.write_text("uarch\t: sifive\n")
+    assert instructions(cpuinfo) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("known", "model", "weights", "dtype", "words"),
+    [
+        ("avx2", SHAPE, 1, "float32", "no instructions for bfloat16"),
+        ("avx2 avx512f avx512_vnni", SHAPE, 1, "float32", "no instructions for bfloat16"),
+        ("asimd", {"text_config": SHAPE}, 1, "float32", "no instructions for bfloat16"),
+        ("avx512f avx512_bf16", SHAPE, 1, "auto", "computes with bfloat16 itself (avx512_bf16)"),
+        ("avx512f amx_bf16 amx_tile", SHAPE, 1, "auto", "(amx_bf16)"),
+        ("asimd bf16", SHAPE, 1, "auto", "(bf16)"),
+        ("avx2", SHAPE | {"torch_dtype": "float32"}, 1, "auto", "own is float32"),
+        ("avx2", SHAPE | {"quantization_config": {}}, 1, "auto", "has quantization_config"),
+        ("avx2", {"text_config": SHAPE | {"num_experts": 8}}, 1, "auto", "has num_experts"),
+        ("avx2", SHAPE, 5, "auto", "would take 10.7 of 17.2 GB"),
+    ],
+)
+def test_the_data_type_is_chosen_by_the_processor_the_model_and_the_memory(
+    known: str, model: dict[str, object], weights: int, dtype: str, words: str
+) -> None:
+    chosen, reason = cpu_dtype(known.split(), model, weights * GIB, 16 * GIB)
+    assert chosen == dtype and words in reason
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [
+        {"quant_method": "awq", "bits": 4},
+        {"quant_method": "awq", "w_bit": 4},
+        {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 4}}}},
+    ],
+)
+def test_weights_of_four_bits_are_refused_where_vllm_has_no_kernel_for_them(quantization: dict[str, object]) -> None:
+    model = SHAPE | {"quantization_config": quantization}
+    sentence = str(int4_problem({"avx2"}, model, "x86_64"))
+    assert str(quantization["quant_method"]) in sentence and "AVX-512" in sentence and "W8A8" in sentence
+    assert int4_problem({"avx2", "avx512f"}, model, "x86_64") is None
+    assert int4_problem({"asimd"}, model, "aarch64") is None
+
+
+def test_other_weights_are_no_problem() -> None:
+    eight = {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8}}}}
+    for model in ({}, {"quantization_config": None}, {"quantization_config": eight}, SHAPE):
+        assert int4_problem({"avx2"}, model, "x86_64") is None

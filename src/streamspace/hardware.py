@@ -2,18 +2,23 @@
 
 import ctypes
 import ctypes.util
+import math
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 DEVICES = Path("/dev")
 BINDING = ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")  # each lets the operator bind threads
-MOST_CACHED = 1 << 18  # tokens of a KV cache on a CPU: for 128 requests, which vLLM runs at once, of 2,048 tokens each
+MOST_CACHED = 1 << 17  # tokens of a KV cache on a CPU: for 128 requests, which vLLM runs at once, of 1,024 tokens each
 SPARE = 1 << 12  # tokens besides: vLLM keeps one block of its cache back
+CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")  # such as 0-2,5
+NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # the last is ARM's
+# Keys in config.json of models that run on a CPU only in the data type that they were made for, as far as is known.
+ONLY_AS_IT_IS = {"quantization_config", "kv_lora_rank", "num_experts", "num_local_experts", "n_routed_experts"}
 LEAST_KV_CACHE = 1 << 28  # bytes; where there is not even as much, vLLM says so
 
 
@@ -42,9 +47,53 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return f"{named[1] if named else platform.machine()}, {num} CPU{'s' if num > 1 else ''}"
 
 
-def num_cpus() -> int:
-    """How many CPUs this process may run on."""
-    return len(os.sched_getaffinity(0))
+def num_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """How many CPUs' time this process may use: those it may run on, or a container's share of them if that is less."""
+    num = len(os.sched_getaffinity(0))
+    try:
+        limit, period = quota.read_text().split()
+        return max(1, min(num, math.ceil(int(limit) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max": no limit
+        return num
+
+
+def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """The kernel's names for what the processor can do, such as "avx2"."""
+    found = re.search(r"^(?:flags|Features)\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE)
+    return frozenset(found[1].split()) if found else frozenset()
+
+
+def cpu_dtype(known: Collection[str], model: Mapping[str, Any], weights: int, free: int) -> tuple[str, str]:
+    """vLLM's data type for a model on a CPU, and why; `known` are its instructions, sizes are in bytes.
+
+    vLLM computes in what the weights have, mostly bfloat16. A CPU without instructions for that converts every number:
+    reading 150 tokens took 2.8 times as long as in float32 with AVX-512, 4.7 times with AVX2. Writing takes as long in
+    either for several requests at once. For a single one float32 took 1.3 times as long, with AVX2 1.7 times.
+    """
+    if native := sorted(NATIVE_BF16 & set(known)):
+        return "auto", f"the CPU computes with bfloat16 itself ({native[0]})"
+    text = model.get("text_config") or model
+    if other := sorted(ONLY_AS_IT_IS & {*model, *text}):
+        return "auto", f"the model has {other[0]}"
+    if model.get("dtype", model.get("torch_dtype")) == "float32":
+        return "auto", "the model's own is float32"
+    if 2 * weights > free // 2:
+        return "auto", f"in float32 its weights would take {2 * weights / 1e9:.1f} of {free / 1e9:.1f} GB that are free"
+    return "float32", "the CPU has no instructions for bfloat16 and would convert every number"
+
+
+def int4_problem(known: Collection[str], model: Mapping[str, Any], machine: str = platform.machine()) -> str | None:
+    """One sentence if the model's weights have 4 bits and vLLM's kernels for them are not in its build for AVX2."""
+    quantization = model.get("quantization_config") or {}
+    groups = (quantization.get("config_groups") or {}).values()
+    bits = [quantization.get(name) for name in ("bits", "w_bit")]
+    bits += [(group.get("weights") or {}).get("num_bits") for group in groups]
+    if machine != "x86_64" or "avx512f" in known or 4 not in bits:
+        return None
+    return (
+        f"The model's weights have 4 bits ({quantization.get('quant_method')}), for which vLLM needs AVX-512 on a CPU, "
+        "and this one has none: take a version of the model that is not quantised, or one of 8 bits (W8A8)."
+    )
 
 
 def kv_cache_bytes(free: int, weights: int, model: Mapping[str, Any], num_bytes: int) -> int:
@@ -108,6 +157,7 @@ def cpu_environment(
     machine: str = platform.machine(),
     tcmalloc: Callable[[], str | None] = tcmalloc,
     intel_openmp: Callable[[], str | None] = intel_openmp,
+    cpus: int | None = None,
 ) -> tuple[dict[str, str], str]:
     """The variables to set for an engine on a CPU, and a sentence about them for the log.
 
@@ -122,30 +172,44 @@ def cpu_environment(
     missing = [name for name, library in libraries.items() if library not in found]
     preload = environ.get("LD_PRELOAD", ":".join(found))
     wanted = {"LD_PRELOAD": preload} if preload else {}
-    if "libiomp" in preload:
-        wanted |= _openmp_environment(environ)
+    threads, reason = _openmp_threads(environ, cpus or num_cpus(), "libiomp" in preload)
     sentence = f"preloads {preload or 'nothing'}"
     if missing and "LD_PRELOAD" not in environ:
         sentence += f"; it runs without {' and without '.join(missing)}, which vLLM recommends"
-    return wanted, sentence
+    return wanted | threads, f"{sentence}; {reason}"
 
 
-def _openmp_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of Intel's OpenMP, from VLLM_CPU_OMP_THREADS_BIND if that lists CPUs.
+def _openmp_threads(environ: Mapping[str, str], cpus: int, is_intels: bool) -> tuple[dict[str, str], str]:
+    """The variables for the number of threads, their CPUs and how they wait; and a part of a sentence about it.
 
-    vLLM 0.29.0 does so only for the workers that it starts, but this engine works in its own process. Without a list
-    the threads are not bound: with a busy page on 2 cores that gave 1150 tokens/s against 910. In a forked process
-    Intel's OpenMP would bind them by itself.
+    vLLM 0.29.0 sets these only for the workers that it starts, but this engine works in its own process. Without a list
+    of CPUs the threads are not bound: with a busy page on 2 CPUs that gave 1150 tokens/s against 910. In a forked
+    process Intel's OpenMP would bind them by itself.
     """
-    # An idle thread spins for so many ms, and the page cannot have its core meanwhile. With 64 streams and a busy page
-    # on 2 cores, 1 gave 1150 tokens/s, vLLM's 5 gave 1010, and 0 gave 1390, but 81 instead of 130 to a single stream.
-    wanted = {"KMP_BLOCKTIME": "1"}
-    if any(name in environ for name in BINDING):
-        return wanted
-    cpus = environ.get("VLLM_CPU_OMP_THREADS_BIND", "")
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", cpus):
-        return wanted | {"KMP_AFFINITY": "none"}
-    ends = [[int(end) for end in part.split("-")] for part in cpus.split(",")]  # "0-2,5": [[0, 2], [5]]
-    num_threads = sum(end[-1] - end[0] + 1 for end in ends)
-    affinity = f"granularity=fine,explicit,proclist=[{cpus}]"
-    return wanted | {"KMP_AFFINITY": affinity, "OMP_NUM_THREADS": str(num_threads)}
+    binds = any(name in environ for name in BINDING)
+    listed = environ.get("VLLM_CPU_OMP_THREADS_BIND", "") if is_intels and not binds else ""
+    num, reason = _num_threads(environ, listed, cpus)
+    # A thread without work spins, and nobody else can have its CPU meanwhile: where other work needs that CPU, an
+    # operation took 8 to 16 ms, against 0.5 to 0.9 ms of threads that sleep at once.
+    is_tight = num >= cpus
+    wanted = {} if binds else {"OMP_NUM_THREADS": str(num)}
+    if is_intels:
+        wanted["KMP_BLOCKTIME"] = "0" if is_tight else "1"  # ms of spinning
+    elif is_tight:
+        wanted["OMP_WAIT_POLICY"] = "passive"
+    if is_intels and not binds:
+        is_list = CPU_LIST.fullmatch(listed)
+        wanted["KMP_AFFINITY"] = f"granularity=fine,explicit,proclist=[{listed}]" if is_list else "none"
+    waits = "do not spin" if is_tight else "spin shortly"
+    return wanted, f"computes with {num} thread{'s' if num > 1 else ''} ({reason}), which {waits} while they wait"
+
+
+def _num_threads(environ: Mapping[str, str], listed: str, cpus: int) -> tuple[int, str]:
+    """How many threads compute, and the reason: the variable of the operator's, or what suits so many CPUs."""
+    if (own := environ.get("OMP_NUM_THREADS", "")).isdigit():
+        return int(own), "OMP_NUM_THREADS"
+    if CPU_LIST.fullmatch(listed):
+        ends = [[int(end) for end in part.split("-")] for part in listed.split(",")]  # "0-2,5": [[0, 2], [5]]
+        return sum(end[-1] - end[0] + 1 for end in ends), "VLLM_CPU_OMP_THREADS_BIND"
+    # Of two CPUs both compute although the page needs one: alone, one thread took half as long again.
+    return (cpus - 1, "one CPU is left to the page") if cpus > 2 else (cpus, "as many as there are CPUs")
