@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import secrets
 import socket
 import threading
@@ -13,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from streamspace import metrics
 from streamspace.chat import ServedEngine
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7"
 RETRY = '<!doctype html><title>StreamSpace</title><form method="post"><button>Build the engine again</button></form>'
+OFFER = re.compile(rb"(?i)\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)")
 GRACE_S = 2  # for open connections when the server stops
 GONE_S = 20  # a connection is cut when its other end has been silent for so long
 
@@ -86,6 +89,16 @@ def build_app(engine: ServedEngine, demo: StreamingBlocks, admission: Admission)
     return mounted
 
 
+class Http(HttpToolsProtocol):
+    """Takes no notice of an offer to go on in HTTP/2, as Java's client makes it: with one, uvicorn loses the body."""
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio's hook; the offer is in the head, which such a client sends in one piece."""
+        if (end := data.find(b"\r\n\r\n")) >= 0 and OFFER.search(data, 0, end + 2):
+            data = OFFER.sub(b"", data, 1)
+        super().data_received(data)
+
+
 class Server(uvicorn.Server):
     """Stops the engine before the connections, so that every stream ends by itself and none is cut off.
 
@@ -99,6 +112,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=grace_s, forwarded_allow_ips=proxies)
         )
+        self.config.http = Http
         self._engine = engine
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
