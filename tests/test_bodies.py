@@ -166,6 +166,13 @@ def test_a_body_of_too_many_values_is_refused_before_they_are_parsed(url: str, w
     assert status == 400 and "commas; allowed are 100000" in sentence_of(way, text)
 
 
+def test_the_mcp_server_gets_no_more_lists_than_it_can_check(url: str) -> None:
+    for number, status in ((490, 200), (500, 400)):
+        body = body_for(MCP, params={"name": "ask", "arguments": {"question": [[]] * number}})
+        answered, _, text = ask(url, "POST", MCP, body, {**JSON, **ACCEPT})
+        assert answered == status and (status == 200 or "lists and objects; allowed are 500" in sentence_of(MCP, text))
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_body_that_never_ends_is_refused_in_time(url: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi, "BODY_S", 0.2)
