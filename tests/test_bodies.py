@@ -109,6 +109,21 @@ def test_a_body_without_its_length_is_answered(running: Running, way: str) -> No
     wait_until(lambda: running.is_idle, what="an idle engine")
 
 
+@pytest.mark.parametrize("way", [JOIN, CALL, MCP])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_client_that_offers_http_2_keeps_its_body_and_its_connection(site: Site, way: str, is_chunked: bool) -> None:
+    body = body_for(way, site.number("complete"))
+    length = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {len(body)}"
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
+    with sending(site.url, way, length, *offer) as connection:
+        for _ in range(2):  # Java's client sends the body apart from the head
+            connection.sendall(chunk(body) + chunk(b"") if is_chunked else body)
+            status, text = answer_on(connection)
+            assert status == 200, text
+            lines = [f"POST {way} HTTP/1.1", "Host: x", length, *(f"{k}: {v}" for k, v in {**JSON, **ACCEPT}.items())]
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_body_that_grows_above_the_limit_is_refused_in_its_middle(url: str, way: str) -> None:
     with sending(url, way, "Transfer-Encoding: chunked") as connection:
@@ -149,6 +164,13 @@ def test_a_body_of_too_many_values_is_refused_before_they_are_parsed(url: str, w
     body = b'{"prompt":[' + b"1," * LEAST_VALUES + b"1,1]}"
     status, _, text = ask(url, "POST", way, body, {**JSON, **ACCEPT})
     assert status == 400 and "commas; allowed are 100000" in sentence_of(way, text)
+
+
+def test_the_mcp_server_gets_no_more_lists_than_it_can_check(url: str) -> None:
+    for number, status in ((490, 200), (500, 400)):
+        body = body_for(MCP, params={"name": "ask", "arguments": {"question": [[]] * number}})
+        answered, _, text = ask(url, "POST", MCP, body, {**JSON, **ACCEPT})
+        assert answered == status and (status == 200 or "lists and objects; allowed are 500" in sentence_of(MCP, text))
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -135,6 +135,17 @@ def is_deep(value: Any, most: int = MOST_LEVELS) -> bool:
     return True
 
 
+def num_nested(value: Any) -> int:
+    """How many lists and objects parsed JSON has, itself included."""
+    number, left = 0, [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, (list, dict)):
+            number += 1
+            left += item.values() if isinstance(item, dict) else item
+    return number
+
+
 def check_json(scope: Scope) -> None:
     """Raise BadRequest unless the request says that it has JSON: a browser asks before it sends that for others."""
     kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()

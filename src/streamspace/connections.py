@@ -6,6 +6,7 @@ in. uvicorn closes what idles between two requests; here also what has sent noth
 
 import asyncio
 import errno
+import re
 import resource
 import socket
 from collections import Counter, defaultdict
@@ -29,6 +30,7 @@ OTHER_FILES = 256  # for all but connections
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+OFFER = re.compile(rb"(?i)\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)")
 STREAM = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))  # headers of every event stream
 
 
@@ -153,6 +155,10 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def data_received(self, data: bytes) -> None:
+        # A client that offers HTTP/2, as Java's does, sends its head in one piece; with the offer, uvicorn loses the body.
+        is_head = self.cycle is None or self.cycle.response_complete
+        if is_head and (end := data.find(b"\r\n\r\n")) >= 0 and OFFER.search(data, 0, end + 2):
+            data = OFFER.sub(b"", data, 1)
         super().data_received(data)
         if self._deadline is None:
             return

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamspace.asgi import MOST_LEVELS, is_deep, off_loop, parse, replay, respond
+from streamspace.asgi import MOST_LEVELS, is_deep, num_nested, off_loop, parse, replay, respond
 from streamspace.chat import ServedEngine
 from streamspace.errors import BadRequest, ChatError, RequestFailed
 from streamspace.faults import log_fault
@@ -31,6 +31,7 @@ from streamspace.visitors import VISITOR, Keys, client_of
 log = logging.getLogger(__name__)
 
 PATH = f"{API}/mcp"
+MOST_NESTED = 500  # lists and objects in a request; the arguments of the tools are none
 LOCKED = "The MCP server wants one of the operator's API keys as Authorization: Bearer <key>."
 IsKnown = Callable[[Scope], Awaitable[bool]]  # whether a visitor has logged in, or need not
 NO_ROUTE = f"There is nothing here but the MCP server, by POST to {PATH}."
@@ -101,10 +102,14 @@ def _guarded(app: ASGIApp, is_known: IsKnown, keys: Keys, admission: Admission) 
 
 
 def _checked(body: bytes) -> bytes:
-    """The body as Gradio's server can read it; raises BadRequest if it is no JSON, or nested too deep."""
+    """The body as Gradio's server can read it; raises BadRequest for what it would need long for."""
     content = parse(body)
     if is_deep(content):
         raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels.")
+    if (
+        number := num_nested(content)
+    ) > MOST_NESTED:  # its library needs half a second for 100,000, and tools take none
+        raise BadRequest(f"The request has {number} lists and objects; allowed are {MOST_NESTED}.")
     return json.dumps(content).encode()
 
 

@@ -168,7 +168,7 @@ class ChatTab:
                 inputs = self._inputs.split(values)
                 turn, messages = await asyncio.to_thread(_begin, turn_of, event, inputs)
                 settings, reply = self._check(inputs), Reply()
-                frames = await asyncio.to_thread(_Frames, turn, settings, self._engine)
+                frames = _Frames(turn, settings, self._engine)
                 del event, values, inputs  # they may be large, and the request may wait for long
                 answer = self._admission.answer(
                     stream_chat(self._engine, messages, settings, self._pacer), lambda place: Reply(place=place)
