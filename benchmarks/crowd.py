@@ -31,7 +31,9 @@ from benchmarks.streaming import payload, percentile  # noqa: E402
 
 STORY = "Tell me a long story."
 MEASURED_S = 15.0  # of each phase
-CROWD = {"X-Forwarded-For": "192.0.2.1"}  # the one address that invents sessions; the app trusts this machine's proxies
+NUM_TOKENS = 1000  # of an answer
+AT_ONCE = 20  # requests of the one address that invents sessions
+CROWD = "192.0.2.1"  # which that is; the app takes this machine for a proxy
 
 
 class Page:
@@ -39,20 +41,21 @@ class Page:
 
     def __init__(self, session: aiohttp.ClientSession, url: str, config: dict[str, Any]) -> None:
         self._session, self.url, self._config = session, url, config
+        self._asked = payload("page", config, [{"role": "user", "content": STORY}], NUM_TOKENS)
         self.gaps: list[float] = []  # in seconds, between the frames of readers, since it was last emptied
         self.num_lost = 0  # answers that did not end as they should
 
-    async def ask(self, address: str, num_tokens: int) -> str | None:
+    async def ask(self, address: str) -> str | None:
         """Start an answer; returns its session, or None if it was refused at once."""
-        asked = payload("page", self._config, [{"role": "user", "content": STORY}], num_tokens)
+        asked = self._asked
         body = {"fn_index": asked["fn_index"], "data": asked["data"], "session_hash": uuid.uuid4().hex}
         headers = {"X-Forwarded-For": address}
         async with self._session.post(f"{self.url}/gradio_api/queue/join", json=body, headers=headers) as joined:
             return body["session_hash"] if joined.status == 200 else None
 
-    async def read(self, address: str, num_tokens: int) -> AsyncIterator[dict[str, Any]]:
+    async def read(self, address: str) -> AsyncIterator[dict[str, Any]]:
         """Ask, and yield each message."""
-        session = await self.ask(address, num_tokens)
+        session = await self.ask(address)
         query = {"session_hash": session or ""}
         async with self._session.get(f"{self.url}/gradio_api/queue/data", params=query) as stream:
             async for line in stream.content:
@@ -63,7 +66,7 @@ class Page:
         """Be answered again and again, and note the gaps."""
         while True:
             last_s, is_whole = 0.0, False
-            async for message in self.read(address, 1000):
+            async for message in self.read(address):
                 if message["msg"] == "process_generating":
                     now_s = time.monotonic()
                     if last_s:
@@ -81,10 +84,20 @@ class Page:
             async with session.get(self.url) as page:
                 await page.read()
             page_s = time.monotonic() - began_s
-            async for message in Page(session, self.url, self._config).read("198.51.100.1", 50):
+            async for message in Page(session, self.url, self._config).read("198.51.100.1"):
                 if '"assistant"' in json.dumps(message):
                     break
         return f"a newcomer has the page after {page_s:.2f} s, the first words after {time.monotonic() - began_s:.2f} s"
+
+    async def invent(self, sessions: int) -> int:
+        """Ask in so many sessions, some at once as a script would; returns how many were refused at once."""
+        at_once = asyncio.Semaphore(AT_ONCE)
+
+        async def ask() -> bool:
+            async with at_once:
+                return await self.ask(CROWD) is None
+
+        return sum(await asyncio.gather(*(ask() for _ in range(sessions))))
 
     async def most_running(self, others: int) -> int:
         """The most requests of the crowd that /health told during a phase."""
@@ -136,9 +149,8 @@ async def measure(url: str, readers: int, idle: int, half_open: int, sessions: i
             print(await page.newcomer(), flush=True)
             await asyncio.sleep(MEASURED_S)
             page.tell(f"{idle} idle, {half_open} half-open")
-        asked = asyncio.gather(*(page.ask(CROWD["X-Forwarded-For"], 1900) for _ in range(sessions)))
-        most = await page.most_running(readers)
-        refused = sum(one is None for one in await asked)
+        inventing = asyncio.create_task(page.invent(sessions))
+        most, refused = await page.most_running(readers), await inventing
         page.tell(f"{sessions} sessions")
         print(
             f"one address had at most {most} answers at once; {refused} of {sessions} sessions were refused at the door"

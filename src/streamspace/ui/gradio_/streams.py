@@ -351,11 +351,13 @@ class Streams:
             del self._runs[session]
             if reader is None:
                 kept_s = KEPT_S if sender.is_call else READER_S
-                asyncio.get_running_loop().call_later(kept_s, self._end_unread_session, session)
+                messages = self._sessions.messages(session)
+                asyncio.get_running_loop().call_later(kept_s, self._end_unread_session, session, messages)
 
-    def _end_unread_session(self, session: str) -> None:
-        """End a session whose events ended some time ago and that still has no reader."""
-        if session not in self._readers and session not in self._runs:
+    def _end_unread_session(self, session: str, messages: asyncio.Queue[Any] | None) -> None:
+        """End a session whose events ended some time ago if these messages of theirs still wait for a reader."""
+        is_same = self._sessions.messages(session) is messages
+        if is_same and session not in self._readers and session not in self._runs:
             ending = asyncio.create_task(self._end_session(session))
             self._endings.add(ending)  # the event loop keeps weak references only
             ending.add_done_callback(self._endings.discard)
@@ -456,7 +458,8 @@ class Streams:
             self._leave(session, run, runs[run])
         if others or any(sender.is_for_another(reader) for sender in reader.ended):
             self._begin_again(session, reader)
-            asyncio.get_running_loop().call_later(AGAIN_S, self._leave_unread, session, others)
+            messages = self._sessions.messages(session)
+            asyncio.get_running_loop().call_later(AGAIN_S, self._leave_unread, session, others, messages)
         else:
             await self._end_session(session)
 
@@ -464,12 +467,14 @@ class Streams:
         run.cancel(LEFT)
         self._sessions.unfinished(session).discard(sender.event_id)
 
-    def _leave_unread(self, session: str, runs: "dict[asyncio.Task[None], _Sender]") -> None:
+    def _leave_unread(
+        self, session: str, runs: "dict[asyncio.Task[None], _Sender]", messages: asyncio.Queue[Any] | None
+    ) -> None:
         """End these runs unless their reader has come; what is then left is ended as everything unread."""
         if session not in self._readers:
             for run, sender in runs.items():
                 self._leave(session, run, sender)
-            self._end_unread_session(session)
+            self._end_unread_session(session, messages)
 
     async def _end_session(self, session: str) -> None:
         """End a session without a reader, and drop its messages; a visitor who comes back begins anew."""
