@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from streamspace.chat import at_once, fit, in_sequence, stream_chat, stream_completion, timed
+from streamspace.chat import MOST_RESTARTS, at_once, fit, in_sequence, stream_chat, stream_completion, timed
 from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong
 from streamspace.frames import Pacer
 from streamspace.sampling import Settings
@@ -243,10 +243,10 @@ def test_an_answer_that_began_is_not_begun_again() -> None:
 
 
 def test_a_request_that_breaks_the_engine_each_time_is_given_up() -> None:
-    engine = BreakingEngine(*[[EngineStopped()]] * 5)
+    engine = BreakingEngine(*[[EngineStopped()]] * (MOST_RESTARTS + 2))
     with pytest.raises(EngineStopped):
         chat(engine)
-    assert engine.num_started == 3
+    assert engine.num_started == MOST_RESTARTS + 1
 
 
 def test_a_conversation_that_ends_in_an_answer_keeps_its_last_question() -> None:
