@@ -709,12 +709,15 @@ def test_damaged_records_are_set_aside_and_not_lost(engine: FakePageEngine, url:
         {**good, "id": "c", "messages": [None], "live": []},
         {**good, "id": "d", "messages": [], "live": 3},
     ]
-    page.evaluate(WRITE, [*damaged, {**good, "id": "newer", "version": 3}])
+    markdown = {"role": "user", "metadata": None, "content": [{"type": "text", "text": "a &lt;b>"}], "options": None}
+    old = {**good, "id": "old", "version": 1, "messages": [markdown], "live": []}  # when texts were kept as Markdown
+    page.evaluate(WRITE, [*damaged, old, {**good, "id": "newer", "version": 3}])
     reload(page)
     expect(told(page)).to_contain_text("Damaged conversations, set aside: 5;")
     expect(questions(page)).to_have_text("one")
-    expect(titles(page)).to_have_text(["one"])
+    expect(titles(page)).to_have_text(["one", "a <b>"])
     _, file = exported(page, page.get_by_role("button", name="Export all").click)
+    assert json.loads(file)["conversations"][1]["messages"] == [{"role": "user", "content": "a <b>"}]
     assert sorted(str(record["id"]) for record in json.loads(file)["aside"]) == ["7", "a", "b", "c", "d"]
     reload(page)
     expect(told(page)).to_contain_text("newer version")  # and that one stays where it is

@@ -111,7 +111,10 @@ def test_a_refusal_that_repeats_a_value_runs_nothing(site: Site, new_page: NewPa
 BOMBS = {  # of some thousand characters, as an answer of 2048 tokens can have
     "quotes": ">" * 5000,
     "lists": "".join("  " * depth + "- x\n" for depth in range(60)),
+    "depth": "- " * 3000 + "x",  # deeper than marked can go
+    "spaces": "-" + " " * 6000 + "x",
     "emphasis": "**a *b " * 700,
+    "formulas": "\\(a " * 1000 + "\\begin{a}\n" * 300,
     "brackets": "[a](![" * 800,
     "backticks": " ".join("`" * length for length in range(1, 100)),
     "dollars": "$" * 5000,

@@ -201,10 +201,10 @@ export function typedTokens(marked, text) {
 
 const MOST_HELD = 200; // characters of a line that wait for the end of what they may have begun
 const MOST_FORMULA = 4000;
-const IN = "[ \\t>]*(?:(?:[-*+]|\\d{1,9}[.)]|\\[[ xX]\\])[ \\t]+)*";
+const IN = "[ \\t>]*(?:(?:[-*+]|\\d{1,9}[.)]|\\[[ xX]\\])[ \\t]+(?![ \\t]))*";
 const FENCE = new RegExp(`^${IN}(\`{3,}(?=[^\`\\n]*$)|~{3,})(.*)$`, "gm");
 const UNSETTLED = new RegExp(
-  `^${IN}(?:#{1,6}|\\d{1,9}[.)]?|[-*_=+ \\t]+|\`{1,2}|\`{3,}[^\`]*|~{1,2}|~{3,}.*|\\[[ xX]?\\]?|\\|.*|[-:| \\t]+)?[ \\t]*$`,
+  `^${IN}(?:#{1,6}|\\d{1,9}[.)]?|[-*_=+][-*_=+ \\t]*|\`{1,2}|\`{3,}[^\`]*|~{1,2}|~{3,}.*|\\[[ xX]?\\]?|\\|.*|[-:|][-:| \\t]*)?$`,
 );
 const FORMULA_OPEN = new RegExp(`^${IN}(\\\\\\[|\\$\\$|\\\\begin\\{(\\w*\\*?)\\}?)`, "gm");
 const TABLE_RULE = /^[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
@@ -234,7 +234,7 @@ function settledLines(text) {
   if (/^[ \t>]*[|:\- \t]*$/.test(line) && /^[ \t>]*\|/.test(head) && !isTable(before)) {
     return before.slice(0, before.length - head.length);
   }
-  return withoutOpenFormula(UNSETTLED.test(line) ? text.slice(0, start) : text);
+  return withoutOpenFormula(UNSETTLED.test(line.trimEnd()) ? text.slice(0, start) : text);
 }
 
 /** Whether the lines end within fenced code. @param {string} lines */

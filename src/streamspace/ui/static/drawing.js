@@ -20,9 +20,12 @@ const growing = new Map();
 export function tokens(marked, text, element, redraw) {
   if (!taught.has(marked)) taught.add(marked.use(dialect));
   if (element.closest(TYPED)) return typedTokens(marked, text);
-  if (!element.closest(GROWING)) return marked.lexer(text);
   if (element.closest(GROWING_HERE)) growing.set(element, redraw);
-  return growingTokens(marked, text);
+  try {
+    return element.closest(GROWING) ? growingTokens(marked, text) : marked.lexer(text);
+  } catch {
+    return typedTokens(marked, text); // lists in lists in lists, deeper than marked can go
+  }
 }
 
 /** Draw the texts that grew to their ends, now that they do not grow any more. */
