@@ -157,7 +157,7 @@ def started(tmp_path: Path) -> Iterator[Any]:
 @pytest.mark.xdist_group("processes")
 def test_a_model_without_a_template_continues_texts_and_says_that_it_has_none(started: Any, base_model: Path) -> None:
     app = started("--model", str(base_model))
-    app.wait(200)
+    app.wait(200, 240)
     app.answer_once()
     client = Client(app.url, verbose=False)
     with pytest.raises(AppError, match=NO_TEMPLATE):
@@ -173,7 +173,7 @@ def test_a_given_template_is_the_chats_and_v1s(started: Any, base_model: Path, t
     file = tmp_path / "strict.jinja"
     file.write_text(STRICT)
     app = started("--model", str(base_model), CHAT_TEMPLATE=str(file))
-    app.wait(200)
+    app.wait(200, 240)
     assert chat_of(app, "user")[0] == 200
     assert chat_of(app, "system", "user") == (400, "System role not supported.")
     client = Client(app.url, verbose=False)

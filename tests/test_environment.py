@@ -111,7 +111,7 @@ HARD = {
 def test_it_starts_and_answers_whatever_the_environment_says(start: Start, tmp_path: Path) -> None:
     folder = shutil.copytree(BUNDLED_MODEL, tmp_path / "一个 model")
     app = App(start, tmp_path / "log", "--model", str(folder), **HARD)
-    app.wait(200)
+    app.wait(200, 240)
     app.answer_once()
     assert "Traceback" not in app.written
     warnings = [line.split(" WARNING ")[1].split()[0] for line in app.written.splitlines() if " WARNING " in line]
