@@ -155,7 +155,7 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def data_received(self, data: bytes) -> None:
-        # A client that offers HTTP/2, as Java's does, sends its head in one piece; with the offer, uvicorn loses the body.
+        # Java's client offers HTTP/2, in a head of one piece. With the offer, uvicorn loses the body.
         is_head = self.cycle is None or self.cycle.response_complete
         if is_head and (end := data.find(b"\r\n\r\n")) >= 0 and OFFER.search(data, 0, end + 2):
             data = OFFER.sub(b"", data, 1)
