@@ -43,7 +43,6 @@ from streamspace.process import (
     collect_all,
     collect_rarely,
     has_ended,
-    take_turns_quickly,
     unchanged_log_levels,
     workers_of,
 )
@@ -340,8 +339,6 @@ class Engine:
         built.suspects = self._suspects
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
-        if hardware.has_gpu(os.environ):
-            take_turns_quickly()
         self._set_status(Status("ready", _ready_sentence(built), NUM_STEPS, NUM_STEPS))
         return built
 

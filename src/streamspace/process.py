@@ -101,15 +101,6 @@ def collect_rarely() -> None:
     atexit.register(gc.unfreeze)  # else nanobind reports leaked objects at the exit
 
 
-def take_turns_quickly() -> None:
-    """Let a thread that waits for the interpreter have it after half a millisecond, not Python's five.
-
-    Beside a GPU, threads render the chats of a burst while the event loop sends the frames of those before, and wait at
-    every step. On one H200 with 512 new chats at once, this gave 37,400 tokens/s instead of 30,700.
-    """
-    sys.setswitchinterval(0.0005)
-
-
 def collect_all() -> None:
     """Run a full garbage collection, also of the objects that `collect_rarely` set aside."""
     gc.unfreeze()
