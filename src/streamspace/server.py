@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 
 PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7"
 RETRY = '<!doctype html><title>StreamSpace</title><form method="post"><button>Build the engine again</button></form>'
-# Until a thread lets the event loop go on, and the loop a thread: with Python's own 5 ms, a thread that parses a large body
-# makes frames late, and those that render a burst's chats wait (512 chats on an H200: 37,400 tokens/s, not 30,700).
+# Until a thread lets the event loop go on, and the loop a thread. With Python's own 5 ms, a thread that parses a large
+# body makes frames late, and those that render a burst's chats wait (512 on an H200: 37,400 tokens/s, not 30,700).
 SWITCH_S = 0.0005
 GRACE_S = 2  # for open connections when the server stops
 KEEP_ALIVE_S = 120  # of usual clients and proxies, Go keeps an idle connection for the longest time: 90 s
