@@ -339,13 +339,14 @@ def test_nan_is_json_in_small_bodies_of_gradios_clients_alone() -> None:
 def test_a_fault_is_a_500_with_one_traceback_in_the_log(
     site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def push(**_: Any) -> Any:
+    async def cancel(*_: Any) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(site.demo._queue, "push", push)
+    monkeypatch.setattr("gradio.routes.cancel_tasks", cancel)
+    body = json.dumps({"session_hash": "s", "fn_index": 0, "event_id": "e"}).encode()
     monkeypatch.setattr(faults, "_places", {})
     for _ in range(3):
-        status, _, text = ask(site.url, "POST", CALL, body_for(CALL), JSON)
+        status, _, text = ask(site.url, "POST", "/gradio_api/cancel", body, JSON)
         assert (
             status == 500 and json.loads(text)["detail"].startswith("The page could not answer") and "space" not in text
         )
@@ -354,7 +355,7 @@ def test_a_fault_is_a_500_with_one_traceback_in_the_log(
     monkeypatch.setattr(faults, "EVERY_S", -1.0)
     for place in faults._places.values():
         place.due_s = 0
-    ask(site.url, "POST", CALL, body_for(CALL), JSON)
+    ask(site.url, "POST", "/gradio_api/cancel", body, JSON)
     assert caplog.messages[-1].endswith("(and 2 times more since the last traceback)")
 
 
