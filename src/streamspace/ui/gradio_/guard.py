@@ -5,6 +5,7 @@ body, or in an error without words. So a request is checked before Gradio gets i
 Where Gradio still fails, it is a fault: the visitor gets a sentence, and the log a traceback.
 """
 
+import inspect
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -34,7 +35,7 @@ from streamspace.faults import log_fault
 from streamspace.limits import Admission
 from streamspace.metrics import count
 from streamspace.translation import language_of, say_in
-from streamspace.ui.gradio_.internals import API, endpoint_of, event_of, has_component, parameters_of
+from streamspace.ui.gradio_.internals import API, endpoint_of, event_of, has_component
 from streamspace.visitors import Attempts, client_of
 
 log = logging.getLogger(__name__)
@@ -139,10 +140,11 @@ class Guard:
         event = endpoint_of(self._demo, name)
         if event is None:
             raise BadRequest(f"The page has no such event; {API}/info lists its endpoints.")
-        names = parameters_of(self._demo, event)
-        if unknown := [key for key in content if key not in names and key != "oauth_token"]:
+        parameters = inspect.signature(event.handler).parameters
+        if unknown := [key for key in content if key not in parameters and key != "oauth_token"]:
             raise BadRequest(f"{event.api_name} has no parameter {unknown[0][:60]!r}; {API}/info lists its parameters.")
-        if missing := [key for key, is_needed in names.items() if is_needed and key not in content]:
+        needed = (name for name, parameter in parameters.items() if parameter.default is parameter.empty)
+        if missing := [name for name in needed if name not in content]:
             raise BadRequest(f"{missing[0]} is missing; {API}/info lists the parameters of {event.api_name}.")
 
     def _event_body(self, content: dict[str, Any], name: str | None) -> dict[str, Any]:

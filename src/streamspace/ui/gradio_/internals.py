@@ -4,7 +4,6 @@ NAMES lists them. tests/test_gradio_internals.py looks each up, and says in one 
 """
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -174,12 +173,6 @@ def endpoint_of(demo: gr.Blocks, api_name: str) -> Event | None:
     """The endpoint of this name; None if there is none, or it is private."""
     fns = (fn for fn in demo.fns.values() if fn.api_name == api_name and fn.api_visibility != "private")
     return _event(next(fns, None))
-
-
-def parameters_of(demo: gr.Blocks, event: Event) -> dict[str, bool]:
-    """The names of an endpoint's parameters, and whether each is needed."""
-    parameters = inspect.signature(event.handler).parameters.values()
-    return {parameter.name: parameter.default is parameter.empty for parameter in parameters}
 
 
 def _event(fn: BlockFunction | None) -> Event | None:
