@@ -288,7 +288,8 @@ class Streams:
             if isinstance(number, bool) or event is None:
                 return None
             if event.number in self._demo.tools:
-                raise BadRequest(f"{event.api_name} is a tool of the MCP server; {API}/info lists the endpoints.")
+                template = "{name} is a tool of the MCP server; {api}/info lists the endpoints."
+                raise BadRequest(template, name=event.api_name, api=API)
             has_types = isinstance(session, str) and isinstance(inputs, list)
             if not has_types or len(inputs) != event.num_inputs or is_deep(request):
                 return None
