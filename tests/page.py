@@ -11,7 +11,7 @@ from streamspace.thoughts import Splitter
 from tests.fake import FakePageEngine, deltas
 from tests.support import wait_until
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 NewPage = Callable[..., Page]
 LONG = {"max_tokens": "1900"}  # with the fixture `endless`: an answer that does not end before the test does
@@ -146,7 +146,7 @@ def compare(page: Page, text: str = "Hello") -> None:
 
 
 def wait_for_all(page: Page) -> None:
-    expect(page.locator("#compare.busy")).to_have_count(0, timeout=60_000)
+    expect(page.locator("#compare.busy")).to_have_count(0, timeout=120_000)
     expect(page.locator("#compare-run")).to_be_visible()
 
 

@@ -12,6 +12,8 @@ from tests.page import NewPage
 
 STORES = "indexeddb,local_storage,cache_storage,service_workers"  # and not the HTTP cache
 
+PATIENCE_MS = 90_000  # for a click beside a busy engine on a slow machine
+
 
 class Visitors:
     """Contexts by their options; to a page each is somebody who was never there before."""
@@ -33,6 +35,7 @@ class Visitors:
         def open_page(url: str, viewport: Any = None, color_scheme: Any = None, **options: Any) -> Page:
             key = repr(sorted(options.items()))
             context = self._idle[key].pop() if self._idle[key] else self._browser.new_context(**options)
+            context.set_default_timeout(PATIENCE_MS)
             context.on("weberror", note)
             taken.append((key, context))
             page = context.new_page()
