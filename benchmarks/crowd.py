@@ -152,9 +152,7 @@ async def measure(url: str, readers: int, idle: int, half_open: int, sessions: i
         inventing = asyncio.create_task(page.invent(sessions))
         most, refused = await page.most_running(readers), await inventing
         page.tell(f"{sessions} sessions")
-        print(
-            f"one address had at most {most} answers at once; {refused} of {sessions} sessions were refused at the door"
-        )
+        print(f"one address had at most {most} answers at once; {refused} of {sessions} sessions were refused")
         for visit in visits:
             visit.cancel()
             with suppress(asyncio.CancelledError):

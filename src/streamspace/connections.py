@@ -204,7 +204,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-class Door:
+class RequestLimit:
     """The outermost application: counts requests in progress by address; has proxies pass streams on at once."""
 
     def __init__(self, app: ASGIApp, most_of_address: int) -> None:

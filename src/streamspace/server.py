@@ -26,7 +26,7 @@ from streamspace.connections import (
     OTHER_FILES,
     Connection,
     Connections,
-    Door,
+    RequestLimit,
     listen_everywhere,
     raise_file_limit,
 )
@@ -116,7 +116,7 @@ class Server(uvicorn.Server):
         config = engine.config
         proxies = PRIVATE if config.space_id and not os.environ.get("FORWARDED_ALLOW_IPS") else None
         options = uvicorn.Config(
-            Door(app, config.connections_per_address),
+            RequestLimit(app, config.connections_per_address),
             log_level="warning",
             timeout_graceful_shutdown=grace_s,
             timeout_keep_alive=keep_alive_s(),
