@@ -83,8 +83,9 @@ def test_leaving_in_mid_answer_frees_the_engine(running: Running, new_page: NewP
 @pytest.mark.usefixtures("endless")
 def test_two_visitors_are_answered_at_once(running: Running, new_page: NewPage) -> None:
     pages = [new_page(running.url), new_page(running.url)]
-    for page in pages:
+    for page in pages:  # both before either asks: on a slow machine an answer would end meanwhile
         set_up(page, **LONG)
+    for page in pages:
         send(page, "Tell me a long story.")
     wait_until(lambda: running.engine.running == 2, what="two answers at once")
     for page in pages:
