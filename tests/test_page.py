@@ -89,6 +89,7 @@ def test_two_visitors_are_answered_at_once(running: Running, new_page: NewPage) 
         send(page, "Tell me a long story.")
     wait_until(lambda: running.engine.running == 2, what="two answers at once")
     for page in pages:
+        page.bring_to_front()  # a page behind another is drawn late
         expect(bot(page)).to_have_text(re.compile(r"\w"))
         page.get_by_role("button", name="Stop").click()
     wait_until(lambda: running.is_idle, 5, "the release")
