@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamspace import fits
+from streamspace import fits, hardware
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.download import weights_of
 from streamspace.errors import TooBig
@@ -129,9 +129,9 @@ def test_a_container_has_the_ram_that_its_group_leaves(tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("300000000\n")
     (tmp_path / "memory.current").write_text("200000000\n")
     (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 50000000\n")
-    assert fits.free_ram_bytes(tmp_path) == 150_000_000
+    assert hardware.free_ram_bytes(tmp_path) == 150_000_000
     (tmp_path / "memory.max").write_text("max\n")
-    assert fits.free_ram_bytes(tmp_path) == pytest.approx(fits.free_ram_bytes(tmp_path / "none"), rel=0.2)
+    assert hardware.free_ram_bytes(tmp_path) == pytest.approx(hardware.free_ram_bytes(tmp_path / "none"), rel=0.2)
 
 
 @pytest.mark.xdist_group("processes")

@@ -11,7 +11,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from streamspace import limits
+from streamspace import limits, visitors
 from streamspace.chat import stream_chat, stream_completion
 from streamspace.config import load_config
 from streamspace.errors import BadRequest, QueueFull, TooManyAnswers, TooManyAtAddress, TooManyRequests
@@ -294,7 +294,7 @@ def test_an_address_asks_so_often_a_minute_and_is_told_when_again() -> None:
 
 
 def test_addresses_are_forgotten_the_longest_silent_one_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MOST_ADDRESSES", 3)
+    monkeypatch.setattr(visitors, "MOST_ADDRESSES", 3)
 
     async def act() -> None:
         clock = Clock()
@@ -313,10 +313,10 @@ def test_addresses_are_forgotten_the_longest_silent_one_first(monkeypatch: pytes
         await ask("a")  # which was forgotten for "d"
         with pytest.raises(TooManyRequests):
             await ask("c")
-        assert len(queue._times) == 3
+        assert len(queue._asked._times) == 3
         clock.now_s += 60
         await ask("e")
-        assert [*queue._times] == ["e"]
+        assert [*queue._asked._times] == ["e"]
 
     asyncio.run(act())
 

@@ -16,19 +16,7 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from streamspace.errors import (
-    BadRequest,
-    BodyTooLarge,
-    BodyTooLate,
-    ChatError,
-    EngineNotReady,
-    ForeignSite,
-    LimitReached,
-    NoSuchRoute,
-    RequestFailed,
-    TooManyAttempts,
-    WrongKey,
-)
+from streamspace.errors import BadRequest, BodyTooLarge, BodyTooLate, ForeignSite
 
 T = TypeVar("T")
 
@@ -41,10 +29,6 @@ BODY_S = 60.0  # until the whole body of a request is there
 IS_READ = "streamspace.is_read"  # in the scope of a request whose whole body has been read
 DISCARD_S = 5.0  # for the rest of a body that was refused
 LOCAL = ("localhost", "127.0.0.1", "0.0.0.0")  # where Gradio lets no script of another site ask
-STATUS = (
-    (WrongKey, 401), (ForeignSite, 403), (NoSuchRoute, 404), (BodyTooLate, 408), (BodyTooLarge, 413),
-    (LimitReached, 429), (TooManyAttempts, 429), (EngineNotReady, 503), (RequestFailed, 503),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,6 +130,12 @@ def num_nested(value: Any) -> int:
     return number
 
 
+def check_depth(value: Any, most: int = MOST_LEVELS) -> None:
+    """Raise BadRequest if parsed JSON has more than so many levels."""
+    if is_deep(value, most):
+        raise BadRequest(f"The values are nested in more than {most} levels; allowed are {most}.")
+
+
 def check_json(scope: Scope) -> None:
     """Raise BadRequest unless the request says that it has JSON: a browser asks before it sends that for others."""
     kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
@@ -181,11 +171,6 @@ def replay(body: bytes, receive: Receive) -> Receive:
         return parts.pop() if parts else await receive()
 
     return again
-
-
-def status_of(error: ChatError) -> int:
-    """The HTTP status for an error."""
-    return next((status for kind, status in STATUS if isinstance(error, kind)), 400)
 
 
 async def respond(

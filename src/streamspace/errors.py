@@ -67,11 +67,19 @@ class EngineError(StreamSpaceError):
 
 
 class ChatError(StreamSpaceError):
-    """One answer cannot be given; the engine lives on for everybody else."""
+    """One answer cannot be given; the engine lives on for everybody else.
+
+    `status` is its HTTP status; `reason` its name in the metrics, None for one that is not counted as a refusal.
+    """
+
+    status: int = 400
+    reason: ClassVar[str | None] = None
 
 
 class BadRequest(ChatError):
     """What the visitor sent is not allowed; the sentence names the value and what would be right."""
+
+    reason = "bad_request"
 
 
 class BreaksEngine(BadRequest):
@@ -116,6 +124,9 @@ class TemplateRefused(BadRequest):
 class BodyTooLarge(ChatError):
     """A request is larger than any that could be answered."""
 
+    status = 413
+    reason = "body_size"
+
     def __init__(self, num_bytes: int, most: int) -> None:
         template = "The request has {number} bytes or more; allowed are {most}: shorten it or begin a new conversation."
         super().__init__(template, number=num_bytes, most=most)
@@ -124,6 +135,9 @@ class BodyTooLarge(ChatError):
 class BodyTooLate(ChatError):
     """A request was begun and did not come to its end."""
 
+    status = 408
+    reason = "body_time"
+
     def __init__(self, most_s: float) -> None:
         super().__init__("The request was not complete after {seconds:g} s: send it again.", seconds=most_s)
 
@@ -131,12 +145,18 @@ class BodyTooLate(ChatError):
 class ForeignSite(ChatError):
     """A browser asks for a page of another site."""
 
+    status = 403
+    reason = "site"
+
     def __init__(self) -> None:
         super().__init__("Pages of other sites cannot ask here: open this one, or ask from a program.")
 
 
 class TooManyAttempts(ChatError):
     """An address has sent too many wrong keys or passwords in the last minute; `wait_s` is how long it has to wait."""
+
+    status = 429
+    reason = "attempts"
 
     def __init__(self, most: int, wait_s: float) -> None:
         self.wait_s = wait_s
@@ -147,6 +167,7 @@ class TooManyAttempts(ChatError):
 class LimitReached(ChatError):
     """One of the operator's limits; `limit` is its name in Config and in the metrics."""
 
+    status = 429
     limit: ClassVar[str]
 
 
@@ -195,6 +216,9 @@ class QueueFull(LimitReached):
 class WrongKey(ChatError):
     """The API wants a key, and this is none of the operator's."""
 
+    status = 401
+    reason = "api_key"
+
     def __init__(self) -> None:
         super().__init__("The API key is missing or wrong: send one of the operator's as Authorization: Bearer <key>.")
 
@@ -202,9 +226,13 @@ class WrongKey(ChatError):
 class NoSuchRoute(ChatError):
     """The API has no such route, or there is no API here."""
 
+    status = 404
+
 
 class PromptTooLong(ChatError):
     """The prompt does not fit into the model's context."""
+
+    reason = "prompt_too_long"
 
     def __init__(self, max_model_len: int, num_tokens: int | None = None) -> None:
         template = (
@@ -218,6 +246,9 @@ class PromptTooLong(ChatError):
 
 class EngineNotReady(ChatError):
     """The engine is loading, has failed or is stopping."""
+
+    status = 503
+    reason = "not_ready"
 
     def __init__(self, detail: str) -> None:
         super().__init__("The model is not ready: {detail}", detail=detail)
@@ -239,6 +270,8 @@ class EngineStopped(ChatError):
 
 class RequestFailed(ChatError):
     """The engine gave up on this one request and lives on."""
+
+    status = 503
 
     def __init__(self) -> None:
         super().__init__("The engine could not finish this answer; try again.")

@@ -4,24 +4,19 @@ It counts the weights and the least that an engine takes beside them, so it refu
 is needed is known later. `machine` is for the engine's thread, because it asks `nvidia-smi` for the memory of GPUs.
 """
 
-import re
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-
-import psutil
 
 from streamspace.config import Config
 from streamspace.errors import TooBig
-from streamspace.hardware import has_gpu
+from streamspace.hardware import free_ram_bytes, has_gpu
 from streamspace.types import size
 
 # The least for a KV cache and the work, beside the weights: on a GPU, CUDA alone takes some hundred MB.
 LEAST_RAM_BYTES, LEAST_GPU_BYTES = 64 << 20, 512 << 20
 SMI = ("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
-CGROUP = Path("/sys/fs/cgroup")
 # The hub's names of data types, and safetensors' own → bytes of a value; a type that is not here counts as one byte.
 BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "BF16": 2, "F16": 2, "I16": 2, "U16": 2}
 FLOATS = ("F64", "F32", "BF16", "F16")
@@ -71,16 +66,6 @@ def machine(environ: Mapping[str, str]) -> Machine | None:
         if told:
             return Machine(len(told), min(map(int, told)) << 20)
     return None
-
-
-def free_ram_bytes(cgroup: Path = CGROUP) -> int:
-    """The RAM that this process may still take, with that of files that the kernel would give up for it."""
-    free_bytes = int(psutil.virtual_memory().available)
-    with suppress(OSError, ValueError, AttributeError):  # no cgroup, or one without a limit ("max")
-        most_bytes, used_bytes = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
-        cached = re.search(r"^inactive_file (\d+)$", (cgroup / "memory.stat").read_text(), re.MULTILINE)
-        free_bytes = min(free_bytes, most_bytes - used_bytes + int(cached[1] if cached else 0))
-    return max(free_bytes, 0)
 
 
 def check(config: Config, weights: Weights, machine: Machine | None) -> None:

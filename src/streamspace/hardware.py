@@ -7,11 +7,15 @@ import os
 import platform
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 DEVICES = Path("/dev")
+CGROUP = Path("/sys/fs/cgroup")
 BINDING = ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")  # each lets the operator bind threads
 MOST_CACHED = 1 << 17  # tokens of a KV cache on a CPU: for 128 requests, which vLLM runs at once, of 1,024 tokens each
 SPARE = 1 << 12  # tokens besides: vLLM keeps one block of its cache back
@@ -47,7 +51,7 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return f"{named[1] if named else platform.machine()}, {num} CPU{'s' if num > 1 else ''}"
 
 
-def num_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+def num_cpus(quota: Path = CGROUP / "cpu.max") -> int:
     """How many CPUs' time this process may use: those it may run on, or a container's share of them if that is less."""
     num = len(os.sched_getaffinity(0))
     try:
@@ -55,6 +59,16 @@ def num_cpus(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         return max(1, min(num, math.ceil(int(limit) / int(period))))
     except (OSError, ValueError):  # no such file, or "max": no limit
         return num
+
+
+def free_ram_bytes(cgroup: Path = CGROUP) -> int:
+    """The RAM that this process may still take, with that of files that the kernel would give up for it."""
+    free_bytes = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError, AttributeError):  # no cgroup, or one without a limit ("max")
+        most_bytes, used_bytes = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = re.search(r"^inactive_file (\d+)$", (cgroup / "memory.stat").read_text(), re.MULTILINE)
+        free_bytes = min(free_bytes, most_bytes - used_bytes + int(cached[1] if cached else 0))
+    return max(free_bytes, 0)
 
 
 def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, fields
@@ -21,15 +21,13 @@ from streamspace.errors import (
 from streamspace.frames import BEAT_S
 from streamspace.metrics import QUEUED, REFUSALS, RUNNING, VISITORS
 from streamspace.types import Status
-from streamspace.visitors import VISITOR, Visitor
+from streamspace.visitors import VISITOR, LastMinute, Visitor
 
 T = TypeVar("T")
 
-MINUTE_S = 60.0
 NEAR = 10  # places whose changes are yielded at once: waking a thousand would take 30 ms of the event loop
 TABS = 4  # visitors with as many answers as are allowed that one address may be: the rest are taken for inventions
 BODIES_A_REQUEST = 2  # large bodies that an address may send for each request: a failure gives the question back
-MOST_ADDRESSES = 10_000  # remembered; above it, the one that has asked nothing for the longest time is forgotten
 
 
 def _limit(label: str = "") -> int:
@@ -75,14 +73,12 @@ class Queue:
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
-        self._clock = clock
         self._waiting: list[_Ticket] = []  # the next one first
         self.num_running = 0  # requests in the engine
         self._num_wanted = 0  # requests in the engine or waiting for it
         self._by_visitor: Counter[Visitor] = Counter()  # running and waiting
         self._by_address: Counter[str] = Counter()
-        # Of each address's requests in the last minute, oldest first; the address that asked last is the last one.
-        self._times: dict[str, deque[float]] = {}
+        self._asked = LastMinute(clock)  # requests and large bodies by address
 
     @property
     def num_waiting(self) -> int:
@@ -144,11 +140,9 @@ class Queue:
     def _count(self, address: str, is_body: bool = False) -> None:
         if most := self._limits.requests_per_minute * (BODIES_A_REQUEST if is_body else 1):
             key = f"bodies of {address}" if is_body else address
-            times = self._pruned(self._times.get(key, deque()))
-            if len(times) >= most:
-                raise TooManyRequests(self._limits.requests_per_minute, times[0] + MINUTE_S - self._clock())
-            times.append(self._clock())
-            self._remember(key, times)
+            if wait_s := self._asked.wait_s(key, most):
+                raise TooManyRequests(self._limits.requests_per_minute, wait_s)
+            self._asked.add(key)
 
     def _check(self, visitor: Visitor, ticket: _Ticket, is_counted: bool) -> None:
         limits = self._limits
@@ -210,20 +204,6 @@ class Queue:
             if place != ticket.place and place <= NEAR:
                 ticket.moved.set()
             ticket.place = place
-
-    def _remember(self, address: str, times: "deque[float]") -> None:
-        """Put the address last; forget those before it that asked nothing for a minute, or are too many."""
-        self._times.pop(address, None)
-        self._times[address] = times
-        oldest = next(iter(self._times))
-        while len(self._times) > MOST_ADDRESSES or not self._pruned(self._times[oldest]):
-            del self._times[oldest]
-            oldest = next(iter(self._times))
-
-    def _pruned(self, times: "deque[float]") -> "deque[float]":
-        while times and times[0] <= self._clock() - MINUTE_S:
-            times.popleft()
-        return times
 
 
 def _discount(counts: "Counter[T]", key: T) -> None:

@@ -6,18 +6,7 @@ import time
 from prometheus_client import REGISTRY, Counter, Gauge, Info, generate_latest
 
 from streamspace import __version__
-from streamspace.errors import (
-    BadRequest,
-    BodyTooLarge,
-    BodyTooLate,
-    ChatError,
-    EngineNotReady,
-    ForeignSite,
-    LimitReached,
-    PromptTooLong,
-    TooManyAttempts,
-    WrongKey,
-)
+from streamspace.errors import ChatError, LimitReached
 
 # Not OpenMetrics, which scrapers prefer: there prometheus_client 0.26 renames vLLM's vllm: to vllm_.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -37,18 +26,9 @@ STREAMS = Counter(
 )
 RESTARTS = Counter("streamspace_engine_restarts", "Times that the engine was built again.")
 
-REASONS = {
-    BadRequest: "bad_request",
-    PromptTooLong: "prompt_too_long",
-    EngineNotReady: "not_ready",
-    WrongKey: "api_key",
-    BodyTooLarge: "body_size",
-    BodyTooLate: "body_time",
-    ForeignSite: "site",
-    TooManyAttempts: "attempts",
-}
+REASONS = [error.reason for error in ChatError.__subclasses__() if error.reason]
 LIMITS = [error.limit for error in LimitReached.__subclasses__()]  # the operator's
-for _reason in (*LIMITS, *REASONS.values(), "events", "connections"):
+for _reason in (*LIMITS, *REASONS, "events", "connections"):
     REFUSALS.labels(_reason)  # shown from the start, at 0
 for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
     STREAMS.labels("answer", _cause)
@@ -56,9 +36,8 @@ for _cause in ("finished", "error", "stopped", "left", "never_read", "stalled"):
 
 def count(error: ChatError) -> None:
     """Count a refusal by its reason; `limits.Queue` counts its own."""
-    for kind, reason in REASONS.items():
-        if isinstance(error, kind):
-            REFUSALS.labels(reason).inc()
+    if error.reason:
+        REFUSALS.labels(error.reason).inc()
 
 
 def exposition() -> bytes:

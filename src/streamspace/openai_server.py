@@ -21,7 +21,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from streamspace import asgi
-from streamspace.asgi import BodyLimit, check_json, is_deep, off_loop, parse, read, replay, status_of
+from streamspace.asgi import BodyLimit, check_depth, check_json, off_loop, parse, read, replay
 from streamspace.chat import MOST_RESTARTS, ServedEngine
 from streamspace.checks import Range, check_number, short
 from streamspace.config import without_folders
@@ -306,14 +306,13 @@ def parsed(body: bytes) -> dict[str, Any]:
     parameters = parse(body)
     if not isinstance(parameters, dict):
         raise BadRequest("The body of the request must be a JSON object.")
-    if is_deep(parameters, MOST_LEVELS):
-        raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels.")
+    check_depth(parameters, MOST_LEVELS)
     return parameters
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: ChatError) -> None:
     """Answer with an error in OpenAI's form; a temporary one has a Retry-After."""
-    status = error.status if isinstance(error, VLLMRefused) else status_of(error)
+    status = error.status
     headers = [(b"www-authenticate", b"Bearer")] if status == 401 else []
     if status in (429, 503):
         wait_s = error.wait_s if isinstance(error, TooManyRequests | TooManyAttempts) else AGAIN_S

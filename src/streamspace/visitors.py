@@ -20,7 +20,7 @@ from streamspace.errors import TooManyAttempts
 MOST_CHARS = 64  # of what a proxy calls an address and is none
 MINUTE_S = 60.0
 MOST_ATTEMPTS = 10  # wrong keys or passwords from an address in a minute
-MOST_ADDRESSES = 10_000  # remembered with their wrong ones; above it, those of the oldest attempt are forgotten
+MOST_ADDRESSES = 10_000  # remembered by each LastMinute
 
 
 @dataclass(frozen=True)
@@ -52,26 +52,48 @@ def known_as(address: str) -> str:
     return str(ip.ipv4_mapped or ipaddress.ip_network((int(ip) >> 64 << 64, 64)))
 
 
+class LastMinute:
+    """What each of at most MOST_ADDRESSES keys, mostly addresses, did in the last minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._times: dict[str, deque[float]] = {}  # oldest first; the key of the newest is the last one
+
+    def wait_s(self, key: str, most: int) -> float:
+        """How long until it has done less than `most` in a minute; 0 is not at all."""
+        times = self._pruned(self._times.get(key, deque()))
+        return times[-most] + MINUTE_S - self._clock() if len(times) >= most else 0.0
+
+    def add(self, key: str) -> None:
+        """Remember one; forget keys that did nothing for a minute, or are too many, the longest silent ones first."""
+        times = self._times.pop(key, deque())
+        times.append(self._clock())
+        self._times[key] = times
+        oldest = next(iter(self._times))
+        while len(self._times) > MOST_ADDRESSES or not self._pruned(self._times[oldest]):
+            del self._times[oldest]
+            oldest = next(iter(self._times))
+
+    def _pruned(self, times: "deque[float]") -> "deque[float]":
+        while times and times[0] <= self._clock() - MINUTE_S:
+            times.popleft()
+        return times
+
+
 class Attempts:
     """Wrong keys or passwords by address: after MOST_ATTEMPTS in a minute, no other is looked at."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._times: dict[str, deque[float]] = {}  # of each address's last wrong ones, oldest first
+        self._wrong = LastMinute(clock)
 
     def check(self, address: str) -> None:
         """Raise TooManyAttempts for an address that has to wait."""
-        times = self._times.get(address)
-        if times and len(times) == MOST_ATTEMPTS and (wait_s := times[0] + MINUTE_S - self._clock()) > 0:
+        if wait_s := self._wrong.wait_s(address, MOST_ATTEMPTS):
             raise TooManyAttempts(MOST_ATTEMPTS, wait_s)
 
     def failed(self, address: str) -> None:
         """Remember that one was wrong."""
-        times = self._times.pop(address, deque(maxlen=MOST_ATTEMPTS))
-        times.append(self._clock())
-        self._times[address] = times  # at the end, as the newest
-        if len(self._times) > MOST_ADDRESSES:
-            del self._times[next(iter(self._times))]
+        self._wrong.add(address)
 
 
 class Keys:

@@ -18,17 +18,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamspace import asgi
 from streamspace.asgi import (
-    MOST_LEVELS,
     BodyLimit,
+    check_depth,
     check_json,
     check_site,
-    is_deep,
     off_loop,
     parse,
     read,
     replay,
     respond,
-    status_of,
 )
 from streamspace.errors import BadRequest, ChatError
 from streamspace.faults import log_fault
@@ -124,8 +122,7 @@ class Guard:
         content = parse(body, takes_nan=True)
         if not isinstance(content, dict):
             raise BadRequest(f"The body of the request is a {_kind(content)}; it must be an object.")
-        if is_deep(content):
-            raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels; a conversation has six.")
+        check_depth(content)
         for key, kind in KINDS.get(route, {}).items():
             check_name(key, _check(content, key, kind))
         if name.startswith("v2/"):  # the body is the parameters by their names
@@ -211,7 +208,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: ChatError) -
     """Answer with the sentence, under both names by which Gradio's clients look for a reason."""
     count(error)
     sentence = say_in(language_of(Headers(scope=scope).get("accept-language", "")))(error.sentence)
-    await asgi.refuse(scope, receive, send, status_of(error), {"detail": sentence, "error": sentence})
+    await asgi.refuse(scope, receive, send, error.status, {"detail": sentence, "error": sentence})
 
 
 def check_name(key: str, value: Any) -> None:

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamspace.asgi import MOST_LEVELS, is_deep, num_nested, off_loop, parse, replay, respond
+from streamspace.asgi import check_depth, num_nested, off_loop, parse, replay, respond
 from streamspace.chat import ServedEngine
 from streamspace.errors import BadRequest, ChatError, RequestFailed
 from streamspace.faults import log_fault
@@ -104,11 +104,9 @@ def _guarded(app: ASGIApp, is_known: IsKnown, keys: Keys, admission: Admission) 
 def _checked(body: bytes) -> bytes:
     """The body as Gradio's server can read it; raises BadRequest for what it would need long for."""
     content = parse(body)
-    if is_deep(content):
-        raise BadRequest(f"The values are nested in more than {MOST_LEVELS} levels.")
-    if (
-        number := num_nested(content)
-    ) > MOST_NESTED:  # its library needs half a second for 100,000, and tools take none
+    check_depth(content)
+    # Gradio's library needs half a second for 100,000, and tools take none.
+    if (number := num_nested(content)) > MOST_NESTED:
         raise BadRequest(f"The request has {number} lists and objects; allowed are {MOST_NESTED}.")
     return json.dumps(content).encode()
 
