@@ -421,8 +421,9 @@ def content_of(prompt: Any, params: SamplingParams, adapter: str | None) -> str:
     names = set(params.__struct_fields__) - {"seed", "output_kind", "stream_interval"}
     asked = {name: getattr(params, name) for name in sorted(names) if not name.startswith("_")}
     pictures = prompt.get("mm_hashes")
-    text = repr((array("q", prompt.get("prompt_token_ids") or ()).tobytes(), pictures, asked, adapter))
-    return hashlib.sha256(text.encode()).hexdigest()
+    content = hashlib.sha256(array("i", prompt.get("prompt_token_ids") or ()))
+    content.update(repr((pictures, asked, adapter)).encode())
+    return content.hexdigest()
 
 
 def _metrics(output: RequestOutput, num_prompt_tokens: int) -> Metrics | None:
