@@ -46,6 +46,7 @@ class ScriptedEngine:
         self.max_model_len = 1_000_000
         self.capacity = self.facts = self.thinks = None
         self.reads_media = False
+        self.most_images = 0
         self.max_prompt_tokens = self.running = self.waiting = self.num_restarts = 0
         self.max_seconds = 3600.0
         self.is_stopping = False

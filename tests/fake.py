@@ -31,6 +31,7 @@ class FakeEngine:
         self.max_model_len = max_model_len
         self.thinks: bool | None = None
         self.reads_media = False
+        self.most_images = 0
         self.split: Split | None = None
         self.settings: list[Settings] = []
         self.conversations: list[tuple[Message, ...]] = []

@@ -30,6 +30,13 @@ def test_only_a_last_thought_without_an_answer_is_sent_back() -> None:
     assert conversation("", []) == ()
 
 
+def test_pictures_stay_with_their_message_and_with_what_is_joined_to_it() -> None:
+    seen, seen_too = (Message("user", text, images=(f"data:{text}",)) for text in ("one", "two"))
+    assert conversation("", [seen, seen_too]) == (seen, seen_too)
+    joined = Message("user", "one\n\ntwo", images=("data:one", "data:two"))
+    assert for_strict_templates([seen, seen_too])[0] == (joined,)
+
+
 def test_half_characters_become_replacement_characters_and_all_else_stays() -> None:
     text = "tab\t  two spaces\nمرحبا 你好 👩‍👩‍👧 <b>"
     assert clean(text) == text

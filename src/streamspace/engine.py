@@ -98,6 +98,7 @@ class Engine:
         # These are set when the engine is first ready.
         self.max_model_len: int | None = None  # tokens that the context holds, prompt and answer together
         self.capacity: int | None = None  # requests that the engine works on at once (its max_num_seqs)
+        self.most_images = 0  # pictures that one conversation may have; 0 where the model sees none
         self.reads_media = False  # pictures and the like, in requests to /v1
         self.thinks: bool | None = None  # whether the chat template asks for thoughts; None if it has no switch
         self.facts: Facts | None = None

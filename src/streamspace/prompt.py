@@ -43,7 +43,7 @@ def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message,
     Thoughts are left out, except a last one without an answer, which the model continues.
     """
     head = (Message("system", clean(system_prompt)),) if system_prompt.strip() else ()
-    messages = [Message(turn.role, clean(turn.text)) for turn in turns]
+    messages = [Message(turn.role, clean(turn.text), images=turn.images) for turn in turns]
     if turns and not turns[-1].text:
         messages[-1] = replace(messages[-1], thought=clean(turns[-1].thought))
     return (*head, *messages)
@@ -65,7 +65,8 @@ def _alternating(messages: Sequence[Message]) -> tuple[Message, ...]:
         if message.role == "assistant" and (not merged or merged[-1].role == "system"):
             merged.append(Message("user", ""))
         if merged and merged[-1].role == message.role and not message.thought:
-            merged[-1] = replace(merged[-1], text=f"{merged[-1].text}\n\n{message.text}")
+            text, images = f"{merged[-1].text}\n\n{message.text}", merged[-1].images + message.images
+            merged[-1] = replace(merged[-1], text=text, images=images)
         else:
             merged.append(message)
     return tuple(merged)

@@ -1,7 +1,7 @@
 """Frozen data that goes from module to module. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from streamspace.translation import Sentence
@@ -20,6 +20,7 @@ class Message:
     text: str
     thought: str = ""
     thought_s: float = 0.0
+    images: tuple[str, ...] = field(default=(), repr=False)  # pictures before the text, as data URLs of base64
 
 
 @dataclass(frozen=True)
