@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly check fix resolve newest audit image real-model setup
+.PHONY: help demo test nightly check fix resolve newest audit image real-model setup space
 python := .venv/bin/python
 node := tests/node/node_modules/.bin
 scripts := src/streamspace/ui/static tests/js
@@ -18,6 +18,13 @@ test: ## install what is missing and run the tests: make test ARGS="-k frames"
 	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus
 	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
 	$(python) -m pytest -n 2 --dist loadgroup -m "not slow$(without)" $(ARGS)
+
+# Only from the command line: some systems have a variable NAME of their own.
+name = $(if $(filter command,$(origin NAME)),--name "$(NAME)")
+space: ## make or update a Hugging Face Space: make space MODEL_ID=Qwen/Qwen3-0.6B
+	@scripts/space $(MODEL_ID) $(name) $(if $(HARDWARE),--hardware "$(HARDWARE)") $(if $(SLEEP),--sleep "$(SLEEP)") \
+		$(if $(STORAGE),--storage "$(STORAGE)") $(if $(PRIVATE),--private) $(if $(YES),--yes) \
+		$(if $(DRY_RUN),--dry-run) $(ARGS)
 
 nightly: ## the slow and rare tests, which `make test` leaves out
 	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser)

@@ -64,6 +64,7 @@ class Hub:
     xet_hashes: dict[str, str] = field(default_factory=dict)  # name → xet's hash: these files come from `xet_url`
     xet_url: str = ""
     num_values: dict[str, int] = field(default_factory=dict)  # of the weights by data type, as the hub tells them
+    info: dict[str, object] = field(default_factory=dict)  # what else the hub tells of a model
     on_body: Callable[[str], None] = lambda path: None  # called before each body of a file
 
     def __enter__(self) -> Self:
@@ -87,6 +88,10 @@ class Hub:
         self.gone = True
         self._server.shutdown()
         self._server.socket.close()
+
+    def handler(self) -> "type[Handler]":
+        """The class that answers, for a hub that does more."""
+        return Handler
 
     @property
     def url(self) -> str:
@@ -113,13 +118,13 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], hub: Hub) -> None:
         self.hub = hub
-        super().__init__(address, _Handler)
+        super().__init__(address, hub.handler())
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients that hang up are what is tested."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
@@ -181,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
             row = {"type": "file", "path": name, "rfilename": name, "size": size, "oid": oid, "blobId": oid}
             lfs = {"size": size, "oid": oid, "sha256": oid, "pointerSize": 100}
             rows.append({**row, "lfs": lfs} if name.endswith(".safetensors") else row)
-        info = {"id": repo, "sha": self.hub.sha, "siblings": rows, "tags": [], "private": False}
+        info = {"id": repo, "sha": self.hub.sha, "siblings": rows, "tags": [], "private": False, **self.hub.info}
         if values := self.hub.num_values:
             info["safetensors"] = {"parameters": values, "total": sum(values.values())}
         self.answer(200, json.dumps(rows if listing else info).encode(), {"Content-Type": "application/json"})

@@ -14,13 +14,14 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "patching translation errors faults process environment forkserver amx hardware flag_values config types fits "
     "checks prompt asgi constraint sampling thoughts summary frames metrics visitors connections limits "
-    "suspects healing reasons stats model_files hub_internals hub_failures download vllm_internals tokenizer reasoning "
-    "flags llm openai_vllm engine chat openai_server ui server __main__"
+    "suspects healing reasons stats model_files hub_internals hub_failures download "
+    "space_files space_plan space_hub space "
+    "vllm_internals tokenizer reasoning flags llm openai_vllm engine chat openai_server ui server terminal __main__"
 ).split()
 # torch because it is as slow to import as vLLM, which only the loading thread may pay for. What vLLM does not document
 # is vllm_internals' alone.
 BORDERS = {
-    "huggingface_hub": ("download", "hub_internals", "hub_failures"),
+    "huggingface_hub": ("download", "hub_internals", "hub_failures", "space_hub"),
     "llguidance": ("constraint",),
     "torch": ("amx", "llm"),
     "vllm": ("llm", "flags", "openai_vllm", "reasoning", "tokenizer", "vllm_internals"),

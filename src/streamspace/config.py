@@ -264,10 +264,10 @@ def load_config(arguments: Sequence[str] = (), environ: Mapping[str, str] = os.e
     values = defaults({**environ, HOST: options.host or environ.get(HOST, "")})
     for name, option in OPTIONS.items():
         if value := environ.get(option["env"]):
-            values[name] = _cast(option, option["env"], value)
+            values[name] = cast_option(option, option["env"], value)
         if (value := getattr(options, name)) is not None:
             value = value if isinstance(value, str) else shlex.join(value)
-            values[name] = _cast(option, option["flag"], value)
+            values[name] = cast_option(option, option["flag"], value)
     _refuse_unknown(rest)
     check_arguments(rest)
     space_id = environ.get("SPACE_ID") or None
@@ -355,7 +355,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _cast(option: Mapping[str, Any], name: str, value: str) -> Any:
+def cast_option(option: Mapping[str, Any], name: str, value: str) -> Any:
+    """The value of one of OPTIONS, given under this name; raises ConfigError for one that is not allowed."""
     try:
         return option["cast"](value)
     except ValueError as allowed:

@@ -1,4 +1,5 @@
-"""All failures that visitors and operators see, one class each: ConfigError, ModelError, EngineError and ChatError.
+"""All failures that visitors and operators see, one class each: ConfigError, SpaceError, ModelError,
+EngineError and ChatError.
 
 `str(error)` is one sentence that names what is wrong and what to do. It may be shown to anybody: it has no path of the
 server, no stack trace and no secret.
@@ -24,6 +25,10 @@ class StreamSpaceError(Exception):
 
 class ConfigError(StreamSpaceError):
     """A setting is unknown or has a value that is not allowed; found before anything loads."""
+
+
+class SpaceError(StreamSpaceError):
+    """The Space cannot be made, updated or started; the sentence says what is left on the hub."""
 
 
 class ModelError(StreamSpaceError):

@@ -60,10 +60,13 @@ class Flag:
 @cache
 def known_flags() -> dict[str, Flag]:
     """Each flag that is known of the installed vLLM by its names, short ones too; none of another version's."""
-    snapshot = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
-    if snapshot["version"] != vllm_version():
-        return {}
-    return {name: _flag(entry) for entry in snapshot["flags"] for name in entry["names"]}
+    return pinned_flags() if json.loads(SNAPSHOT.read_text(encoding="utf-8"))["version"] == vllm_version() else {}
+
+
+def pinned_flags() -> dict[str, Flag]:
+    """Each flag of the vLLM that requirements.txt pins, which need not be installed here, by its names."""
+    entries = json.loads(SNAPSHOT.read_text(encoding="utf-8"))["flags"]
+    return {name: _flag(entry) for entry in entries for name in entry["names"]}
 
 
 def _flag(entry: Mapping[str, Any]) -> Flag:
@@ -92,8 +95,12 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 def check_variable(name: str, flag_name: str, value: str) -> None:
-    """Raises ConfigError for the value of a flag's environment variable that vLLM's parser does not take."""
-    flag = known_flags().get(flag_name)
+    """Raises ConfigError for the value of a flag's environment variable that the installed vLLM does not take."""
+    check_value(name, known_flags().get(flag_name), value)
+
+
+def check_value(name: str, flag: Flag | None, value: str) -> None:
+    """As `check_variable`, for a flag; without one, any value is allowed."""
     if flag and flag.kind == "switch":
         if value.lower() not in SWITCH:
             raise ConfigError(f"{name} is {value!r}; allowed is 1, true, yes or on; 0, false, no or off.")
