@@ -9,16 +9,16 @@ from streamspace.ui.parts.settings import panel_names
 from streamspace.ui.tabs.compare import OWN, SAMPLED
 
 # The names of what each handler takes, in its order.
-CHAT = ("message", "history", "system_prompt", "enable_thinking", *panel_names(), "shows_tokens")
+CHAT = ("message", "history", "attached", "system_prompt", "enable_thinking", *panel_names(), "shows_tokens")
 CONSTRAINT = ("kind", "json", "regex", "choice")
 COMPLETION = ("prompt", "shows_tokens", *CONSTRAINT, *panel_names())
 SHARED = tuple(name for name in panel_names() if name not in OWN)
 COMPARE = (
-    *("message", "system_prompt", "enable_thinking", "columns", "differ_in", "measures"),
+    *("message", "attached", "system_prompt", "enable_thinking", "columns", "differ_in", "measures"),
     *(*SHARED, *SAMPLED, *OWN * 4),
 )
 READY = (
-    *("button", "enable_thinking", *panel_names()),
+    *("button", "enable_thinking", "sight", *panel_names()),
     *(*["button"] * 5, *panel_names()),
     *("button", *SAMPLED, *SHARED, *OWN * 4),
 )
@@ -29,6 +29,7 @@ ON_PAGE: dict[str, Any] = {
     **vars(Settings()), "seed": "42", "stop": "", "message": "Hi", "prompt": "Hi", "history": [], "system_prompt": "",
     "enable_thinking": "auto", "shows_tokens": False, **dict.fromkeys(CONSTRAINT, ""), "kind": "none", "columns": 4,
     "differ_in": "settings", "measures": True, "button": True,
+    "attached": {"ids": [], "urls": {}}, "sight": "",
 }  # fmt: skip
 
 

@@ -93,15 +93,21 @@ def test_the_page_has_the_names(page: Page) -> None:
     check(page, COMPLETION)
 
 
-def test_the_script_that_draws_markdown_has_the_places_for_our_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    path, script = drawing.drawing_script()
-    assert (drawing.ASSETS.parent / path[1:]).is_file()
-    assert [script.count(hook) for hook in ("hooks()?.tokens(", "hooks()?.finish(", "hooks().replace(")] == [1] * 3
-    monkeypatch.setitem(drawing.HOOKS, "renamed()", "")
-    with pytest.raises(
-        MissingName, match=r"Gradio [\d.]+ draws Markdown in another way: its script has no 'renamed\(\)'"
-    ):
-        drawing.drawing_script()
+def test_the_scripts_that_draw_messages_have_the_places_for_our_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = drawing.drawing_scripts()
+    assert all((drawing.ASSETS.parent / path[1:]).is_file() for path in scripts)
+    both = "".join(scripts.values())
+    hooks = ("hooks()?.tokens(", "hooks()?.finish(", "hooks().replace(", "attachments?.draw(")
+    assert [both.count(hook) for hook in hooks] == [1] * 4
+    with monkeypatch.context() as patched:
+        patched.setitem(drawing.HOOKS, "renamed()", "")
+        with pytest.raises(
+            MissingName, match=r"Gradio [\d.]+ draws Markdown in another way: its script has no 'renamed\(\)'"
+        ):
+            drawing.drawing_scripts()
+    monkeypatch.setitem(drawing.BUBBLE_HOOKS, "gone()", "")
+    with pytest.raises(MissingName, match=r"draws messages in another way: its script has no "):
+        drawing.drawing_scripts()
 
 
 def test_only_two_files_know_the_names() -> None:

@@ -9,12 +9,15 @@ import {
   NewerFile,
   pageValues,
   parseFile,
+  pictureIds,
   thoughtDone,
   titleOf,
   toJsonFile,
   toMarkdownFile,
   upgraded,
 } from "../../src/streamspace/ui/static/conversation_records.js";
+import { urlOf } from "../../src/streamspace/ui/static/pictures.js";
+import { withFiles } from "../../src/streamspace/ui/static/text_files.js";
 
 Object.defineProperty(globalThis, "navigator", { value: { language: "en" } });
 
@@ -32,6 +35,8 @@ const record = {
   messages: [question, thoughtDone(thought), answer],
   live: [],
 };
+
+const textOf = ({ content }) => content[0].text;
 
 /** What of a record stays the same in a file. */
 const kept = ({ title, updated, system, messages, live }) => ({ title, updated, system, messages, live });
@@ -76,7 +81,7 @@ test("a record of the first version, whose texts were Markdown, is of this one",
 
 test("a conversation that ended is shown as it was, its note as text", () => {
   const note = '<span class="cut">Ended &lt;here> &amp; now.</span>';
-  assert.deepEqual(pageValues(record, "typed"), ["id", record.messages, [], note, "Be brief.", undefined]);
+  assert.deepEqual(pageValues(record, "typed"), ["id", record.messages, [], note, "Be brief.", undefined, undefined]);
   assert.equal(pageValues({ ...record, note: { text: "", cut: false } }, "")[3], "");
 });
 
@@ -101,8 +106,8 @@ test("a question without an answer goes back into the box, unless another one st
 test("what is exported can be imported", () => {
   for (const title of [null, "My <title> -->"]) {
     const titled = { ...record, title };
-    const carriageReturns = toMarkdownFile(titled).replaceAll("\n", "\r\n");
-    for (const file of [toJsonFile([titled]), toMarkdownFile(titled), carriageReturns]) {
+    const carriageReturns = toMarkdownFile(titled, {}).replaceAll("\n", "\r\n");
+    for (const file of [toJsonFile([titled], {}), toMarkdownFile(titled, {}), carriageReturns]) {
       const [imported, ...others] = parseFile(file);
       assert.ok(isRecord(imported));
       assert.deepEqual(kept(imported), kept(titled));
@@ -113,14 +118,14 @@ test("what is exported can be imported", () => {
 });
 
 test("an export of all has the turn under way, and what is left of damaged records", () => {
-  const file = JSON.parse(toJsonFile([{ ...record, messages: [], live: [question] }], ["damaged"]));
+  const file = JSON.parse(toJsonFile([{ ...record, messages: [], live: [question] }], {}, ["damaged"]));
   assert.deepEqual(file.aside, ["damaged"]);
   assert.deepEqual(file.conversations[0].messages, [{ role: "user", content: "What is <b> `<i>`?" }]);
-  assert.ok(!("aside" in JSON.parse(toJsonFile([record]))));
+  assert.ok(!("aside" in JSON.parse(toJsonFile([record], {}))));
 });
 
 test("a file has nothing else of a conversation than what is checked", () => {
-  const file = JSON.parse(toJsonFile([record]));
+  const file = JSON.parse(toJsonFile([record], {}));
   file.conversations[0].evil = file.conversations[0].messages[0].evil = true;
   file.conversations[0].updated = "never";
   const [imported] = parseFile(JSON.stringify(file));
@@ -129,7 +134,7 @@ test("a file has nothing else of a conversation than what is checked", () => {
 });
 
 test("other files are refused", () => {
-  const conversation = JSON.parse(toJsonFile([record])).conversations[0];
+  const conversation = JSON.parse(toJsonFile([record], {})).conversations[0];
   const file = (...conversations) => JSON.stringify({ format: "streamspace-conversations", version: 1, conversations });
   const bad = [
     "",
@@ -144,8 +149,41 @@ test("other files are refused", () => {
     file({ ...conversation, messages: [null] }),
     file({ ...conversation, messages: [{ role: "system", content: "" }] }),
     file(conversation, {}),
-    toMarkdownFile(record).replace('{"role":"user"', "{"),
+    toMarkdownFile(record, {}).replace('{"role":"user"', "{"),
   ];
   for (const text of bad) assert.throws(() => parseFile(text), text);
   assert.throws(() => parseFile(JSON.stringify({ version: 2 })), NewerFile);
+});
+
+test("pictures are in a file, and come out of it under ids of their own", () => {
+  const pixels = { one: "data:image/jpeg;base64,/9j/", two: "data:image/png;base64,iVBORw0K" };
+  const asked = message("user", "Which is <b>?", { pictures: ["one", "gone", "two"] });
+  const alone = message("user", "", { pictures: ["two"] });
+  const seen = { ...record, messages: [asked, answer, alone, answer] };
+  assert.deepEqual(pictureIds(seen), ["one", "gone", "two", "two"]);
+  for (const file of [toJsonFile([seen], pixels), toMarkdownFile(seen, pixels)]) {
+    const [imported] = parseFile(file);
+    assert.ok(isRecord(imported));
+    assert.deepEqual(imported.messages.map(textOf), seen.messages.map(textOf));
+    const ids = pictureIds(imported);
+    assert.deepEqual(ids.map(urlOf), [pixels.one, pixels.two, pixels.two]);
+    assert.ok(!ids.some((id) => id in pixels));
+  }
+  const bad = toJsonFile([seen], { one: "https://example.com/pixel.png" });
+  assert.throws(() => parseFile(bad));
+  assert.ok(!isRecord({ ...record, messages: [message("user", "", { pictures: [1] })] }));
+});
+
+test("an interrupted question has its pictures attached again", () => {
+  const asked = message("user", "What?", { pictures: ["one", "two"] });
+  const values = pageValues({ ...record, messages: [], live: [asked] }, "");
+  assert.deepEqual(values.at(-2), "What?");
+  assert.match(values.at(-1), /^back \w+ one two$/);
+});
+
+test("a title is what was typed, or the names of the files", () => {
+  const files = [{ name: "main.py", text: "print(1)" }];
+  const titled = (text) => titleOf({ ...record, messages: [message("user", text)] });
+  assert.equal(titled(withFiles("Why?", files)), "Why?");
+  assert.equal(titled(withFiles("", files)), "main.py");
 });

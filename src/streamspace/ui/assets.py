@@ -14,8 +14,9 @@ from string import Template
 STATIC = Path(__file__).with_name("static")
 STYLES = [STATIC / f"{name}.css" for name in ("page", "engine", "conversations", "gradio")]
 MODULES = (  # each after the modules that it imports
-    "language dom clipboard markdown dialect feed gradio_dom drawing reader stop conversation_records "
-    "conversation_store conversation_list chat compare conversations engine status tokens"
+    "language dom clipboard markdown text_files dialect feed gradio_dom drawing reader stop pictures "
+    "conversation_records conversation_store conversation_list attachments chat compare conversations engine status "
+    "tokens"
 ).split()
 _COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)  # for readers of the file
 _IMPORT = re.compile(r'^import (?:\* as )?(\w+|\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)

@@ -87,6 +87,7 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
         ready.click(engine_ready, controls.components, controls.components, **RAW)
         demo.stream(engine_ready)
         demo.load(None, None, None, js=call("status.follow"))
+        demo.load(None, None, None, js=call("attachments.begin"))
     demo.labels = translated(demo)
     demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
     pace_queue(demo, MOST_EVENTS, QUEUE_POLL_S)

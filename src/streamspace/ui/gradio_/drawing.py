@@ -1,7 +1,8 @@
-"""How Markdown is drawn: Gradio's own component does it, and asks the page's module static/drawing.js first.
+"""How messages are drawn: Gradio's own components do it, and ask the page's modules in static/ first.
 
-Gradio's component has no place for another dialect of Markdown, for formulas as models write them, or for keeping what
-a reader does while a text grows. So its script is served with a few expressions replaced.
+Gradio's component for Markdown has no place for another dialect, for formulas as models write them, or for keeping what
+a reader does while a text grows, and its Chatbot none for pictures that the browser keeps. So their scripts are served
+with a few expressions replaced.
 """
 
 from pathlib import Path
@@ -29,25 +30,44 @@ HOOKS = {
 }
 
 
-def drawing_script() -> tuple[str, str]:
-    """The path of the script of Gradio's component for Markdown, and the script with HOOKS in it.
+# The same in the script of Gradio's Chatbot.
+BUBBLE_HOOKS = {
+    "I(r,`data-testid`,u()),": ("globalThis.streamspace?.attachments?.draw(r,C(t)?.metadata),I(r,`data-testid`,u()),"),
+}
+
+
+def drawing_scripts() -> dict[str, str]:
+    """The paths of the scripts of Gradio's components for Markdown and Chatbot → the scripts with our hooks in them.
 
     Raises:
-        MissingName: the script is another one than that for which HOOKS are written.
+        MissingName: a script is another one than that for which the hooks are written.
     """
-    files, katex = ([*ASSETS.glob(f"{name}-*.js")] for name in ("markdown-code", "katex"))
-    script = files[0].read_text("utf-8") if len(files) == len(katex) == 1 else ""
-    for place, hook in HOOKS.items():
-        if place not in script:
-            raise MissingName(f"Gradio {gr.__version__} draws Markdown in another way: its script has no {place!r}.")
-        script = script.replace(place, hook.replace("$katex", katex[0].name), 1)
-    return f"/assets/{files[0].name}", script
+    katex = next(ASSETS.glob("katex-*.js")).name
+    hooks = {place: hook.replace("$katex", katex) for place, hook in HOOKS.items()}
+    return dict([_hooked("markdown-code", "draws Markdown", hooks), _hooked("Index", "draws messages", BUBBLE_HOOKS)])
+
+
+def _hooked(name: str, does: str, hooks: dict[str, str]) -> tuple[str, str]:
+    """The path and the text of the script of this name in which the hooks have their places."""
+    missing = ""
+    for path in ASSETS.glob(f"{name}-*.js"):
+        script = path.read_text("utf-8")
+        absent = [place for place in hooks if place not in script]
+        if not absent:
+            for place, hook in hooks.items():
+                script = script.replace(place, hook, 1)
+            return f"/assets/{path.name}", script
+        missing = absent[0]
+    raise MissingName(f"Gradio {gr.__version__} {does} in another way: its script has no {missing!r}.")
 
 
 def add_drawing(app: FastAPI) -> None:
-    """Serve the script in the place of Gradio's own; for an application before the page is mounted on it."""
-    path, script = drawing_script()
+    """Serve the scripts in the place of Gradio's own; for an application before the page is mounted on it."""
+    for path, script in drawing_scripts().items():
+        _serve(app, path, script)
 
+
+def _serve(app: FastAPI, path: str, script: str) -> None:
     @app.get(path, include_in_schema=False)
     def drawing() -> Response:
         return Response(script, media_type="text/javascript", headers={"Cache-Control": "no-cache"})

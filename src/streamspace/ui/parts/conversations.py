@@ -26,14 +26,14 @@ class Conversations:
         self._open = gr.Button("Open", elem_id="open")
 
     def wire(
-        self, demo: gr.Blocks, chat: Sequence[Any], box: gr.Textbox, ends: Sequence[Any], undone: list[Any]
+        self, demo: gr.Blocks, chat: Sequence[Any], box: Sequence[Any], ends: Sequence[Any], undone: list[Any]
     ) -> None:
         """Have the chat kept.
 
         Args:
             demo: the page; after a reload it shows its last conversation again.
             chat: the Chatbot of ended turns, the live one, the note, and the system prompt.
-            box: the message box; an interrupted question goes back into it.
+            box: the message box and what is attached; an interrupted question goes back into it.
             ends: the events after which the conversation is saved.
             undone: the events that opening another conversation cancels.
         """
@@ -42,8 +42,8 @@ class Conversations:
             self.keep_after(end)
         self._keep.click(None, shown, None, js=call("conversations.save"), **QUICK)
         self._keep_live.click(None, [self._id, chat[1]], None, js=call("conversations.saveTurn"), **QUICK)
-        self._open.click(None, box, [*shown, box], js=call("conversations.show"), cancels=undone, **QUICK)
-        demo.load(None, [chat[-1], box], [*shown, box], js=call("conversations.begin"), **QUICK)
+        self._open.click(None, box[0], [*shown, *box], js=call("conversations.show"), cancels=undone, **QUICK)
+        demo.load(None, [chat[-1], box[0]], [*shown, *box], js=call("conversations.begin"), **QUICK)
 
     @property
     def opens(self) -> Any:

@@ -33,7 +33,7 @@ class Turn:
     """A question with its answer to come."""
 
     before: tuple[Message, ...]
-    question: str
+    question: Message
     begun: Message = NOTHING  # the first part of the answer, which is there already
     keeps_history: bool = False  # whether the page shows `before` already
     clears_box: bool = False
@@ -42,7 +42,7 @@ class Turn:
     def messages(self) -> tuple[Message, ...]:
         """The conversation that the engine gets."""
         begun = () if self.begun == NOTHING else (self.begun,)
-        return (*self.before, Message("user", self.question), *begun)
+        return (*self.before, self.question, *begun)
 
     def grown(self, reply: Reply) -> Message:
         """The answer so far: `begun` and the reply."""
@@ -67,7 +67,8 @@ def chatbot_messages(message: Message, is_thinking: bool = False) -> History:
         metadata = {"title": title, "status": status, "duration": round(message.thought_s, 1)}
         both.append(chatbot_message(message.role, message.thought, metadata))
     if message.text or not message.thought:
-        both.append(chatbot_message(message.role, message.text))
+        pictures = {"pictures": [*message.images]} if message.images else None
+        both.append(chatbot_message(message.role, message.text, pictures))
     return both
 
 
@@ -77,20 +78,37 @@ def history_of(messages: Sequence[Message]) -> History:
 
 
 def messages_of(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
-    """The Chatbot's value as messages for the engine; a thought belongs to the answer after it."""
+    """The Chatbot's value as messages; a thought belongs to the answer after it.
+
+    Their images are the ids that the browser gave them, see `with_pixels`.
+    """
     messages: list[Message] = []
     thought = NOTHING
     for part in history:
         role, text = ROLES[part["role"]], "".join([item.get("text", "") for item in part["content"]])
-        if role == "assistant" and (metadata := part.get("metadata")) and metadata.get("title"):
+        metadata = part.get("metadata") or {}
+        if role == "assistant" and metadata.get("title"):
             thought = replace(thought, thought=text, thought_s=float(metadata.get("duration") or 0))
             continue
         if thought != NOTHING and role != "assistant":  # a thought that was cut off before its answer
             messages.append(thought)
             thought = NOTHING
-        messages.append(Message(role, text, thought.thought, thought.thought_s))
+        messages.append(Message(role, text, thought.thought, thought.thought_s, _ids(metadata.get("pictures") or ())))
         thought = NOTHING
     return (*messages, thought) if thought != NOTHING else tuple(messages)
+
+
+def _ids(values: Sequence[Any]) -> tuple[str, ...]:
+    """The ids of pictures; raises TypeError for anything else."""
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError
+    return tuple(values)
+
+
+def with_pixels(messages: Sequence[Message], pictures: dict[str, Any]) -> list[Message]:
+    """The messages with the pixels of their images; those that the browser has lost are left out."""
+    urls = pictures["urls"]
+    return [replace(message, images=_ids([urls[id_] for id_ in message.images if id_ in urls])) for message in messages]
 
 
 def joined(messages: Sequence[Message]) -> Message:
@@ -99,19 +117,32 @@ def joined(messages: Sequence[Message]) -> Message:
     return Message("assistant", text, thought, sum(part.thought_s for part in messages))
 
 
-def asked_question(box: str, history: History, event: gr.EventData) -> tuple[History, str]:
+def asked_question(
+    box: str, pictures: dict[str, Any], history: History, event: gr.EventData
+) -> tuple[History, Message]:
     """The conversation before the question, and the question, by the visitor's action."""
     match event_data(event):
         case {"previous_value": _, "index": index, "value": str(value)}:  # edited
-            return history[: index if isinstance(index, int) else index[0]], value
+            index = index if isinstance(index, int) else index[0]
+            return history[:index], replace(_question_at(history, index), text=value)
         case {"value": {"text": str(text)}}:  # an example
-            return history, text
+            return history, Message("user", text)
         case {"index": _}:  # retry
             index = last_question(history)
-            return history[:index], "".join(message.text for message in messages_of(history[index : index + 1]))
-    if not box.strip():
+            return history[:index], _question_at(history, index)
+    return history, asked_message(box, pictures)
+
+
+def asked_message(text: str, pictures: dict[str, Any]) -> Message:
+    """What was typed, with the ids of the pictures that are attached; raises BadRequest for nothing at all."""
+    images = _ids(pictures["ids"])
+    if not text.strip() and not images:
         raise BadRequest("The message is empty: type something first.")
-    return history, box
+    return Message("user", text, images=images)
+
+
+def _question_at(history: History, index: int) -> Message:
+    return next((message for message in messages_of(history[index : index + 1])), Message("user", ""))
 
 
 def last_question(history: History) -> int:

@@ -4,6 +4,7 @@
 // `ended` if the visitor ended it, `cleared` if the chat was cleared.
 
 /** @import { Message } from "./conversation_records.js" */
+import { attachedTo } from "./attachments.js";
 import { thoughtDone } from "./conversation_records.js";
 import { find } from "./dom.js";
 import { isAnswerShown } from "./gradio_dom.js";
@@ -21,11 +22,13 @@ function stoppedNote() {
   return `<span class="cut">${say("Stopped by you.")}</span> ${numbers}`;
 }
 
-/** A question was sent. @param {unknown[]} inputs */
-export function begin(...inputs) {
+/** A question was sent; gives the inputs of the event, with what is attached.
+ * @param {string | null} box @param {Message[] | null} messages @param {unknown} _attached @param {unknown[]} inputs */
+export async function begin(box, messages, _attached, ...inputs) {
   states().remove("ended", "cleared");
   states().add("busy");
-  return inputs;
+  const [question, pictures] = await attachedTo("#compose", box ?? "", messages);
+  return [question, messages, pictures, ...inputs];
 }
 
 /** What Stop does before it ends the answer; gives the note. */

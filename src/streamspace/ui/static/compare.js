@@ -1,6 +1,7 @@
 // The Compare tab's events that end in the browser. #compare is `busy` while answers are under way.
 
 /** @import { Message } from "./conversation_records.js" */
+import { attachedTo } from "./attachments.js";
 import { message } from "./conversation_records.js";
 import { element, find } from "./dom.js";
 import { settle } from "./drawing.js";
@@ -9,10 +10,15 @@ import { say } from "./language.js";
 
 const FOCUS_MS = 100; // until the tab can be seen
 
-/** @template T @param {T[]} inputs */
-export function begin(...inputs) {
+/** @type {Map<string, string[]>} */
+const picturesOf = new Map(); // the questions of this page → ids
+
+/** @param {string | null} box @param {unknown} _attached @param {unknown[]} inputs */
+export async function begin(box, _attached, ...inputs) {
   find("#compare").classList.add("busy");
-  return inputs;
+  const [question, pictures] = await attachedTo("#compare-compose", box ?? "", []);
+  picturesOf.set(question, pictures.ids);
+  return [question, pictures, ...inputs];
 }
 
 /** @param {string | null} html */
@@ -38,7 +44,9 @@ export function end(together, ...summaries) {
  * @param {Message[] | null} messages @param {string} _note @param {string} question @param {string} answer
  * @param {string | null} summary */
 export function use(messages, _note, question, answer, summary) {
-  const turn = [message("user", question), message("assistant", answer)];
+  const pictures = picturesOf.get(question) ?? [];
+  const asked = message("user", question, pictures.length ? { pictures } : null);
+  const turn = [asked, message("assistant", answer)];
   return [[...(messages ?? []), ...turn], summary?.includes('class="cut"') ? summary : ""];
 }
 

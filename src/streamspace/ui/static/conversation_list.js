@@ -1,6 +1,6 @@
 // The list of conversations above the chat. All text goes in as text, never as HTML.
 
-/** @import { ConversationRecord } from "./conversation_records.js" */
+/** @import { ConversationRecord, Pixels } from "./conversation_records.js" */
 import { matches, titleOf, toJsonFile, toMarkdownFile } from "./conversation_records.js";
 import { download, element, find } from "./dom.js";
 import { focusMessageBox } from "./gradio_dom.js";
@@ -11,6 +11,7 @@ const MOST_TITLE_CHARS = 200;
 /** What the list shows and does.
  * @typedef {{
  *   readAll: () => Promise<ConversationRecord[]>,
+ *   pixelsOf: (records: ConversationRecord[]) => Promise<Pixels>,
  *   currentId: () => string,
  *   open: (id: string | null) => Promise<void>,
  *   rename: (record: ConversationRecord, title: string) => Promise<void>,
@@ -158,8 +159,9 @@ export class ConversationList {
     const menu = act("menu", "⋯", () => this.choose(isOpen ? null : record.id), label);
     const row = element("li", {}, name, element("small", {}, details), menu);
     if (!isOpen) return row;
-    const markdown = () => download(`${title}.md`, toMarkdownFile(record), "text/markdown");
-    const json = () => download(`${title}.json`, toJsonFile([record]), "application/json");
+    const pixels = () => this.actions.pixelsOf([record]);
+    const markdown = async () => download(`${title}.md`, toMarkdownFile(record, await pixels()), "text/markdown");
+    const json = async () => download(`${title}.json`, toJsonFile([record], await pixels()), "application/json");
     const buttons = [
       act("rename", say("Rename"), () => this.edit(record, name)),
       act("markdown", say("Export Markdown"), markdown),

@@ -2,9 +2,12 @@
 
 import { say } from "./language.js";
 import { fromMarkdown, toMarkdown } from "./markdown.js";
+import { isPictureUrl, remember } from "./pictures.js";
+import { splitFiles } from "./text_files.js";
 
 /** A message as Gradio's Chatbot has it, with its text as it was written. A thought is a message of its own, with a title.
- * @typedef {{ title: string, status?: string, duration?: number }} Metadata
+ * A question has the ids of its pictures.
+ * @typedef {{ title?: string, status?: string, duration?: number, pictures?: string[] }} Metadata
  * @typedef {{ type: "text", text: string }} Part
  * @typedef {{ role: "user" | "assistant", metadata: Metadata | null, content: Part[], options: null }} Message
  *
@@ -37,16 +40,20 @@ export function message(role, text, metadata = null) {
 
 /** @param {Message} message */
 const textOf = ({ content }) => content.map(({ text }) => text).join("");
-/** @param {Content} content */
+/** @param {Pick<Content, "messages" | "live">} content */
 const allMessages = ({ messages, live }) => [...messages, ...live];
 /** @param {string} text */
 export const oneLine = (text) => text.replace(/\s+/g, " ").trim();
+
+/** The ids of all pictures. @param {Pick<Content, "messages" | "live">} content */
+export const pictureIds = (content) => allMessages(content).flatMap(({ metadata }) => metadata?.pictures ?? []);
 
 /** The visitor's own title, or the first question, cut at a word. @param {ConversationRecord} record */
 export function titleOf(record) {
   if (record.title) return record.title;
   const question = allMessages(record).find(({ role }) => role === "user");
-  const characters = [...oneLine(question ? textOf(question) : "")];
+  const { typed, files } = splitFiles(question ? textOf(question) : "");
+  const characters = [...oneLine(typed || files.map(({ name }) => name).join(", "))];
   if (characters.length <= TITLE_LENGTH) return characters.join("") || say("Conversation");
   const cut = characters.slice(0, TITLE_LENGTH).join("");
   return `${cut.lastIndexOf(" ") > TITLE_LENGTH / 2 ? cut.slice(0, cut.lastIndexOf(" ")) : cut}…`;
@@ -69,15 +76,17 @@ export const thoughtDone = ({ metadata, ...rest }) => ({
 
 /** @param {unknown} value */
 const isText = (value) => typeof value === "string";
+/** @param {unknown} value @param {(item: any) => boolean} isItem */
+const isList = (value, isItem) => Array.isArray(value) && value.every(isItem);
 /** @param {unknown} role */
 const isRole = (role) => role === "user" || role === "assistant";
 /** @param {any} value */
-const isMetadata = (value) => value == null || (typeof value === "object" && isText(value.title ?? ""));
+const isMetadata = (value) =>
+  value == null || (typeof value === "object" && isText(value.title ?? "") && isList(value.pictures ?? [], isText));
 /** @param {any} part */
 const isPart = (part) => part?.type === "text" && isText(part.text);
 /** @param {any} value */
-const isMessage = (value) =>
-  isRole(value?.role) && Array.isArray(value.content) && value.content.every(isPart) && isMetadata(value.metadata);
+const isMessage = (value) => isRole(value?.role) && isList(value.content, isPart) && isMetadata(value.metadata);
 
 /** @param {any} value @returns {value is ConversationRecord} */
 export const isRecord = (value) =>
@@ -85,7 +94,7 @@ export const isRecord = (value) =>
   [value.id, value.revision, value.system, value.note?.text].every(isText) &&
   (value.title === null || isText(value.title)) &&
   Number.isFinite(value.updated) &&
-  [value.messages, value.live].every((list) => Array.isArray(list) && list.every(isMessage));
+  [value.messages, value.live].every((list) => isList(list, isMessage));
 
 /** @param {any} value */
 export const isNewer = (value) => value?.version > VERSION;
@@ -101,18 +110,24 @@ export function upgraded(value) {
 
 // ---- What the page shows
 
+/** The value that has a question's pictures attached again; it differs each time. @param {Message} question */
+const putBack = ({ metadata }) => ["back", randomId(), ...(metadata?.pictures ?? [])].join(" ");
+
 /** @param {string} text @param {boolean} isCut */
 function noteHtml(text, isCut = false) {
   const escaped = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
   return text && `<span${isCut ? ' class="cut"' : ""}>${escaped}</span>`;
 }
 
-/** The values of the page's components: id, conversation, turn under way, note, system prompt, message box. If a turn
- * was interrupted before its answer began, its question goes back into the box, unless the visitor typed another one.
- * @param {ConversationRecord} record @param {string | null} box */
+/** The values of the page's components: id, conversation, turn under way, note, system prompt, message box, attached
+ * pictures. If a turn was interrupted before its answer began, its question goes back into the box, unless the visitor
+ * typed another one. @param {ConversationRecord} record @param {string | null} box */
 export function pageValues({ id, messages, live, note, system }, box) {
   /** @param {Message[]} more @param {string} html @param {string} [question] */
-  const values = (more, html, question) => [id, [...messages, ...more], [], html, system, question];
+  const values = (more, html, question) => {
+    const attached = question === undefined ? undefined : putBack(live[0]);
+    return [id, [...messages, ...more], [], html, system, question, attached];
+  };
   if (!live.length) return values([], noteHtml(note.text, note.cut));
   if (live.some((message) => message.role === "assistant" && textOf(message))) {
     return values(live.map(thoughtDone), noteHtml(say("Interrupted by a reload; Continue takes it up again."), true));
@@ -128,11 +143,15 @@ export function pageValues({ id, messages, live, note, system }, box) {
 
 // ---- Files
 
-/** A conversation in a file: its texts as they were written and answered. @param {ConversationRecord} record */
-function toFile(record) {
+/** Picture's id → data URL. @typedef {Record<string, string>} Pixels */
+
+/** A conversation in a file: its texts as they were written and answered, and its pictures.
+ * @param {ConversationRecord} record @param {Pixels} pixels */
+function toFile(record, pixels) {
   const messages = allMessages(record).map((message) => {
     const metadata = message.metadata?.title ? { metadata: message.metadata } : {};
-    return { role: message.role, content: textOf(message), ...metadata };
+    const pictures = (message.metadata?.pictures ?? []).flatMap((id) => pixels[id] ?? []);
+    return { role: message.role, content: textOf(message), ...metadata, ...(pictures.length ? { pictures } : {}) };
   });
   const updated = new Date(record.updated).toISOString();
   return { title: titleOf(record), updated, system_prompt: record.system, messages };
@@ -142,8 +161,10 @@ function toFile(record) {
  * @param {any} conversation @returns {ConversationRecord} */
 function fromFile({ title, updated, system_prompt: system, messages }) {
   if (![title, system].every(isText) || !messages.length) throw new TypeError("No conversation");
-  const read = messages.map((/** @type {any} */ { role, content, metadata }) => {
+  const read = messages.map((/** @type {any} */ { role, content, metadata, pictures = [] }) => {
     if (!isRole(role) || !isText(content) || !isMetadata(metadata)) throw new TypeError("No message");
+    if (!isList(pictures, isPictureUrl)) throw new TypeError("No pictures");
+    if (pictures.length) return message(role, content, { pictures: pictures.map(newPicture) });
     if (!metadata?.title) return message(role, content);
     const duration = Number(metadata.duration) || 0;
     return message(role, content, { title: metadata.title, status: "done", duration });
@@ -155,23 +176,37 @@ function fromFile({ title, updated, system_prompt: system, messages }) {
   return { ...record, title: given === titleOf(record) ? null : given || null };
 }
 
-/** @param {ConversationRecord[]} records @param {unknown[]} aside what is left of damaged records */
-export function toJsonFile(records, aside = []) {
-  const content = { conversations: records.map(toFile), ...(aside.length ? { aside } : {}) };
+/** @param {string} url */
+function newPicture(url) {
+  const id = randomId();
+  remember(id, url);
+  return id;
+}
+
+/** @param {ConversationRecord[]} records @param {Pixels} pixels
+ * @param {unknown[]} aside what is left of damaged records */
+export function toJsonFile(records, pixels, aside = []) {
+  const conversations = records.map((record) => toFile(record, pixels));
+  const content = { conversations, ...(aside.length ? { aside } : {}) };
   return JSON.stringify({ format: FORMAT, version: FILE_VERSION, ...content }, null, 2);
 }
 
 /** A Markdown file. Comments with a random word, which no text can hold, separate its sections, so that it can be read
- * back. @param {ConversationRecord} record */
-export function toMarkdownFile(record) {
-  const { title, updated, system_prompt, messages } = toFile(record);
+ * back. @param {ConversationRecord} record @param {Pixels} pixels */
+export function toMarkdownFile(record, pixels) {
+  const { title, updated, system_prompt, messages } = toFile(record, pixels);
   const mark = randomId();
   const headings = { system: say("System prompt"), user: say("You"), assistant: say("Assistant") };
   /** @param {string} word @param {object} value */
   const comment = (word, value) => `<!-- ${word} ${JSON.stringify(value).replaceAll(">", "\\u003e")} -->\n`;
-  const sections = [{ role: /** @type {const} */ ("system"), content: system_prompt }, ...messages]
-    .filter(({ content }) => content)
-    .map(({ content, ...about }) => `\n${comment(mark, about)}## ${headings[about.role]}\n\n${toMarkdown(content)}\n`);
+  const system = { role: /** @type {const} */ ("system"), content: system_prompt, pictures: [] };
+  const sections = [system, ...messages]
+    .filter(({ content, pictures }) => content || pictures?.length)
+    .map(({ content, pictures = [], ...about }) => {
+      const head = comment(mark, pictures.length ? { ...about, pictures: pictures.length } : about);
+      const images = pictures.map((url) => `![](${url})\n\n`).join("");
+      return `\n${head}## ${headings[about.role]}\n\n${images}${toMarkdown(content)}\n`;
+    });
   return `${comment(FORMAT, { version: FILE_VERSION, mark, updated })}# ${toMarkdown(title)}\n${sections.join("")}`;
 }
 
@@ -196,9 +231,24 @@ function conversationsIn(text) {
   const [, ...sections] = (head[2] ? text.replaceAll("\r\n", "\n") : text).split(`\n<!-- ${file.mark} `);
   const all = sections.map((section) => {
     const [, about, content] = /** @type {string[]} */ (/^(\{[^\n]*\}) -->\n## [^\n]*\n\n([\s\S]*?)\n?$/.exec(section));
-    return { ...JSON.parse(about), content: fromMarkdown(content) };
+    const { pictures: number = 0, ...head } = JSON.parse(about);
+    const { pictures, rest } = imagesOf(content, number);
+    return { ...head, content: fromMarkdown(rest), ...(number ? { pictures } : {}) };
   });
   const system_prompt = all.flatMap(({ role, content }) => (role === "system" ? [content] : [])).join("");
   const messages = all.filter(({ role }) => role !== "system");
   return [{ title: fromMarkdown(head[3].trim()), updated: file.updated, system_prompt, messages }];
+}
+
+/** The pictures that a section of a Markdown file begins with, and its text. @param {string} content
+ * @param {number} number */
+function imagesOf(content, number) {
+  const pictures = [];
+  let rest = content;
+  for (let count = 0; count < number; count += 1) {
+    const end = rest.indexOf(")\n\n");
+    pictures.push(rest.slice("![](".length, end));
+    rest = rest.slice(end + ")\n\n".length);
+  }
+  return { pictures, rest };
 }

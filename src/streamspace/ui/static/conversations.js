@@ -9,10 +9,11 @@ import * as records from "./conversation_records.js";
 import { DATABASE, memoryStore, openStore, rememberedId, rememberId } from "./conversation_store.js";
 import { download, find } from "./dom.js";
 import { say } from "./language.js";
+import { remember } from "./pictures.js";
 
 const LOOK_MS = 250; // how often an answer under way is saved
 const STOP_MS = 3000; // how long a stopped answer may take to end
-const MOST_MEBIBYTES = 64; // of an imported file
+const MOST_MEBIBYTES = 256; // of an imported file
 
 /** @type {ConversationList} */ let list;
 /** @type {Store} */ let store; // there once the page is
@@ -44,6 +45,13 @@ async function readAll() {
 
 const announceNewer = () =>
   list.announce(say("The conversations in this browser are of a newer version of this page: they stay as they are."));
+
+/** The pictures of conversations; the page knows them from now on. @param {ConversationRecord[]} conversations */
+async function pixelsOf(conversations) {
+  const pixels = await store.pixels([...new Set(conversations.flatMap(records.pictureIds))]);
+  for (const [id, url] of Object.entries(pixels)) remember(id, url);
+  return pixels;
+}
 
 /** @param {string} id */
 function setCurrent(id) {
@@ -125,7 +133,7 @@ function writeCopy(id, content, isEmpty) {
 export function show(box) {
   if (!next) {
     setCurrent(records.randomId());
-    return [currentId, [], [], "", newSystemPrompt, undefined];
+    return [currentId, [], [], "", newSystemPrompt, undefined, undefined];
   }
   revisions.set(next.id, next.revision);
   copies.delete(next.id);
@@ -155,6 +163,7 @@ export async function begin(systemPrompt, box) {
   try {
     const id = rememberedId();
     next = (await readAll()).find((record) => record.id === id) ?? null;
+    if (next) await pixelsOf([next]);
   } catch (error) {
     list.announceFailure(error);
   }
@@ -192,6 +201,7 @@ async function open(id) {
   }
   await saving;
   next = (id && (await store.get(id))) || null;
+  if (next) await pixelsOf([next]);
   find("#open").click(); // the hidden button, whose event calls `show`
   await list.draw();
 }
@@ -227,6 +237,7 @@ async function recordsOf(file) {
 /** @type {Actions} */
 const actions = {
   readAll,
+  pixelsOf,
   currentId: () => currentId,
   open,
   async rename(record, title) {
@@ -238,6 +249,7 @@ const actions = {
   },
   async remove(record) {
     if (record.id === currentId) await open(null);
+    await pixelsOf([record]); // for Undo
     const removed = await store.update(record.id, () => null);
     revisions.delete(record.id);
     if (removed) announceRemoved(removed);
@@ -256,7 +268,8 @@ const actions = {
     await drawEverywhere();
   },
   async exportAll() {
-    const text = records.toJsonFile(await readAll(), await store.aside());
+    const all = await readAll();
+    const text = records.toJsonFile(all, await pixelsOf(all), await store.aside());
     download(`${say("Conversations")}.json`, text, "application/json");
   },
 };

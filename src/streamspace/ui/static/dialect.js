@@ -1,6 +1,8 @@
 // The page's dialect of Markdown: GitHub's, with formulas, with HTML as words, and with the emphasis and links that
 // Chinese, Japanese and Korean need. It extends marked 12, which Gradio draws with. Pure.
 
+import { filesIn } from "./text_files.js";
+
 /** Marked's own types are not at hand here. @typedef {any} Token */
 
 const CJK =
@@ -161,9 +163,18 @@ const typed = {
   renderer: ({ text }) => `<div class="typed">${asWords(text)}</div>`,
 };
 
+const file = {
+  name: "file",
+  /** @this {any} marked's renderer @param {Token} token */
+  renderer(token) {
+    const { text, tokens } = token;
+    return `<details class="file"><summary>${asWords(text)}</summary>${this.parser.parse(tokens)}</details>`;
+  },
+};
+
 /** For `marked.use`. */
 export const dialect = {
-  extensions: [formulaInLine, formulaBlock, typed],
+  extensions: [formulaInLine, formulaBlock, typed, file],
   tokenizer: {
     html: () => undefined,
     tag: () => undefined,
@@ -178,8 +189,23 @@ export const dialect = {
 
 const FENCED = /^ {0,3}(`{3,}(?=[^`\n]*$)|~{3,})[^\n]*\n(?:[\s\S]*?\n)?? {0,3}\1[`~]*[ \t]*$\n?/gm;
 
-/** What a visitor typed, as it was typed; only fenced code is drawn. @param {any} marked @param {string} text */
+/** What a visitor typed, as it was typed; only fenced code is drawn, and attached files are folded.
+ * @param {any} marked @param {string} text */
 export function typedTokens(marked, text) {
+  /** @type {Token[]} */
+  const tokens = [];
+  let start = 0;
+  for (const { start: begin, end, name, code } of filesIn(text)) {
+    tokens.push(...wordsAndCode(marked, text.slice(start, begin)));
+    const raw = text.slice(begin, end);
+    tokens.push({ type: "file", raw, text: name, tokens: marked.lexer(code) });
+    start = end;
+  }
+  return [...tokens, ...wordsAndCode(marked, text.slice(start))];
+}
+
+/** @param {any} marked @param {string} text */
+function wordsAndCode(marked, text) {
   /** @type {Token[]} */
   const tokens = [];
   let start = 0;

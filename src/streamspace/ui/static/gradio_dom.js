@@ -18,6 +18,9 @@ export const stopButtonOf = ({ target }) => (target instanceof Element ? target.
 /** Whether an event of this button's tab has not given its first frame. @param {Element} button */
 export const isPending = (button) => Boolean(button.closest(TAB)?.querySelector(PENDING));
 
+/** The tab with this element. @param {Element} element @returns {HTMLElement} */
+export const tabOf = (element) => element.closest(TAB) ?? document.body;
+
 /** Whether the answer under way has begun to show. */
 export const isAnswerShown = () => document.querySelector("#live [data-testid=bot]") !== null;
 

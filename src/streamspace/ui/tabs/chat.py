@@ -28,6 +28,7 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.internals import event_data
 from streamspace.ui.gradio_.streams import RAW, UNCHANGED, Handler, StreamingBlocks
 from streamspace.ui.language import say
+from streamspace.ui.parts.attachments import Attachments, put_back, sight_html, taken
 from streamspace.ui.parts.conversations import QUICK, Conversations
 from streamspace.ui.parts.history import (
     AS_WRITTEN,
@@ -35,13 +36,13 @@ from streamspace.ui.parts.history import (
     History,
     Turn,
     asked_question,
-    chatbot_message,
     chatbot_messages,
     from_this_page,
     history_of,
     joined,
     last_question,
     messages_of,
+    with_pixels,
 )
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import THINKING, SettingsPanel, enable_thinking
@@ -68,7 +69,8 @@ class ChatTab:
         self._admission = admission
         self._pacer = pacer
         self._lay_out()
-        self.controls: list[Any] = [self._send, self.thinking, *self._panel.components]
+        self._sight = gr.HTML(sight_html(engine), elem_id="sees")
+        self.controls: list[Any] = [self._send, self.thinking, self._sight, *self._panel.components]
         self.ended: list[Any] = [self._history, self._note]
         self._wire(demo)
 
@@ -95,7 +97,10 @@ class ChatTab:
             self._live = gr.Chatbot(label="Answer under way", elem_id="live", buttons=["copy"], **look)
 
     def _lay_out_box(self) -> None:
+        attachments = Attachments()
+        self._attached = attachments.value
         with gr.Row(elem_id="compose"):
+            attachments.button()
             self._box = gr.Textbox(
                 label="Message", placeholder="Ask something", elem_id="message",
                 lines=1, max_lines=8, scale=8, autofocus=True, show_label=False, container=False,
@@ -122,10 +127,10 @@ class ChatTab:
 
     def _wire(self, demo: StreamingBlocks) -> None:
         history, live, box = self._history, self._live, self._box
-        outputs = [box, history, live, self._note, self._view]
+        outputs = [box, history, live, self._note, self._view, self._attached]
         questions = [box.submit, self._send.click, history.example_select, history.retry, history.edit]
         self._inputs = Inputs(
-            box=box, history=history, system_prompt=self.system_prompt, thinking=self.thinking,
+            box=box, history=history, attached=self._attached, system_prompt=self.system_prompt, thinking=self.thinking,
             panel=self._panel.components, shows_tokens=self._shows_tokens,
         )  # fmt: skip
         handlers = [self._handler("_answer", self._new_turn), self._handler("_continue", self._continued_turn)]
@@ -135,18 +140,20 @@ class ChatTab:
         ]
         demo.stream(*handlers, self._give_back, self._undo)
         conversation, parts, ends = [history, live, self._note], [history, live, box], []
+        changed = [*parts, self._attached]
         for answer in answers:
             ends += [
                 answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **QUICK),  # after Stop, too
-                answer.failure(self._give_back, parts, parts, js=call("chat.fail"), **RAW),
+                answer.failure(self._give_back, parts, changed, js=call("chat.fail"), **RAW),
             ]
         self._stop.click(None, None, self._note, js=call("chat.stop"), cancels=answers, **QUICK)
         cleared = history.clear(None, None, conversation, js=call("chat.clear"), cancels=answers, **QUICK)
-        undone = history.undo(self._undo, [history, box], [history, box, self._note], **RAW)
+        undone = history.undo(self._undo, [history, box], [history, box, self._note, self._attached], **RAW)
+        self._attached.change(None, [self._attached, box], box, js=call("attachments.take"), **QUICK)
         others = [history.clear, history.undo, self.conversations.opens]  # they remove the answer of these tokens
         gr.on(others, None, None, self._view, js=call("tokens.clear"), **QUICK)
         self.conversations.wire(
-            demo, [*conversation, self.system_prompt], box, [*ends, cleared, undone], undone=[undone]
+            demo, [*conversation, self.system_prompt], [box, self._attached], [*ends, cleared, undone], undone=[undone]
         )
 
     def control_updates(self, values: Sequence[Any]) -> list[Any]:
@@ -154,7 +161,8 @@ class ChatTab:
         return [
             gr.update(interactive=self._engine.status.takes_requests),
             gr.update(visible=self._engine.thinks is not None),
-            *self._panel.suit(self._engine.defaults, values[2:]),
+            gr.update(value=sight_html(self._engine)),
+            *self._panel.suit(self._engine.defaults, values[3:]),
         ]
 
     def _handler(self, name: str, turn_of: Callable[[gr.EventData, dict[str, Any]], Turn]) -> Handler:
@@ -187,7 +195,7 @@ class ChatTab:
 
     def _new_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
         """The turn of a question: a typed one, an example, an edited one, or the last one again."""
-        before, question = asked_question(inputs["box"], inputs["history"], event)
+        before, question = asked_question(inputs["box"], inputs["attached"], inputs["history"], event)
         keeps_history = len(before) == len(inputs["history"])
         is_typed = keeps_history and not event_data(event)
         return Turn(messages_of(before), question, keeps_history=keeps_history, clears_box=is_typed)
@@ -197,7 +205,7 @@ class ChatTab:
         history = inputs["history"]
         index = last_question(history)
         question, *begun = messages_of(history[index:]) or [Message("user", "")]
-        turn = Turn(messages_of(history[:index]), question.text, joined(begun))
+        turn = Turn(messages_of(history[:index]), question, joined(begun))
         if turn.begun == NOTHING:
             raise BadRequest("There is no answer to continue: ask something first.")
         return turn
@@ -213,17 +221,21 @@ class ChatTab:
     async def _undo(self, history: History, box: str) -> AsyncGenerator[list[Any], None]:
         """Move the last question into the box, before the text there, and remove its answer."""
         with shown_to_the_visitor():
-            before, questions = await asyncio.to_thread(_without_last, history)
-            yield [before, "\n".join([*questions, *filter(None, [check_text("The message", box)])]), ""]
+            before, question = await asyncio.to_thread(_without_last, history)
+            texts = [message.text for message in question] + [check_text("The message", box)]
+            yield [before, "\n".join(filter(None, texts)), "", put_back(question)]
 
     async def _give_back(self, history: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
         """After a failure: keep an answer that began; without one, put its question back into an empty box."""
         with shown_to_the_visitor():
             if box is None:  # the visitor ended it, see chat.fail
-                yield [UNCHANGED] * 3
+                yield [UNCHANGED] * 4
                 return
             both, question = await asyncio.to_thread(_put_together, history, live, not box)
-            yield [both, [], check_text("The message", box) if question is None else question]
+            if question is None:
+                yield [both, [], check_text("The message", box), UNCHANGED]
+            else:
+                yield [both, [], question.text, put_back([question])]
 
 
 # In threads, because a conversation may be long.
@@ -235,23 +247,22 @@ def _begin(
     """The turn that an event begins, and the conversation that the engine gets."""
     with from_this_page():
         turn = turn_of(event, inputs)
-        return turn, conversation(inputs["system_prompt"], turn.messages)
+        return turn, conversation(inputs["system_prompt"], with_pixels(turn.messages, inputs["attached"]))
 
 
-def _without_last(history: History) -> tuple[History, list[str]]:
-    """The history without its last turn, and the question of that."""
+def _without_last(history: History) -> tuple[History, tuple[Message, ...]]:
+    """The history without its last turn, and the question of that, if there is one."""
     with from_this_page():
         index = last_question(history)
-        questions = [message.text for message in messages_of(history[index : index + 1])]
-        return history_of(messages_of(history[:index])), questions
+        return history_of(messages_of(history[:index])), messages_of(history[index : index + 1])
 
 
-def _put_together(history: History, live: History, gives_back: bool) -> tuple[History, str | None]:
+def _put_together(history: History, live: History, gives_back: bool) -> tuple[History, Message | None]:
     """The history with the live turn; `gives_back` is without a turn that is a question alone, and with that."""
     with from_this_page():
         before, turn = messages_of(history), messages_of(live)
         if len(turn) == 1 and gives_back:
-            return history_of(before), turn[0].text
+            return history_of(before), turn[0]
         return history_of((*before, *turn)), None
 
 
@@ -260,17 +271,18 @@ class _Frames:
 
     def __init__(self, turn: Turn, settings: Settings, engine: ServedEngine) -> None:
         self._turn = turn
-        self._question = chatbot_message("user", turn.question)
+        self._question = chatbot_messages(turn.question)
         self._summary = Summary(settings, engine.max_seconds, engine.max_model_len, say)
         self._view = TokensView(settings)
         self._box = "" if turn.clears_box else UNCHANGED
+        self._attached = taken() if turn.clears_box else UNCHANGED
         self._history = UNCHANGED if turn.keeps_history else history_of(turn.before)
 
     async def frame(self, reply: Reply) -> list[Any]:
         """The values for the answer so far; box and ended turns are sent with the first frame only."""
-        above = [self._box, self._history]
-        self._box = self._history = UNCHANGED
-        answer, live = self._turn.grown(reply), [self._question]
+        box, attached, history = self._box, self._attached, self._history
+        self._box = self._attached = self._history = UNCHANGED
+        answer, live = self._turn.grown(reply), [*self._question]
         if answer != NOTHING or reply.finish_reason:
             live += chatbot_messages(answer, is_thinking=reply.finish_reason is None)
-        return [*above, live, self._summary.html(reply), await self._view.html(reply)]
+        return [box, history, live, self._summary.html(reply), await self._view.html(reply), attached]

@@ -27,8 +27,9 @@ from streamspace.ui.assets import call
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
 from streamspace.ui.language import say
+from streamspace.ui.parts.attachments import Attachments
 from streamspace.ui.parts.conversations import QUICK
-from streamspace.ui.parts.history import AS_WRITTEN
+from streamspace.ui.parts.history import AS_WRITTEN, asked_message, from_this_page, with_pixels
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import SettingsPanel, enable_thinking, panel_names
 from streamspace.ui.tabs.chat import ChatTab
@@ -112,7 +113,10 @@ class CompareTab:
         self._question = gr.Textbox(label="The message that was answered", visible="hidden")
 
     def _lay_out_box(self) -> None:
+        attachments = Attachments()
+        self._attached = attachments.value
         with gr.Row(elem_id="compare-compose"):
+            attachments.button()
             self._box = gr.Textbox(
                 "Tell me a story about a robot, a lighthouse and a lost key.",
                 label="Message", elem_id="compare-message", lines=1, max_lines=8, scale=8, show_label=False,
@@ -153,8 +157,8 @@ class CompareTab:
 
     def _wire(self, demo: StreamingBlocks, chat: ChatTab) -> None:
         self._inputs = Inputs(
-            box=self._box, system_prompt=self._system_prompt, thinking=chat.thinking, number=self._number,
-            kind=self._kind, measures=self._measures, shared=self._shared.components,
+            box=self._box, attached=self._attached, system_prompt=self._system_prompt, thinking=chat.thinking,
+            number=self._number, kind=self._kind, measures=self._measures, shared=self._shared.components,
             sampled=self._sampled.components, **self._columns,
         )  # fmt: skip
         both = [self._together, *self._summaries]
@@ -192,10 +196,10 @@ class CompareTab:
         with shown_to_the_visitor():
             inputs = self._inputs.split(values)
             question = check_text("The message", inputs["box"])
-            if not question.strip():
-                raise BadRequest("The message is empty: type something first.")
             system = check_text("The system prompt", inputs["system_prompt"])
-            messages = conversation(system, [Message("user", question)])
+            with from_this_page():
+                asked = with_pixels([asked_message(question, inputs["attached"])], inputs["attached"])
+            messages = conversation(system, asked)
             settings = self._check(inputs)
             summaries = [Summary(one, self._engine.max_seconds, None, say) for one in settings]
             seeds = [one.seed if inputs["kind"] == SAMPLES else None for one in settings]
