@@ -47,6 +47,7 @@ class ScriptedEngine:
         self.capacity = self.facts = self.thinks = None
         self.reads_media = False
         self.most_images = 0
+        self.images_per_message = 4
         self.max_prompt_tokens = self.running = self.waiting = self.num_restarts = 0
         self.max_seconds = 3600.0
         self.is_stopping = False

@@ -1,12 +1,11 @@
 """One real engine, one page on a scripted engine and one real browser for the whole run, or for each of its workers.
 
-`running` serves the whole application in this process, so that a test can drive the page and watch the engine; `site`
-serves it on the scripted engine.
+`running` serves the whole application in this process, so that a test can drive the page and watch the engine, and
+`seeing` does so with a model that sees; `site` serves it on the scripted engine.
 """
 
 import asyncio
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,17 +14,13 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from streamspace.config import BUNDLED_MODEL, load_config
-from streamspace.engine import Engine
 from streamspace.sampling import Settings
-from streamspace.server import Server, build_app
-from streamspace.ui import build_demo
 from tests.fake import FakePageEngine
 from tests.page import NewPage
-from tests.support import Running, Start, admission_of, free_port, programs, wait_until
+from tests.support import Running, Start, programs, run_application, wait_until
 from tests.visiting import Visitors
 from tests.wire import Site, Tab, served_site
 
-READY_S = 180.0
 CHROMIUM_FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -34,22 +29,18 @@ CHROMIUM_FLAGS = (
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
-    engine = Engine(load_config(environ={"MODEL_ID": str(BUNDLED_MODEL)}))
-    demo = build_demo(engine, admission_of(engine))
-    port = free_port()
-    server = Server(build_app(engine, demo, admission_of(engine)), engine, grace_s=1)
-    server.config.port = port
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve()), name="server")
-    thread.start()
-    try:
-        wait_until(lambda: engine.status.stage in ("ready", "failed"), READY_S, "loading")
-        assert engine.status.stage == "ready", engine.status.detail
-        yield Running(f"http://127.0.0.1:{port}", engine, demo, loop)
-    finally:
-        server.should_exit = True
-        thread.join()
-        loop.close()
+    with run_application(load_config(environ={"MODEL_ID": str(BUNDLED_MODEL)})) as application:
+        yield application
+
+
+@pytest.fixture(scope="session")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The whole application on a real engine with a model that sees, whose tower is random: see tests/vision.py."""
+    from tests import vision
+
+    folder = vision.write_model(tmp_path_factory.mktemp("model") / "tiny-llava")
+    with run_application(load_config(vision.FLAGS, {"MODEL_ID": str(folder)})) as application:
+        yield application
 
 
 @pytest.fixture
@@ -124,7 +115,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures: list[str] = getattr(item, "fixturenames", [])
         if item.get_closest_marker("xdist_group"):
             continue
-        if "running" in fixtures:
+        if "seeing" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("vision"))
+        elif "running" in fixtures:
             item.add_marker(pytest.mark.xdist_group("engine"))
         elif "browser" in fixtures or "the_site" in fixtures:
             item.add_marker(pytest.mark.xdist_group("browser"))

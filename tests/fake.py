@@ -32,6 +32,7 @@ class FakeEngine:
         self.thinks: bool | None = None
         self.reads_media = False
         self.most_images = 0
+        self.images_per_message = 4
         self.split: Split | None = None
         self.settings: list[Settings] = []
         self.conversations: list[tuple[Message, ...]] = []

@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from streamspace.config import Config
 from streamspace.connections import listen
 from streamspace.engine import Engine
 from streamspace.limits import Admission, Limits
@@ -28,6 +29,7 @@ from streamspace.server import Server, build_app
 from streamspace.ui import StreamingBlocks, build_demo, mount
 
 T = TypeVar("T")
+READY_S = 180.0  # for a real engine
 # Run in a page: from then on, `shift` is the sum of its layout shifts that no input caused.
 SHIFTS = """() => {
   window.shift = 0;
@@ -65,6 +67,27 @@ class Running:
 def admission_of(engine: Any) -> Admission:
     """The one admission to an engine, for the page and the server that are made of it."""
     return Admission(engine, Limits.of(engine.config))
+
+
+@contextmanager
+def run_application(config: Config) -> Iterator[Running]:
+    """The whole application with this configuration, in this process, once its engine is ready."""
+    engine = Engine(config)
+    demo = build_demo(engine, admission_of(engine))
+    port = free_port()
+    server = Server(build_app(engine, demo, admission_of(engine)), engine, grace_s=1)
+    server.config.port = port
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve()), name="server")
+    thread.start()
+    try:
+        wait_until(lambda: engine.status.stage in ("ready", "failed"), READY_S, "loading")
+        assert engine.status.stage == "ready", engine.status.detail
+        yield Running(f"http://127.0.0.1:{port}", engine, demo, loop)
+    finally:
+        server.should_exit = True
+        thread.join()
+        loop.close()
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 60.0, what: str = "it") -> T:

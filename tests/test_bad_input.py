@@ -192,6 +192,7 @@ schemas = text | anything | st.dictionaries(keywords, anything, max_size=4)
 WRONG_VALUES: dict[str, SearchStrategy[Json]] = {  # of those that are no numbers
     **dict.fromkeys(("message", "prompt", "system_prompt", "enable_thinking", "regex", "adapter"), text),
     **dict.fromkeys(("stop", "choice"), stops),
+    "images": text | st.lists(texts, max_size=6),
     **dict.fromkeys(("kind", "differ_in"), kinds),
     **dict.fromkeys(("json", "json_schema"), schemas),
     **dict.fromkeys(("shows_tokens", "measures", "button"), anything),

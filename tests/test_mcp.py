@@ -71,7 +71,7 @@ def test_there_are_two_tools_and_what_they_take_is_explained(url: str) -> None:
     tools = with_client(url, lambda session: session.list_tools()).tools
     assert [tool.name for tool in tools] == ["ask", "engine_state"]
     properties = tools[0].inputSchema["properties"]
-    assert list(properties) == ["question", "system_prompt", "max_tokens", "temperature", "seed"]
+    assert list(properties) == ["question", "system_prompt", "max_tokens", "temperature", "seed", "images"]
     assert all(told["description"] for told in properties.values()) and tools[0].inputSchema["required"] == ["question"]
 
 

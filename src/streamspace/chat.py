@@ -16,6 +16,7 @@ from streamspace.config import Config
 from streamspace.constraint import verdict
 from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong, TemplateRefused, TooManyPromptTokens
 from streamspace.frames import BEAT_S, Pacer, frames
+from streamspace.pictures import check_pictures, num_pictures
 from streamspace.prompt import clean, for_strict_templates, without_oldest
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
@@ -38,6 +39,10 @@ class Engine(Protocol):
     @property
     def max_prompt_tokens(self) -> int: ...
     @property
+    def most_images(self) -> int: ...  # pictures that one conversation may have; 0 where the model sees none
+    @property
+    def images_per_message(self) -> int: ...
+    @property
     def max_seconds(self) -> float: ...
     async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt: ...
     async def render_text(self, text: str) -> Prompt: ...
@@ -58,8 +63,6 @@ class ServedEngine(Engine, limits.Engine, Protocol):
     def facts(self) -> Facts | None: ...
     @property
     def defaults(self) -> Settings: ...
-    @property
-    def most_images(self) -> int: ...
     @property
     def reads_media(self) -> bool: ...
     @property
@@ -93,9 +96,13 @@ def stream_chat(
     before. The browser draws `num_texts` texts beside each other with each frame. Closing this aborts the request.
 
     Raises:
+        BlindModel, TooManyPictures, BadPicture, PictureTooLarge: at once, as `check_pictures`.
         EngineNotReady, PromptTooLong, BadRequest: before any text.
         EngineStopped, RequestFailed: at any time; the text that came stands.
     """
+
+    if engine.status.takes_requests:  # before, it is not known what the model sees
+        check_pictures(messages, min(engine.images_per_message, engine.most_images))
 
     async def prepare() -> _Answer:
         prompt, num_left_out = await fit(engine, messages, settings)
@@ -183,7 +190,11 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
         PromptTooLong: the last message does not fit even alone.
         TooManyPromptTokens: it has more than the operator allows.
     """
-    choices = without_oldest(messages)
+    most = engine.most_images  # what is above it never has room
+    choices = [
+        (begin, end) for begin, end in without_oldest(messages)
+        if num_pictures(messages) - num_pictures(messages[begin:end]) <= most
+    ]  # fmt: skip
 
     async def rendered(number: int) -> tuple[Prompt, int] | None:
         """The prompt of one choice and how many messages it leaves out; None without room, but the last must do."""

@@ -23,8 +23,17 @@ def check_text(name: str, value: Any) -> str:
     return value
 
 
+def parse_images(value: Any) -> tuple[str, ...]:
+    """The pictures of a message from JSON: a list of data URLs, or null; raises BadRequest for any other value."""
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise BadRequest("images must be a list of data URLs.")
+
+
 def parse_history(history: Any) -> tuple[Message, ...]:
-    """Messages from JSON: a list of {"role": ..., "content": ...}.
+    """Messages from JSON: a list of {"role": ..., "content": ...}; one of the user may have "images", too.
 
     Raises:
         BadRequest: it has another form; the sentence names the first item that is wrong.
@@ -38,7 +47,7 @@ def parse_history(history: Any) -> tuple[Message, ...]:
 def _parse_message(number: int, item: Any) -> Message:
     match item:
         case {"role": role, "content": str(content)} if role in get_args(Role):
-            return Message(role, content)
+            return Message(role, content, images=parse_images(item.get("images") if role == "user" else None))
     template = "Message {number} of the history must have a role (system, user or assistant) and a content (a string)."
     raise BadRequest(template, number=number)
 

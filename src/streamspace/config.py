@@ -148,6 +148,9 @@ class Config:
     max_prompt_tokens: int = _option(
         "MAX_PROMPT_TOKENS", "--max-prompt-tokens", "most tokens that one prompt may have; 0 is as many as the context",
         0, _whole_number(0, 100_000_000))
+    images_per_message: int = _option(
+        "IMAGES_PER_MESSAGE", "--images-per-message", "most pictures in one message, for a model that sees; 0 is none",
+        4, _whole_number(0, 1000))
     max_seconds: int = _option(
         "MAX_SECONDS", "--max-seconds", "most seconds that one answer may take",
         _in_public(300, 3600), _whole_number(1, 86_400))

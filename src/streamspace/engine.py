@@ -39,6 +39,7 @@ from streamspace.healing import NOBODY, Failures, Watchdog
 from streamspace.metrics import RESTARTS
 from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE
 from streamspace.patching import MissingName
+from streamspace.pictures import MOST_PIXELS
 from streamspace.process import (
     collect_all,
     collect_rarely,
@@ -94,6 +95,7 @@ class Engine:
         self._vllm: VllmEngine | None = None
         self._openai: ASGIApp | None = None
         self.max_prompt_tokens = config.max_prompt_tokens  # the operator's limit; 0 is as many as the context holds
+        self.images_per_message = config.images_per_message
         self.max_seconds: float = config.max_seconds  # the operator's limit for one answer
         # These are set when the engine is first ready.
         self.max_model_len: int | None = None  # tokens that the context holds, prompt and answer together
@@ -337,6 +339,7 @@ class Engine:
         warming.result(WARM_UP_S)
         self.max_model_len, self.capacity, self.defaults = built.max_model_len, built.capacity, built.defaults
         self.thinks, self.facts, self.reads_media = built.thinks, built.facts, built.reads_media
+        self.most_images = built.most_images
         built.suspects = self._suspects
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
@@ -446,6 +449,7 @@ def set_environment(config: Config) -> None:
         "VLLM_HOST_IP": "127.0.0.1",  # else vLLM asks the network for its own address
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ENFORCE_STRICT_TOOL_CALLING": "0",  # it uses tags that llguidance cannot read; else a schema
+        "VLLM_MAX_IMAGE_PIXELS": str(MOST_PIXELS),  # its own limit is half a gigabyte for one picture
         "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; failures are WARNING or above
     }
     if shutil.which("nvcc") is None:

@@ -126,6 +126,46 @@ class TemplateRefused(BadRequest):
         super().__init__("The model's chat template refuses this conversation: {reason}.", reason=reason)
 
 
+class BlindModel(BadRequest):
+    """There are pictures for a model that reads none."""
+
+    def __init__(self) -> None:
+        super().__init__("The model here reads text alone and no pictures: leave them out and describe them.")
+
+
+class TooManyPictures(BadRequest):
+    """A message has more pictures than the operator or the model allows."""
+
+    def __init__(self, number: int, most: int) -> None:
+        template = "The message has {number} pictures; allowed are {most}: leave some out."
+        super().__init__(template, number=number, most=most)
+
+
+class BadPicture(BadRequest):
+    """A picture cannot be read; `problem` completes "A picture cannot be used: ..."."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("A picture cannot be used: {problem}.", problem=problem)
+
+
+class BrokenPicture(BadPicture):
+    """A picture's header can be read, and its pixels cannot."""
+
+    def __init__(self) -> None:
+        super().__init__(Sentence("the file is broken or was cut short"))
+
+
+class PictureTooLarge(ChatError):
+    """The file of a picture has too many bytes."""
+
+    status = 413
+    reason = "picture_size"
+
+    def __init__(self, num_bytes: int, most: int) -> None:
+        template = "A picture has {number:.1f} MB; allowed are {most:.1f}: make it smaller."
+        super().__init__(template, number=num_bytes / 1e6, most=most / 1e6)
+
+
 class BodyTooLarge(ChatError):
     """A request is larger than any that could be answered."""
 

@@ -42,6 +42,9 @@ NO_DOMAINS = ["none.invalid"]  # else a message with an image's address makes th
 # than one for a model that reads images.
 MOST_RENDERERS = 1 if is_0_26() else 4
 MODEL_CONFIG = "config.json"
+MOST_IMAGES = 16  # in a conversation; the oldest turns are left out for more
+# Of the free RAM, for prepared pictures in this process, and again in the engine's: vLLM's 4 GiB fit no small machine.
+PICTURE_SHARE, LEAST_CACHE_GIB, MOST_CACHE_GIB = 1 / 32, 0.25, 4.0
 MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
 CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads need CPUs too
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
@@ -62,6 +65,8 @@ def _flag_parser() -> argparse.ArgumentParser:
     structured_outputs = StructuredOutputsConfig(backend="guidance", disable_any_whitespace=True)
     # The longest context that fits into the KV cache, instead of a failure if the model's whole context does not.
     parser.set_defaults(structured_outputs_config=structured_outputs, max_model_len=-1)
+    cache_gib = hardware.free_ram_bytes() / 2**30 * PICTURE_SHARE
+    parser.set_defaults(mm_processor_cache_gb=round(min(max(cache_gib, LEAST_CACHE_GIB), MOST_CACHE_GIB), 2))
     if current_platform.is_cpu():
         parser.set_defaults(**CPU_DEFAULTS)
     else:
@@ -142,6 +147,9 @@ def chat_template(config: Config, folder: Path) -> str | None:
 def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) -> argparse.Namespace:
     """The values of all of vLLM's flags, its server's included; raises as `engine_args`."""
     parser = _flag_parser()
+    # A video takes a large dummy run at the start. Of 0 pictures, vLLM leaves out the model's tower for them.
+    most_images = max(MOST_IMAGES, config.images_per_message) if config.images_per_message else 0
+    parser.set_defaults(limit_mm_per_prompt={"image": most_images, "video": 0})
     if adapters:
         # All adapters stay in memory: vLLM dies if it has to load one again and its file is gone. On a CPU, vLLM 0.26
         # to 0.32 answer a request without an adapter through the last slot (index -1), so one slot stays empty.

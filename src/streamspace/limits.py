@@ -20,6 +20,7 @@ from streamspace.errors import (
 )
 from streamspace.frames import BEAT_S
 from streamspace.metrics import QUEUED, REFUSALS, RUNNING, VISITORS
+from streamspace.pictures import MEDIA_BYTES
 from streamspace.types import Status
 from streamspace.visitors import VISITOR, LastMinute, Visitor
 
@@ -221,6 +222,8 @@ class Engine(Protocol):
     def capacity(self) -> int | None: ...
     @property
     def max_model_len(self) -> int | None: ...
+    @property
+    def most_images(self) -> int: ...
 
 
 class Admission:
@@ -233,7 +236,7 @@ class Admission:
     @property
     def body_limit(self) -> BodyLimit:
         """How large the body of a request may be."""
-        return BodyLimit.of(self._engine.max_model_len)
+        return BodyLimit.of(self._engine.max_model_len, MEDIA_BYTES if self._engine.most_images else 0)
 
     def count(self, visitor: Visitor, body: bytes | None = None) -> None:
         """Count a request before what it costs to check it; with its `body`, that alone, and only if it is large.

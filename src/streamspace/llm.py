@@ -17,13 +17,14 @@ from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import vllm
-from vllm import AsyncEngineArgs, SamplingParams
+from vllm import AsyncEngineArgs, SamplingParams, envs
 from vllm.exceptions import VLLMValidationError
 from vllm.lora.request import LoRARequest
 from vllm.outputs import RequestOutput
@@ -38,6 +39,7 @@ from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, Schedule
 from streamspace import forkserver, hardware, vllm_internals
 from streamspace.config import without_folders
 from streamspace.errors import (
+    BadPicture,
     BadRequest,
     EngineError,
     EngineStopped,
@@ -47,6 +49,7 @@ from streamspace.errors import (
     TemplateRefused,
 )
 from streamspace.healing import Replica
+from streamspace.pictures import check_file, file_of
 from streamspace.prompt import as_words
 from streamspace.reasoning import TAIL, keeps_special, thoughts_of
 from streamspace.sampling import Settings
@@ -54,11 +57,15 @@ from streamspace.stats import Facts, Stats
 from streamspace.suspects import Request, Suspects
 from streamspace.thoughts import Splitter
 from streamspace.tokenizer import control_tokens, start_tokens, template_of, tokens_of
+from streamspace.translation import Sentence
 from streamspace.types import Constraint, Delta, Message, Metrics, Prompt
 from streamspace.visitors import VISITOR
 
+T = TypeVar("T")
+
 CUDA_VERSION: str | None = torch.version.cuda  # that PyTorch was built for; None is a CPU build
 QUEUED_FOR_S = 0.1  # how long it is taken for granted which requests wait in the engine's queue
+NO_PROCESSING = "Failed to apply"  # vLLM's words for a picture that the model's processor fails of
 TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
 
 
@@ -169,6 +176,7 @@ class VllmEngine:
 
         vllm_internals.check_names()
         vllm_internals.log_no_refusals()
+        vllm_internals.check_files(partial(check_file, most_pixels=envs.VLLM_MAX_IMAGE_PIXELS), file_of)
         if not args.numa_bind:  # which works by starting another program
             vllm_internals.use_context(forkserver.context)
         # Without the context of a server, vLLM's step is smaller than that of `vllm serve`: 2,048 tokens, 128 requests.
@@ -190,6 +198,8 @@ class VllmEngine:
         parser_name = config.structured_outputs_config.reasoning_parser
         self._thoughts = thoughts_of(llm.model_config, parser_name, self._tokenizer)
         self._start = start_tokens(self._tokenizer, self._thoughts)
+        self.most_images = vllm_internals.most_images(llm)
+        self._places = vllm_internals.placeholders(llm)
         self._keeps_special = keeps_special(self._thoughts, self._special)
         self.thinks = self._thinks()
         self.reads_media = bool(self.async_llm.model_config.is_multimodal_model)
@@ -266,39 +276,54 @@ class VllmEngine:
         """
         last = messages[-1] if messages else None
         thought = last.thought if last and not last.text else ""
-        turns: Any = [{"role": m.role, "content": self._words(m)} for m in (messages[:-1] if thought else messages)]
+        turns: Any = [self._turn(message) for message in (messages[:-1] if thought else messages)]
         continues = last is not None and last.role == "assistant" and not thought
         params = self._chat_params(continues, enable_thinking)
-        token_ids = await self._rendered(vllm_internals.chat_tokens(self.async_llm, turns, params))
+        whole = await self._rendered(vllm_internals.chat_prompt(self.async_llm, turns, params))
+        token_ids = tuple(whole["prompt_token_ids"])
+        prompt = Prompt(token_ids, pictures=whole if vllm_internals.has_pictures(whole) else None)
         if continues:
-            return Prompt(token_ids)
+            return prompt
         if not isinstance(self._thoughts, Splitter):
-            return Prompt(token_ids, self._thoughts)
+            return replace(prompt, split=self._thoughts)
         tail = self._tokenizer.decode(token_ids[-TAIL:])
         if not thought:
-            return Prompt(token_ids, self._thoughts.after(tail))
+            return replace(prompt, split=self._thoughts.after(tail))
         start = () if tail.rstrip().endswith(self._thoughts.starts) else self._start
         words = self._tokenizer.encode(as_words(thought, self._special), add_special_tokens=False)
-        return Prompt((*token_ids, *start, *words), replace(self._thoughts, is_begun=True))
+        return replace(prompt, token_ids=(*token_ids, *start, *words), split=replace(self._thoughts, is_begun=True))
+
+    def _turn(self, message: Message) -> dict[str, Any]:
+        """A message in OpenAI's form, its pictures before its text."""
+        words = self._words(message)
+        if not message.images:
+            return {"role": message.role, "content": words}
+        pictures = [{"type": "image_url", "image_url": {"url": url}} for url in message.images]
+        return {"role": message.role, "content": [*pictures, {"type": "text", "text": words}]}
 
     def _words(self, message: Message) -> str:
         """The text without the model's control tokens; an answer keeps the marks by which templates find thoughts."""
-        return as_words(message.text, self._special if message.role == "assistant" else self._special + self._marks)
+        marks = () if message.role == "assistant" else self._marks
+        return as_words(message.text, self._special + self._places + marks)
 
     async def render_text(self, text: str) -> Prompt:
         """Turn raw text into tokens, without a template; raises PromptTooLong if they do not fit into the context."""
         return Prompt(await self._rendered(vllm_internals.text_tokens(self.async_llm, text)))
 
-    async def _rendered(self, token_ids: Awaitable[tuple[int, ...]]) -> tuple[int, ...]:
+    async def _rendered(self, prompt: Awaitable[T]) -> T:
         try:
-            return await token_ids
+            return await prompt
         except VLLMValidationError as error:
+            if isinstance(error.__cause__, BadPicture):
+                raise error.__cause__ from None
             if error.parameter in ("input_tokens", "input_text"):
                 raise PromptTooLong(self.max_model_len) from error
             raise BadRequest(_sentence(error)) from error
         except ValueError as error:
             if isinstance(error, vllm_internals.find(vllm_internals.NO_TEMPLATE)):
                 raise NoChatTemplate from error
+            if str(error).startswith(NO_PROCESSING):
+                raise BadPicture(Sentence("the model's own processor does not take it")) from error
             raise TemplateRefused(without_folders(str(error))) from error
 
     def _chat_params(self, continues: bool, enable_thinking: bool | None) -> ChatParams:
@@ -333,7 +358,7 @@ class VllmEngine:
         """
         adapter = self._checked(prompt, settings)
         request_id = f"streamspace-{uuid.uuid4().hex}"
-        tokens: Any = {"type": "token", "prompt_token_ids": list(prompt.token_ids)}
+        tokens = {**(prompt.pictures or {"type": "token"}), "prompt_token_ids": list(prompt.token_ids)}
         self._in_flight[request_id] = ended or asyncio.Event()
         try:
             with self._translated_errors():
@@ -342,8 +367,7 @@ class VllmEngine:
                 async with self.watch(content_of(tokens, params, settings.adapter)) as request:
                     # A raw text has no thought; without this, its constraint would begin only after the thought's end.
                     is_raw = True if settings.constraint else None
-                    llm = self.async_llm
-                    answer = llm.generate(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
+                    answer = self.outputs(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
                     async with aclosing(answer) as outputs:
                         async for output in outputs:
                             delta = self._delta(output, len(prompt.token_ids), settings)
@@ -353,6 +377,23 @@ class VllmEngine:
                                 return
         finally:
             del self._in_flight[request_id]
+
+    async def outputs(
+        self, prompt: Any, params: SamplingParams, request_id: str, **options: Any
+    ) -> AsyncGenerator[RequestOutput, None]:
+        """vLLM's own stream, for its own prompt of `vllm_internals.chat_prompt`; closing it aborts the request.
+
+        The engine may have let go of a picture that it is believed to have. Then the request is sent once more.
+        """
+        for is_last in (False, True):
+            sent = vllm_internals.shared(self.async_llm, prompt)
+            async with aclosing(self.async_llm.generate(sent, params, request_id, **options)) as outputs:
+                async for output in outputs:
+                    if not is_last and vllm_internals.has_pictures(prompt) and _came_to_nothing(output):
+                        break
+                    yield output
+                else:
+                    return
 
     @asynccontextmanager
     async def watch(self, content: str) -> AsyncIterator[Request]:
@@ -424,6 +465,10 @@ def content_of(prompt: Any, params: SamplingParams, adapter: str | None) -> str:
     content = hashlib.sha256(array("i", prompt.get("prompt_token_ids") or ()))
     content.update(repr((pictures, asked, adapter)).encode())
     return content.hexdigest()
+
+
+def _came_to_nothing(output: RequestOutput) -> bool:
+    return all(part.finish_reason == "error" and not part.token_ids for part in output.outputs)
 
 
 def _metrics(output: RequestOutput, num_prompt_tokens: int) -> Metrics | None:

@@ -41,6 +41,7 @@ from streamspace.faults import log_fault
 from streamspace.frames import BEAT_S
 from streamspace.limits import Admission
 from streamspace.metrics import count
+from streamspace.pictures import MEDIA_BYTES, check_urls
 from streamspace.sampling import MOST_STOPS, check_stops
 from streamspace.visitors import Keys, Visitor, client_of
 
@@ -73,8 +74,8 @@ MOST_LEVELS = 64  # of nested lists and objects; a schema takes two for each of 
 TEXT = ("messages", "prompt")
 MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
 
+TENSORS = ("image_embeds", "audio_embeds", "video_embeds", "prompt_embeds", "image_pil")  # which may end the engine
 NO_TEMPLATE = "default chat template is no longer allowed"  # vLLM's words, which name a version of a library
-MEDIA_BYTES = 16 << 20  # beside the text of a request, to a model that reads pictures
 READER_S = 10.0  # how long an answer goes on if its client does not read it
 AGAIN_S = 10  # in Retry-After; OpenAI's own clients then try again by themselves
 ERRORS = {
@@ -162,12 +163,37 @@ class OpenAIServer:
                 parameters[name] = min(int(number), self._config.max_tokens)
         _leave_out_what_is_empty(parameters)
         _check_size(parameters)
+        self._check_pictures(parameters.get("messages"))
         num_answers = (parameters.get("n") or 1) * _num_prompts(parameters.get("prompt"))
         most_answers = self._config.answers_per_visitor or self._engine.capacity or num_answers
         if num_answers > most_answers:
             wanted = f"This request asks for {num_answers} answers, n for each prompt"
             raise BadRequest(f"{wanted}; allowed are {most_answers} at once.")
         return int(num_answers)
+
+    def _check_pictures(self, messages: Any) -> None:
+        """Check the pictures of each message, and remove the names that clients may give to them.
+
+        vLLM takes a picture's name for its content, so that a name would show one visitor the picture of another.
+        """
+        for message in messages if isinstance(messages, list) else ():
+            content = message.get("content") if isinstance(message, dict) else None
+            parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+            for part in parts:
+                part.pop("uuid", None)
+                if tensors := [name for name in TENSORS if name in part or part.get("type") == name]:
+                    raise BadRequest(f"{tensors[0]} is not served here; send a picture as image_url.")
+            check_urls([_url(part) for part in parts if "image_url" in part], self._most_images, self._is_open)
+
+    @property
+    def _most_images(self) -> int:
+        return min(self._engine.images_per_message, self._engine.most_images)
+
+    def _is_open(self, url: str) -> bool:
+        """Whether vLLM may be asked to fetch this: the operator has opened a place for its kind."""
+        flags = {"http": "--allowed-media-domains", "file": "--allowed-local-media-path"}
+        flag = flags.get(url[:4].lower())
+        return flag is not None and (bool(self._config.flag_value(flag)) or bool(self._config.flag_value("--config")))
 
     async def _answer(
         self, visitor: Visitor, num_answers: int, body: bytes, scope: Scope, receive: Receive, send: Send
@@ -333,6 +359,15 @@ def _leave_out_what_is_empty(parameters: dict[str, Any]) -> None:
             message.pop("tool_calls", None)
             if message.get("role") == "assistant" and message.get("content") is None:
                 message["content"] = ""
+
+
+def _url(part: dict[str, Any]) -> str:
+    """The address in a part with an image_url: OpenAI's object, or the text alone, which vLLM takes too."""
+    image = part["image_url"]
+    url = image.get("url") if isinstance(image, dict) else image
+    if not isinstance(url, str):
+        raise BadRequest("image_url must be an object with a url, which is a data URL.")
+    return url
 
 
 def _check_size(parameters: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ class LimitedClient:
         self._max_prompt_tokens = max_prompt_tokens  # 0 is as many as the context holds
         self._max_seconds = max_seconds
         self._ending: set[asyncio.Task[None]] = set()
+        self.renderer = vllm_internals.Renderer(llm.renderer)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._llm, name)
@@ -54,7 +55,7 @@ class LimitedClient:
         content = content_of(prompt, params, adapter and adapter.lora_name)
         with _refusals():
             self._engine.suspects.check(content)
-        answer = self._llm.generate(prompt, params, request_id, **options)
+        answer = self._engine.outputs(prompt, params, request_id, **options)
         return self._timed(self._watched(answer, content), request_id)
 
     async def _watched(self, answer: AsyncGenerator[Any, None], content: str) -> AsyncGenerator[Any, None]:

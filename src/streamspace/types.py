@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from streamspace.translation import Sentence
 
@@ -37,6 +37,7 @@ class Prompt:
 
     token_ids: tuple[int, ...]
     split: Split | None = None  # None: the model writes no thoughts
+    pictures: Any = field(default=None, compare=False, repr=False)  # vLLM's own prompt, if there are any
 
 
 @dataclass(frozen=True)

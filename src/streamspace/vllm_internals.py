@@ -9,20 +9,24 @@ Importing this module imports vLLM, so only the engine's loading thread imports 
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import chain
 from multiprocessing.context import BaseContext
 from types import SimpleNamespace
 from typing import Any
 
+from vllm.exceptions import VLLMValidationError
 from vllm.lora.request import LoRARequest
 from vllm.renderers import ChatParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase as StatLoggerBase  # imported by name: a class derives from it
 
+from streamspace.errors import BadPicture, BrokenPicture
 from streamspace.patching import patch, require
 from streamspace.sampling import in_range
 
@@ -47,6 +51,7 @@ _PARSE = "to have vLLM read and check its own flags"
 _LIMIT = "to end an answer of /v1 at the operator's --max-tokens"
 _ROOM = "to have max_tokens of /v1 be an upper bound"
 _THOUGHTS = "to tell thoughts from answers"
+_SEE = "to give the model pictures"
 _HANGS = "to notice an engine that hangs"
 _MEMORY = "to give the KV cache on a CPU what vLLM will find free"
 
@@ -58,6 +63,13 @@ RENDER_CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
 NO_TEMPLATE = Name(f"{_ENTRY}.chat_utils:ChatTemplateResolutionError", "to know a model without a chat template")
 RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
 RENDER_TEXT = Name(f"{_RENDERER}.render_cmpl_async", "to turn a raw text into tokens")
+MM_CACHE = Name(f"{_RENDERER}.mm_processor_cache", _SEE)
+MM_PROCESSOR = Name(f"{_RENDERER}.get_mm_processor", _SEE)
+MM_LIMITS = Name("vllm.multimodal.processing.context:BaseProcessingInfo.allowed_mm_limits", _SEE)
+HF_PROCESSOR = Name("vllm.multimodal.processing.context:BaseProcessingInfo.get_hf_processor", _SEE)
+MODEL_CLASS = Name("vllm.model_executor.model_loader:get_model_cls", _SEE)
+LOAD_FILE = Name("vllm.multimodal.media.image:ImageMediaIO.load_bytes", _SEE)
+LOAD_BASE64 = Name("vllm.multimodal.media.image:ImageMediaIO.load_base64", _SEE)
 LOGGER = Name("vllm.v1.metrics.loggers:StatLoggerBase.record", "to know how the engine gets on")
 SKIPPED = Name("vllm.v1.metrics.stats:SchedulerStats.num_skipped_waiting_reqs", "to count all requests that wait")
 FORGET_METRICS = Name("vllm.v1.metrics.prometheus:unregister_vllm_metrics", "to remove a dead engine's metrics")
@@ -81,6 +93,8 @@ TEXT_ROOM = Name(f"{_ENTRY}.openai.completion.protocol:CompletionRequest.build_t
 TEXT = Name(f"{_ENTRY}.openai.completion.serving:OpenAIServingCompletion.default_sampling_params", _LIMIT, "", True)
 NAMES = [value for value in globals().values() if isinstance(value, Name)]
 TASKS = ("generate",)  # the tasks that vLLM's server is built for
+PICTURE = "picture"  # the parameter of a refusal for a picture's sake
+MOST_PLACES = 100  # numbered ones, such as `<|image_1|>`, that are looked for
 
 
 def find(name: Name) -> Any:
@@ -141,16 +155,120 @@ def _is_no_exception(record: logging.LogRecord) -> bool:
     return not record.exc_info
 
 
-async def chat_tokens(llm: AsyncLLM, turns: Any, params: ChatParams) -> tuple[int, ...]:
-    """The token ids of a conversation; raises what vLLM does."""
-    _, (prompt,) = await llm.renderer.render_chat_async([turns], params)
-    return tuple(prompt["prompt_token_ids"])
+async def chat_prompt(llm: AsyncLLM, turns: Any, params: ChatParams) -> dict[str, Any]:
+    """vLLM's prompt of a conversation, for `shared`; raises what vLLM does."""
+    _, (prompt,) = await llm.renderer.render_chat_async([turns], params, **_UNSHARED)
+    return dict(prompt)
 
 
 def chat_tokens_now(llm: AsyncLLM, turns: Any, params: ChatParams) -> tuple[int, ...]:
-    """As `chat_tokens`, in this thread."""
+    """The token ids of a conversation, in this thread."""
     _, (prompt,) = llm.renderer.render_chat([turns], params)
     return tuple(prompt["prompt_token_ids"])
+
+
+# vLLM's engine keeps the pictures that it was sent, and this process has a record of them. A prompt that enters them
+# into the record and is then not sent, because it was only counted or is refused, leaves the two apart. So none does:
+# `shared` enters them at the last moment.
+_UNSHARED: dict[str, Any] = {} if is_0_26() else {"skip_mm_cache": True}
+
+
+class Renderer:
+    """vLLM's renderer, whose prompts are for `shared`."""
+
+    def __init__(self, renderer: Any) -> None:
+        self._renderer = renderer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._renderer, name)
+
+    async def render_chat_async(self, *arguments: Any, **options: Any) -> Any:
+        """As vLLM's."""
+        return await self._renderer.render_chat_async(*arguments, **(options | _UNSHARED))
+
+
+def shared(llm: AsyncLLM, prompt: Any) -> Any:
+    """The same prompt without the pictures that the engine has; the others are recorded. To be sent at once."""
+    cache = require(llm.renderer, "mm_processor_cache", MM_CACHE.purpose) if has_pictures(prompt) else None
+    if cache is None or not _UNSHARED:
+        return prompt
+    hashes = prompt["mm_hashes"]
+    for each in chain.from_iterable(hashes.values()):
+        cache.touch_sender_cache_item(each)
+    items = {
+        kind: [
+            cache.get_and_update_item((item, ()), each)[0] for item, each in zip(many, hashes[kind], strict=True)
+        ]
+        for kind, many in prompt["mm_kwargs"].items()
+    }  # fmt: skip
+    return {**prompt, "mm_kwargs": type(prompt["mm_kwargs"])(items)}
+
+
+def has_pictures(prompt: Any) -> bool:
+    """Whether a prompt of vLLM's has anything but text."""
+    return bool(prompt.get("mm_hashes"))
+
+
+def most_images(llm: AsyncLLM) -> int:
+    """How many pictures a prompt may have; 0 if the model reads none."""
+    return int(_limits(llm).get("image", 0))
+
+
+def _limits(llm: AsyncLLM) -> Mapping[str, int]:
+    """How many items of each kind a prompt may have, by the model and the operator; empty for a model of text."""
+    if not llm.model_config.is_multimodal_model:
+        return {}
+    info = llm.renderer.get_mm_processor().info
+    limits: Mapping[str, int] = require(info, "allowed_mm_limits", MM_LIMITS.purpose)
+    return limits
+
+
+def placeholders(llm: AsyncLLM) -> tuple[str, ...]:
+    """The texts by which the model's processor finds the places of pictures and the like; a visitor may type them."""
+    if not any((limits := _limits(llm)).values()):
+        return ()
+    processor = require(llm.renderer.get_mm_processor().info, "get_hf_processor", HF_PROCESSOR.purpose)()
+    named = [value for name, value in vars(processor).items() if name.endswith(("_token", "_tag", "placeholder"))]
+    place = find(MODEL_CLASS)(llm.model_config).get_placeholder_str
+    for kind, most in limits.items():
+        named += [place(kind, number) for number in range(1, min(most, MOST_PLACES) + 1)]
+    return tuple(sorted({text for text in named if isinstance(text, str) and text.strip()}))
+
+
+def check_files(check: Callable[[bytes], None], decode: Callable[[str], bytes]) -> None:
+    """Have vLLM call `check` with a picture's file before it decodes that, and `decode` with the base64 of one.
+
+    A BadPicture that they raise becomes a VLLMValidationError with that as its cause; and so, as a BrokenPicture, does
+    whatever the decoder raises.
+    """
+    owner: Any = import_module(LOAD_FILE.path.partition(":")[0]).ImageMediaIO
+    load = find(LOAD_FILE)
+    if hasattr(load, "is_checked"):
+        return
+
+    def load_bytes(self: Any, file: bytes) -> Any:
+        with _refusals():
+            check(file)
+            return load(self, file)
+
+    def load_base64(self: Any, media_type: str, text: str) -> Any:
+        with _refusals():
+            return self.load_bytes(decode(text))
+
+    load_bytes.is_checked = True  # type: ignore[attr-defined]
+    patch(owner, "load_bytes", load_bytes, LOAD_FILE.purpose)
+    patch(owner, "load_base64", load_base64, LOAD_BASE64.purpose)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except VLLMValidationError:
+        raise
+    except Exception as error:  # the decoders raise whatever they come across
+        refusal = error if isinstance(error, BadPicture) else BrokenPicture()
+        raise VLLMValidationError(str(refusal), parameter=PICTURE) from refusal
 
 
 async def text_tokens(llm: AsyncLLM, text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from streamspace.chat import ServedEngine, stream_chat, stream_completion
-from streamspace.checks import check_text, parse_history
+from streamspace.checks import check_text, parse_history, parse_images
 from streamspace.constraint import KINDS, check_constraint
 from streamspace.errors import BadRequest
 from streamspace.frames import Pacer
@@ -22,8 +22,9 @@ from streamspace.ui.gradio_.streams import Handler
 
 # Name → type and default, in the order in which clients may send values by position.
 CHAT = {
-    "message": (str, REQUIRED), "history": (list[dict[str, str]] | None, None), "system_prompt": (str | None, None),
+    "message": (str, REQUIRED), "history": (list[dict[str, Any]] | None, None), "system_prompt": (str | None, None),
 }  # fmt: skip
+IMAGES: Arguments = {"images": (list[str] | None, None)}  # after all others: the positions of those stay
 CONSTRAINTS = {  # one argument for each of KINDS
     "json_schema": (dict[str, Any] | None, None), "regex": (str | None, None), "choice": (list[str] | None, None)
 }  # fmt: skip
@@ -67,14 +68,14 @@ def answer_to(engine: ServedEngine, pacer: Pacer, name: str, values: Values) -> 
     settings = check_settings(_sampling(values), engine.defaults, engine.config.max_tokens)
     system = values["system_prompt"]
     system = engine.config.system_prompt if system is None else check_text("system_prompt", system)
-    question = Message("user", check_text(name, values[name]))
+    question = Message("user", check_text(name, values[name]), images=parse_images(values.get("images")))
     messages = conversation(system, (*parse_history(values.get("history") or []), question))
     return stream_chat(engine, messages, settings, pacer)
 
 
 def chat_arguments() -> Arguments:
     """The arguments of /chat; a sampling parameter without a value is the one that suits the model."""
-    return CHAT | {name: (parameter.json_type | None, None) for name, parameter in PARAMETERS.items()}
+    return CHAT | {name: (parameter.json_type | None, None) for name, parameter in PARAMETERS.items()} | IMAGES
 
 
 def complete_arguments() -> Arguments:

@@ -46,12 +46,13 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
         max_tokens: int | None = None,
         temperature: float | None = None,
         seed: int | None = None,
+        images: list[str] | None = None,
     ) -> str:
         """Ask the language model that is served here, and get its answer."""
         try:
             values = {
                 "question": question, "system_prompt": system_prompt,
-                "max_tokens": max_tokens, "temperature": temperature, "seed": seed,
+                "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "images": images,
             }  # fmt: skip
             answer, text = answer_to(engine, pacer, "question", values), ""
             async with aclosing(admission.answer(answer, lambda place: Reply(place=place))) as replies:

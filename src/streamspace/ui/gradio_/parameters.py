@@ -20,7 +20,12 @@ ARGUMENTS: dict[str, tuple[str, Any]] = {  # all but the sampling parameters
     "message": ("What to answer.", "What is the KV cache?"),
     "prompt": ("The text to continue, as it is.", "Once upon a time"),
     "question": ("What to answer.", "What is the KV cache?"),
-    "history": ("The conversation so far, oldest first; each has a role (user or assistant) and a content.", HISTORY),
+    "history": (
+        "The conversation so far, oldest first; each has a role (user or assistant) and a content, and one of the user "
+        "may have images.",
+        HISTORY,
+    ),
+    "images": ("Pictures of the message as data URLs (data:image/png;base64, ...), for a model that sees.", None),
     "system_prompt": ("What the model is told before all else; left out, what the operator says.", "Be brief."),
     # A request may have only one of the next three. So none has an example: Gradio shows one with all parameters.
     "json_schema": ('A JSON schema that the continuation is valid against, such as {"type": "integer"}.', None),
