@@ -26,6 +26,7 @@ from streamspace.connections import listen
 from streamspace.engine import Engine
 from streamspace.limits import Admission, Limits
 from streamspace.server import Server, build_app
+from streamspace.types import Status
 from streamspace.ui import StreamingBlocks, build_demo, mount
 
 T = TypeVar("T")
@@ -176,3 +177,17 @@ def ask_from_node(entrypoint: str, url: str, **asked: Any) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout or "{}")
     return told
+
+
+def final_status(engine: Engine, seconds: float = 120) -> Status:
+    """The state in which an engine's start ends."""
+
+    async def load() -> Status:
+        engine.start()
+        while engine.status.stage in ("downloading", "loading"):
+            await asyncio.sleep(0.02)
+        status = engine.status
+        await engine.stop()
+        return status
+
+    return asyncio.run(asyncio.wait_for(load(), seconds))

@@ -22,21 +22,9 @@ from streamspace.healing import Replica, Watchdog
 from streamspace.patching import require
 from streamspace.types import Status
 from tests.apps import App, health
-from tests.support import Start
+from tests.support import Start, final_status
 
 pytestmark = pytest.mark.xdist_group("processes")
-
-
-def final_status(engine: Engine, seconds: float = 120) -> Status:
-    async def load() -> Status:
-        engine.start()
-        while engine.status.stage in ("downloading", "loading"):
-            await asyncio.sleep(0.02)
-        status = engine.status
-        await engine.stop()
-        return status
-
-    return asyncio.run(asyncio.wait_for(load(), seconds))
 
 
 def test_a_model_that_cannot_be_had_is_a_failure_with_its_sentence() -> None:

@@ -24,7 +24,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamspace import fits, forkserver, hardware
+from streamspace import fits, forkserver, hardware, starts
 from streamspace.config import Config
 from streamspace.download import Progress, fetch
 from streamspace.errors import (
@@ -108,6 +108,10 @@ class Engine:
         self._stopping = threading.Event()
         self._wake = threading.Event()  # has the engine's thread check the engine at once
         self._again = threading.Event()  # has it try again after the engine was given up
+        self._usual_s = 0  # how long a start takes, from the last ones
+        self._began_s = 0.0
+        self._has_kept = False  # whether the start under way uses what an earlier one has left
+        self._is_renewed = False
         self._folders: tuple[Path, Mapping[str, Path]] | None = None  # of the model; of each adapter, by name
         self._thread: threading.Thread | None = None
         self._processes: set[BaseProcess] = set()  # of the newest engine
@@ -155,6 +159,7 @@ class Engine:
         except ConfigError as error:
             self._set_status(Status("failed", error.sentence))
             return
+        self._usual_s, self._began_s = starts.usual_s(os.environ, self._kind), time.monotonic()
         self._others = set(multiprocessing.active_children())
         loop = asyncio.get_running_loop()
         # A daemon, so that the process can end during an import of vLLM, which cannot be interrupted.
@@ -206,7 +211,15 @@ class Engine:
             raise EngineNotReady(status.detail)
         return vllm
 
+    @property
+    def _kind(self) -> str:
+        """By what starts take the same time."""
+        config = self.config
+        flags = *config.engine_arguments, *(f"{flag}={value}" for flag, value in config.engine_environ)
+        return " ".join((config.model, config.revision or "", *flags))
+
     def _set_status(self, status: Status) -> None:
+        status = replace(status, usual_s=self._usual_s)
         if not self._stopping.is_set():
             if status.detail != self._status.detail:
                 log.info("%s", status.detail)
@@ -303,6 +316,9 @@ class Engine:
             late = f"vLLM could not start {self.config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
             return _Life(late, may_heal=True)
         why = reason(error, forkserver.last_words(), self.config, hardware.has_gpu(os.environ))
+        if why.may_heal and self._has_kept and not self._is_renewed:
+            self._is_renewed = True
+            starts.renew(os.environ)
         return _Life(why.sentence, why.may_heal)
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> "VllmEngine":
@@ -310,10 +326,15 @@ class Engine:
         if problem := hardware.problem(os.environ, None, None):
             raise EngineError(problem)
         forkserver.start()
+        self._has_kept = starts.is_kept(os.environ)
         self._check_flags()
+        if self._folders is None:
+            threading.Thread(target=_import_vllm, name="import-vllm", daemon=True).start()  # beside the download
         self._folders = self._folders or self._fetch()  # only once: a restart needs no network
         folder, adapters = self._folders
         self._set_step(1, Sentence("Starting vLLM"))
+        if hardware.has_gpu(os.environ):
+            starts.read_ahead(folder.glob("*.safetensors"), hardware.free_ram_bytes() // 2, self._stopping)
         from streamspace import flags, llm
 
         if problem := hardware.problem(os.environ, llm.CUDA_VERSION, hardware.driver_cuda_version()):
@@ -343,6 +364,8 @@ class Engine:
         built.suspects = self._suspects
         loop.call_soon_threadsafe(self.stats.begin, built.num_replicas)
         collect_rarely()
+        if self.num_restarts == 0:
+            starts.remember(os.environ, self._kind, time.monotonic() - self._began_s)
         self._set_status(Status("ready", _ready_sentence(built), NUM_STEPS, NUM_STEPS))
         return built
 
@@ -452,6 +475,7 @@ def set_environment(config: Config) -> None:
         "VLLM_MAX_IMAGE_PIXELS": str(MOST_PIXELS),  # its own limit is half a gigabyte for one picture
         "VLLM_LOGGING_LEVEL": "WARNING",  # its INFO fills a page; failures are WARNING or above
     }
+    wanted |= starts.variables(os.environ)
     if shutil.which("nvcc") is None:
         wanted["VLLM_USE_FLASHINFER_SAMPLER"] = "0"  # nvcc compiles it when it is first used
     if not hardware.has_gpu(os.environ):
@@ -464,6 +488,12 @@ def set_environment(config: Config) -> None:
             wanted["TORCH_COMPILE_DISABLE"] = "1"
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
+
+
+def _import_vllm() -> None:
+    """What fails here fails again, and is told, where it is needed."""
+    with suppress(Exception):
+        from streamspace import flags, llm  # noqa: F401
 
 
 def _ready_sentence(built: "VllmEngine") -> Sentence:

@@ -85,6 +85,11 @@ def _check_vllms(environ: MutableMapping[str, str]) -> None:
             raise ConfigError(f"{name} is {environ[name]!r}, which vLLM cannot use: {words}.") from None
 
 
+def vllm_reads(name: str) -> bool:
+    """Whether the installed vLLM reads this variable; it warns of those that it does not know."""
+    return name in _readers()
+
+
 def _readers() -> dict[str, Any]:
     """vLLM's function for each of its variables; none if vLLM is not installed or has them elsewhere."""
     package = importlib.util.find_spec("vllm")

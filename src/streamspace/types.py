@@ -103,13 +103,15 @@ class Reply:
 class Status:
     """What the engine is doing; visitors see `detail`, which is a Sentence where it has a translation.
 
-    `done` and `total` are bytes while downloading, else steps on the way to ready.
+    `done` and `total` are bytes while downloading, else steps on the way to ready. `usual_s` is how many seconds the
+    last starts took, 0 if that is not known.
     """
 
     stage: Stage
     detail: str
     done: int = 0
     total: int = 0
+    usual_s: int = 0
 
     @property
     def takes_requests(self) -> bool:
@@ -119,6 +121,13 @@ class Status:
     @property
     def sentence(self) -> str:
         """The state in words and numbers."""
+        if not self.usual_s or self.stage not in ("downloading", "loading"):
+            return self._sentence
+        template = "{state} A start usually takes about {seconds} s."
+        return Sentence(template, state=self._sentence, seconds=self.usual_s)
+
+    @property
+    def _sentence(self) -> str:
         if self.stage == "downloading" and self.total:
             percent, done, total = 100 * self.done // self.total, size(self.done, 1), size(self.total, 1)
             template = "{detail}: {done} of {total} ({percent}%)"
