@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import struct
-import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,21 +19,10 @@ from streamspace.types import Message
 from tests.client import JSON, ask
 from tests.fake import FakePageEngine, deltas
 from tests.support import served
-from tests.vision import data_url, picture
+from tests.vision import data_url, hostile, picture, png
 from tests.wire import Site
 
 URL = data_url(picture())
-
-
-def png(width: int, height: int) -> bytes:
-    """A PNG whose header says this size; its data are a few bytes."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(b"\0" * 100)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
@@ -103,6 +91,17 @@ def test_addresses_that_the_operator_has_opened_pass_and_no_pictures_pass_always
 def test_what_is_no_base64_is_refused(text: str) -> None:
     with pytest.raises(BadPicture, match="no base64"):
         file_of(text)
+
+
+def test_strangers_pictures_pass_or_are_refused_and_nothing_else_happens() -> None:
+    passed = 0
+    for seed in range(100):
+        url = hostile(seed)
+        with suppress(BadPicture, PictureTooLarge):
+            check_urls([url], 1)
+            check_file(file_of(url.partition(",")[2]))
+            passed += 1
+    assert 10 <= passed <= 60  # the good ones, and those whose header is good
 
 
 def test_one_large_picture_fits_into_a_request_of_the_smallest_context() -> None:

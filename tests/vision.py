@@ -4,6 +4,9 @@ import base64
 import io
 import json
 import random
+import struct
+import sys
+import zlib
 from pathlib import Path
 
 import torch
@@ -91,3 +94,66 @@ def picture(seed: int = 0, width: int = 64, height: int = 48, kind: str = "PNG")
 def data_url(file: bytes, kind: str = "png") -> str:
     """The file as the browser sends it."""
     return f"data:image/{kind};base64,{base64.b64encode(file).decode()}"
+
+
+def hostile(seed: int) -> str:
+    """A picture as a stranger might send it, as a data URL; one in ten is good."""
+    rng = random.Random(seed)
+    file = picture(seed, rng.randrange(8, 300), rng.randrange(8, 300), rng.choice(KINDS))
+    match seed % 10:
+        case 0:
+            pass
+        case 1:
+            file = file[: rng.randrange(len(file))]  # cut short, or empty
+        case 2:
+            for _ in range(rng.randrange(1, 50)):  # damaged
+                at = rng.randrange(len(file))
+                file = file[:at] + bytes([rng.randrange(256)]) + file[at + 1 :]
+        case 3:
+            file += rng.choice([b"PK\3\4", b"<script>alert(1)</script>", b"%PDF-1.7\n", b"\xff\xda" * 5000])
+        case 4:
+            file = rng.choice(OTHERS) + rng.randbytes(rng.randrange(2000))
+        case 5:
+            file = bomb(rng)
+        case 6:
+            file = picture(seed, *rng.choice([(30_000, 1), (1, 30_000), (8, 900), (4400, 4400), (1, 1), (3, 3)]))
+        case 7:
+            file = b"".join([PNG[:33], chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(50 << 20))), PNG[33:]])
+        case 8:
+            return rng.choice([data_url(file)[:-3], "data:image/png;base64,é", "data:,x", "http://127.0.0.1/", ""])
+        case 9:
+            return data_url(rng.randbytes(rng.choice([1, 100, 9 << 20])), "svg+xml")
+    return data_url(file)
+
+
+KINDS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+OTHERS = (b"", b"%PDF-1.7\n", b"<svg/>", b"%!PS-Adobe-3.0\n", b"II*\0", b"\0\0\1\0", b"\x7fELF", b"RIFF", b"GIF89a")
+PNG = picture()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, pixels: bytes = b"\0" * 100) -> bytes:
+    """A PNG whose header says this size, whatever its pixels are."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(pixels)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def bomb(rng: random.Random) -> bytes:
+    """A small file that says, or becomes, something very large."""
+    jpeg, gif = picture(kind="JPEG"), picture(kind="GIF")
+    at = jpeg.index(b"\xff\xc0") + 5  # where the height and the width are
+    return rng.choice([
+        png(60_000, 60_000), png(4000, 4000), png(64, 64, bytes(100 << 20)), png(20_000, 2),
+        jpeg[:at] + b"\xff\xff\xff\xff" + jpeg[at + 4 :], jpeg[:at] + b"\x0f\xff\x0f\xff" + jpeg[at + 4 :],
+        gif[:6] + b"\xff\xff\xff\xff" + gif[10:],
+        b"BM" + struct.pack("<IIIIiiHHI", 54, 0, 54, 40, 1 << 30, 1 << 30, 1, 24, 0),
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":  # python -m tests.vision FOLDER
+    write_model(Path(sys.argv[1]))

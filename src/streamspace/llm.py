@@ -176,7 +176,6 @@ class VllmEngine:
 
         vllm_internals.check_names()
         vllm_internals.log_no_refusals()
-        vllm_internals.check_files(partial(check_file, most_pixels=envs.VLLM_MAX_IMAGE_PIXELS), file_of)
         if not args.numa_bind:  # which works by starting another program
             vllm_internals.use_context(forkserver.context)
         # Without the context of a server, vLLM's step is smaller than that of `vllm serve`: 2,048 tokens, 128 requests.
@@ -203,6 +202,8 @@ class VllmEngine:
         self._keeps_special = keeps_special(self._thoughts, self._special)
         self.thinks = self._thinks()
         self.reads_media = bool(self.async_llm.model_config.is_multimodal_model)
+        if self.reads_media:
+            vllm_internals.check_files(partial(check_file, most_pixels=envs.VLLM_MAX_IMAGE_PIXELS), file_of)
 
     @property
     def running(self) -> int:

@@ -112,9 +112,12 @@ def is_0_26() -> bool:
 
 
 def check_names() -> None:
-    """Raises MissingName if an engine could not be built; the names of the server are looked up when it starts."""
+    """Raises MissingName if an engine could not be built.
+
+    The names of the server are looked up when it starts, and those for pictures when a model sees.
+    """
     for name in NAMES:
-        if not name.is_of_instances and not name.path.startswith(_ENTRY):
+        if not name.is_of_instances and name.purpose != _SEE and not name.path.startswith(_ENTRY):
             find(name)
 
 
@@ -189,8 +192,10 @@ class Renderer:
 
 def shared(llm: AsyncLLM, prompt: Any) -> Any:
     """The same prompt without the pictures that the engine has; the others are recorded. To be sent at once."""
-    cache = require(llm.renderer, "mm_processor_cache", MM_CACHE.purpose) if has_pictures(prompt) else None
-    if cache is None or not _UNSHARED:
+    if not has_pictures(prompt) or not _UNSHARED:
+        return prompt
+    cache = require(llm.renderer, "mm_processor_cache", MM_CACHE.purpose)
+    if cache is None:
         return prompt
     hashes = prompt["mm_hashes"]
     for each in chain.from_iterable(hashes.values()):

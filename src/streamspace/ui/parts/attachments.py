@@ -40,5 +40,6 @@ def put_back(question: Sequence[Message]) -> str:
 
 
 def sight_html(engine: ServedEngine) -> str:
-    """For static/attachments.js: how many pictures the model takes, and the tokens of its context."""
-    return f'<i data-pictures="{engine.most_images}" data-context="{engine.max_model_len or ""}"></i>'
+    """For static/attachments.js: how many pictures a message may have, and the tokens of the model's context."""
+    most = min(engine.most_images, engine.images_per_message)
+    return f'<i data-pictures="{most}" data-context="{engine.max_model_len or ""}"></i>'
