@@ -20,9 +20,24 @@ SILENCE_S = 60.0  # that no test waits for
 FILLED = re.compile(r"\S")
 
 
+def open_sidebar(page: Page) -> None:
+    """Have the sidebar open, with the conversations and the chat's settings."""
+    expect(page.locator("#send")).to_be_enabled()
+    toggle = page.locator("#sidebar [aria-expanded]").first
+    if toggle.get_attribute("aria-expanded") == "false":
+        toggle.click()
+    expect(toggle).to_have_attribute("aria-expanded", "true")
+
+
+def new_chat(page: Page) -> None:
+    open_sidebar(page)
+    page.get_by_role("button", name="New chat").click()
+    expect(page.locator("#conversation .message")).to_have_count(0)
+
+
 def set_up(page: Page, **settings: str) -> None:
     """Open the settings of the chat and fill them in by their labels."""
-    expect(page.locator("#send")).to_be_enabled()
+    open_sidebar(page)
     page.get_by_role("button", name="Settings").first.click()
     for name, value in settings.items():
         fill_setting(page.locator("#settings"), name, value)

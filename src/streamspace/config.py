@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from streamspace.errors import ConfigError
 from streamspace.flag_values import check_arguments, check_variable, given_flags
 from streamspace.hardware import has_gpu
+from streamspace.words import Words, read_words
 
 BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
 GPU_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
@@ -31,6 +32,7 @@ FALSE = ("0", "false", "no", "off", "")
 HOST = "GRADIO_SERVER_NAME"
 LOCAL = ("127.0.0.1", "localhost", "::1")  # which nobody on another machine can reach
 MOST_WORDS = 300  # characters of a quotation from vLLM
+OWN_WORDS = Words()
 SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # what a Space sets
 # The flags of vLLM's server that change its answers; the flags for listening and for authentication are ours.
 SERVER_FLAGS = ("--chat-template", "--enable-auto-tool-choice", "--tool-call-parser")
@@ -143,6 +145,8 @@ class Config:
         "LORA_MODULES", "--lora-modules", "LoRA adapters to choose from: name=hub id or folder, several with spaces",
         (), _adapters)
     system_prompt: str = _option("SYSTEM_PROMPT", "--system-prompt", "system prompt that a new chat starts with", "")
+    page: Words = _option(  # noqa: RUF009
+        "PAGE", "--page", "the page's own words, as JSON or the name of a JSON file", OWN_WORDS, read_words)
     max_tokens: int = _option(
         "MAX_TOKENS", "--max-tokens", "most tokens that one answer may have", 2048, _whole_number(1, 1_000_000))
     max_prompt_tokens: int = _option(

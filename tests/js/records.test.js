@@ -25,7 +25,7 @@ const question = message("user", "What is <b> `<i>`?");
 const thought = message("assistant", "Hm.", { title: "Thinking", status: "pending", duration: 1.5 });
 const answer = message("assistant", "Bold --> &lt;\n\n```\n<b>\n```");
 const record = {
-  version: 2,
+  version: 3,
   id: "id",
   revision: "revision",
   title: null,
@@ -34,12 +34,19 @@ const record = {
   note: { text: "Ended <here> & now.", cut: true },
   messages: [question, thoughtDone(thought), answer],
   live: [],
+  forks: [],
 };
 
 const textOf = ({ content }) => content[0].text;
+const branch = {
+  messages: [message("user", "Elsewhere?"), message("assistant", "<i>no</i>")],
+  note: record.note,
+  forks: [],
+};
+const versioned = { ...record, forks: [{ at: 0, current: 1, branches: [branch, null] }] };
 
 /** What of a record stays the same in a file. */
-const kept = ({ title, updated, system, messages, live }) => ({ title, updated, system, messages, live });
+const kept = ({ title, updated, system, messages, live, forks }) => ({ title, updated, system, messages, live, forks });
 
 test("a title is the visitor's own, or the first question, cut at a word", () => {
   assert.equal(titleOf({ ...record, title: "Mine" }), "Mine");
@@ -53,14 +60,15 @@ test("a title is the visitor's own, or the first question, cut at a word", () =>
 test("a search looks at title, system prompt and texts as they were written", () => {
   assert.ok(["what is <b>", "be brief", "hm.", "&lt;"].every((words) => matches(record, words)));
   assert.ok(!matches(record, "elsewhere"));
+  assert.ok(matches(versioned, "elsewhere"));
 });
 
 test("a record is one of this version with everything in it", () => {
-  assert.ok(isRecord(record));
+  assert.ok(isRecord(record) && isRecord(versioned));
   const damaged = [
     null,
     {},
-    { ...record, version: 3 },
+    { ...record, version: 4 },
     { ...record, note: null },
     { ...record, title: 1 },
     { ...record, updated: "today" },
@@ -68,6 +76,12 @@ test("a record is one of this version with everything in it", () => {
     { ...record, messages: [{ ...question, role: "system" }] },
     { ...record, messages: [{ ...question, content: [{ type: "text", text: 1 }] }] },
     { ...record, messages: [{ ...question, metadata: { title: 1 } }] },
+    { ...record, forks: undefined },
+    { ...record, forks: [{ at: 3, current: 0, branches: [null, branch] }] },
+    { ...record, forks: [{ at: 0, current: 2, branches: [null, branch] }] },
+    { ...record, forks: [{ at: 0, current: 0, branches: [null, null] }] },
+    { ...record, forks: [{ at: 0, current: 0, branches: [null, { ...branch, messages: [{ role: "root" }] }] }] },
+    { ...record, forks: [{ at: 0, current: 0, branches: [null, { ...branch, forks: [{ at: 9 }] }] }] },
   ];
   assert.deepEqual(damaged.filter(isRecord), []);
 });
@@ -76,7 +90,10 @@ test("a record of the first version, whose texts were Markdown, is of this one",
   const markdown = (text) => message("user", text);
   const first = { ...record, version: 1, messages: [markdown("What is &lt;b> `<i>`?")], live: [markdown("&amp;lt;")] };
   assert.deepEqual(upgraded(first), { ...record, messages: [question], live: [markdown("&lt;")] });
-  for (const other of [record, null, { ...record, version: 3 }, { version: 1 }]) assert.equal(upgraded(other), other);
+  const second = { ...record, version: 2 };
+  delete second.forks;
+  assert.deepEqual(upgraded(second), record);
+  for (const other of [record, null, { ...record, version: 4 }, { version: 1 }]) assert.equal(upgraded(other), other);
 });
 
 test("a conversation that ended is shown as it was, its note as text", () => {
@@ -105,7 +122,7 @@ test("a question without an answer goes back into the box, unless another one st
 
 test("what is exported can be imported", () => {
   for (const title of [null, "My <title> -->"]) {
-    const titled = { ...record, title };
+    const titled = { ...versioned, title };
     const carriageReturns = toMarkdownFile(titled, {}).replaceAll("\n", "\r\n");
     for (const file of [toJsonFile([titled], {}), toMarkdownFile(titled, {}), carriageReturns]) {
       const [imported, ...others] = parseFile(file);
@@ -149,6 +166,7 @@ test("other files are refused", () => {
     file({ ...conversation, messages: [null] }),
     file({ ...conversation, messages: [{ role: "system", content: "" }] }),
     file(conversation, {}),
+    file({ ...conversation, forks: [{ at: 0, current: 0, branches: [null, { messages: [{ role: "root" }] }] }] }),
     toMarkdownFile(record, {}).replace('{"role":"user"', "{"),
   ];
   for (const text of bad) assert.throws(() => parseFile(text), text);

@@ -14,7 +14,7 @@ from streamspace.config import Config
 from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Admission
-from streamspace.translation import LANGUAGES, Sentence, catalog
+from streamspace.translation import LANGUAGES, catalog
 from streamspace.ui.assets import STYLES, call, head
 from streamspace.ui.gradio_.drawing import add_drawing
 from streamspace.ui.gradio_.endpoints import add_endpoints
@@ -26,12 +26,13 @@ from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import translated
 from streamspace.ui.parts.engine_feed import EngineFeed
 from streamspace.ui.parts.inputs import Inputs
+from streamspace.ui.parts.settings import panel_names
 from streamspace.ui.parts.status import StatusFeed, status_html
 from streamspace.ui.tabs.chat import ChatTab
 from streamspace.ui.tabs.compare import CompareTab
 from streamspace.ui.tabs.completion import CompletionTab
 from streamspace.ui.tabs.engine import EngineTab
-from streamspace.ui.theme import THEME
+from streamspace.ui.theme import theme
 from streamspace.visitors import Keys
 
 log = logging.getLogger(__name__)
@@ -46,13 +47,14 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
     """The page for this engine, which may still be loading: the page shows its state."""
     config = engine.config
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
-    demo = StreamingBlocks(title=f"{config.model_name} · StreamSpace", analytics_enabled=False)
+    demo = StreamingBlocks(title=f"{config.model_name} · {config.page.title}", analytics_enabled=False, fill_width=True)
     demo.admission = admission
     with demo:
-        gr.Markdown(_heading(config), elem_id="heading")
-        if config.hf_login:
-            gr.Button("Sign out", link="logout", link_target="_self", size="sm", elem_id="sign-out")
-        gr.HTML(status_html(engine.status), elem_id="status")
+        with gr.Row(elem_id="head"):
+            gr.Markdown(_heading(config), elem_id="heading")
+            gr.HTML(status_html(engine.status), elem_id="status")
+            if config.hf_login:
+                gr.Button("Sign out", link="logout", link_target="_self", size="sm", elem_id="sign-out")
         with gr.Tabs():
             with gr.Tab("Chat", elem_id="chat-tab"):
                 chat = ChatTab(engine, pacer, demo, admission)
@@ -111,11 +113,11 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple
     for add_routes in (StatusFeed(engine).install, add_drawing, *demo.add_routes):
         add_routes(app)  # before the page is mounted, which takes every other path
     if engine.config.hf_login:
-        add_sign_in(app, f"{engine.config.model_name} · StreamSpace")
+        add_sign_in(app, f"{engine.config.model_name} · {engine.config.page.title}")
     mounted: FastAPI = gr.mount_gradio_app(
         app, demo, path="/", auth=auth, auth_dependency=account if engine.config.hf_login else None,
-        theme=THEME, css_paths=STYLES, i18n=demo.labels, footer_links=["api"], mcp_server=has_mcp(),
-        head=head({"catalogs": {language: dict(catalog(language)) for language in LANGUAGES}}),
+        theme=theme(engine.config.page.accent), css_paths=STYLES, i18n=demo.labels, footer_links=["api"],
+        mcp_server=has_mcp(), head=head(_head_values(engine.config)),
         ssr_mode=False, pwa=False, show_error=False, run_history=False, enable_monitoring=False,
     )  # fmt: skip
     use_mounted_app(demo, mounted)  # mount_gradio_app made a second one, which has the login
@@ -135,11 +137,19 @@ def open_share_link(host: str, port: int) -> str | None:
         return None
 
 
-def _heading(config: Config) -> Sentence:
+def _head_values(config: Config) -> dict[str, object]:
+    """What the page's scripts know."""
+    examples = [example for example in config.page.examples or () if example.system_prompt]
+    return {
+        "catalogs": {language: dict(catalog(language)) for language in LANGUAGES},
+        "api": {
+            "model": config.model_name, "isOpenAI": config.serves_openai, "needsKey": bool(config.api_keys),
+            "parameters": [*(["adapter"] if config.adapters else []), *panel_names()],
+        },
+        "prompts": {example.text.strip(): example.system_prompt for example in examples},
+    }  # fmt: skip
+
+
+def _heading(config: Config) -> str:
     name = f"[{config.model_name}]({config.model_card})" if config.model_card else f"**{config.model_name}**"
-    if config.is_bundled:
-        about = "{name}, a tiny model that comes with this demo; set `MODEL_ID` for a real one"
-        name = Sentence(about, name=name)
-    return Sentence(
-        "# StreamSpace\nChat with {model}. Streamed by [vLLM](https://github.com/vllm-project/vllm).", model=name
-    )
+    return f"# {config.page.title}\n{name}"

@@ -2,13 +2,21 @@
 
 import gradio as gr
 
-THEME = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="md").set(
-    # WCAG asks for more contrast than the theme's own colours have, on buttons and for explanations.
-    button_primary_background_fill="*primary_600",
-    button_primary_background_fill_hover="*primary_700",
-    button_cancel_background_fill="#dc2626",
-    button_cancel_background_fill_hover="#b91c1c",
-    block_info_text_color="*neutral_500",
-    body_text_color_subdued="*neutral_500",
-    input_placeholder_color="*neutral_500",
-)
+# Hues whose middle shades are too light to be read on white, or to have white words on them.
+LIGHT = {"orange", "amber", "yellow", "lime", "green", "emerald", "teal", "cyan", "sky"}
+
+
+def theme(accent: str) -> gr.themes.Base:
+    """The theme with this hue of Gradio's."""
+    shade, darker = (700, 800) if accent in LIGHT else (600, 700)
+    made = gr.themes.Default(primary_hue=accent, neutral_hue="slate", radius_size="md").set(
+        # WCAG asks for more contrast than the theme's own colours have, on buttons and for explanations.
+        button_primary_background_fill=f"*primary_{shade}",
+        button_primary_background_fill_hover=f"*primary_{darker}",
+        button_cancel_background_fill="#dc2626",
+        button_cancel_background_fill_hover="#b91c1c",
+        block_info_text_color="*neutral_500",
+        body_text_color_subdued="*neutral_500",
+        input_placeholder_color="*neutral_500",
+    )
+    return made.set(color_accent="*primary_700") if accent in LIGHT else made

@@ -15,7 +15,7 @@ QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 
 
 class Conversations:
-    """The list of conversations, above the chat; made inside Blocks."""
+    """The list of conversations; made inside Blocks."""
 
     def __init__(self) -> None:
         gr.HTML('<div id="conversations"></div>', padding=False)

@@ -145,6 +145,20 @@ def _question_at(history: History, index: int) -> Message:
     return next((message for message in messages_of(history[index : index + 1])), Message("user", ""))
 
 
+def edited_answer(history: History, event: gr.EventData) -> Turn | None:
+    """The turn whose answer, or thought, the visitor has edited, to go on from there; None for another action."""
+    match event_data(event):
+        case {"previous_value": _, "index": index, "value": str(value)}:
+            at = index if isinstance(index, int) else index[0]
+            if history[at]["role"] != "assistant":
+                return None
+            first = last_question(history[:at])
+            edited = {**history[at], "content": [{"type": "text", "text": value}]}
+            question, *begun = messages_of([*history[first:at], edited])
+            return Turn(messages_of(history[:first]), question, joined(begun))
+    return None
+
+
 def last_question(history: History) -> int:
     """The index of the last message of the visitor; 0 for an empty conversation."""
     return max((i for i, message in enumerate(history) if message["role"] == "user"), default=0)

@@ -1,6 +1,7 @@
 // The Compare tab's events that end in the browser. #compare is `busy` while answers are under way.
 
 /** @import { Message } from "./conversation_records.js" */
+/** @import { Fork } from "./conversation_versions.js" */
 import { attachedTo } from "./attachments.js";
 import { message } from "./conversation_records.js";
 import { element, find } from "./dom.js";
@@ -40,13 +41,30 @@ export function end(together, ...summaries) {
   return [all.innerHTML, ...stopped];
 }
 
-/** The question and one answer become a turn of the chat, where an answer that was cut can be continued.
+/** @type {Fork | null} the answers of the columns, of which one is used in the chat */
+let offered = null;
+
+/** What the chat keeps beside the answer that it uses; once. */
+export function takeOffered() {
+  const fork = offered;
+  offered = null;
+  return fork;
+}
+
+/** The question and one answer become a turn of the chat, where an answer that was cut can be continued; the other
+ * answers are its other versions.
  * @param {Message[] | null} messages @param {string} _note @param {string} question @param {string} answer
- * @param {string | null} summary */
-export function use(messages, _note, question, answer, summary) {
+ * @param {string | null} summary @param {(string | null)[]} answers of all columns */
+export function use(messages, _note, question, answer, summary, ...answers) {
   const pictures = picturesOf.get(question) ?? [];
   const asked = message("user", question, pictures.length ? { pictures } : null);
-  const turn = [asked, message("assistant", answer)];
+  /** @param {string} text */
+  const turnOf = (text) => [asked, message("assistant", text)];
+  const turn = turnOf(answer);
+  const all = [...new Set(answers.filter((text) => text !== null && text !== ""))];
+  const note = { text: "", cut: false };
+  const branches = all.map((text) => (text === answer ? null : { messages: turnOf(text ?? ""), note, forks: [] }));
+  if (branches.length > 1) offered = { at: messages?.length ?? 0, current: all.indexOf(answer), branches };
   return [[...(messages ?? []), ...turn], summary?.includes('class="cut"') ? summary : ""];
 }
 

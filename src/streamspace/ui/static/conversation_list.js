@@ -1,10 +1,11 @@
-// The list of conversations above the chat. All text goes in as text, never as HTML.
+// The list of conversations in the sidebar. All text goes in as text, never as HTML.
 
 /** @import { ConversationRecord, Pixels } from "./conversation_records.js" */
 import { matches, titleOf, toJsonFile, toMarkdownFile } from "./conversation_records.js";
 import { download, element, find } from "./dom.js";
-import { focusMessageBox } from "./gradio_dom.js";
+import { focusMessageBox, isSidebarOpen } from "./gradio_dom.js";
 import { say } from "./language.js";
+import { closeDrawer } from "./sidebar.js";
 
 const MOST_TITLE_CHARS = 200;
 
@@ -34,16 +35,9 @@ export class ConversationList {
     this.search.oninput = () => this.attempt(() => this.draw(true));
     this.rows = element("ul", { "aria-label": say("Kept conversations") });
     this.empty = element("p", {});
-    this.panel = element("div", { id: "conversation-list", hidden: true });
-    this.panel.append(this.search, this.rows, this.empty, this.foot());
-    const expands = { className: "toggle", "aria-expanded": "false", "aria-controls": "conversation-list" };
-    this.toggle = this.button(say("Conversations"), () => this.unfold(this.panel.hidden === true), expands);
-    const newChat = this.button(say("New chat"), () => this.open(null));
-    find("#conversations").replaceChildren(
-      element("div", { className: "row" }, this.toggle, newChat),
-      element("p", { className: "said" }, this.sentence, " ", this.undo),
-      this.panel,
-    );
+    const newChat = this.button(say("New chat"), () => this.open(null), { className: "new" });
+    find("#conversations").replaceChildren(newChat, this.search, this.rows, this.empty, this.foot());
+    find("#said").replaceChildren(this.sentence, " ", this.undo);
   }
 
   foot() {
@@ -78,7 +72,7 @@ export class ConversationList {
     }
   }
 
-  /** Show one sentence below the bar, for screen readers alone unless `isSeen`, and how to undo what it says.
+  /** Show one sentence above the chat, for screen readers alone unless `isSeen`, and how to undo what it says.
    * @param {string} sentence @param {{ undo?: () => unknown, isSeen?: boolean }} options */
   announce(sentence, { undo, isSeen = true } = {}) {
     this.hasFailed = false;
@@ -101,26 +95,18 @@ export class ConversationList {
     if (this.hasFailed) this.announce("");
   }
 
-  /** @param {boolean} isOpen */
-  async unfold(isOpen) {
-    this.panel.hidden = !isOpen;
-    this.toggle.setAttribute("aria-expanded", String(isOpen));
-    if (isOpen) await this.draw();
-  }
-
-  /** Open a conversation for the visitor, null for a new one: fold the list, and move the focus to where it is wanted
-   * next. @param {ConversationRecord | null} record */
+  /** Open a conversation for the visitor, null for a new one, and move the focus to the message box.
+   * @param {ConversationRecord | null} record */
   async open(record) {
     await this.actions.open(record ? record.id : null);
-    await this.unfold(false);
+    const isDrawer = closeDrawer();
+    if (!isDrawer || !record) focusMessageBox(); // a phone's keyboard would cover what was opened
     this.announce(record ? say("Opened “{title}”.", { title: titleOf(record) }) : "", { isSeen: false });
-    if (record) this.toggle.focus();
-    else focusMessageBox();
   }
 
   /** Draw the rows anew, unless nobody sees them or a title is being typed into one. */
   async draw(isSearch = false) {
-    if (this.panel.hidden || this.rows.querySelector("input")) return;
+    if (!isSidebarOpen() || this.rows.querySelector("input")) return;
     const words = this.search.value.trim().toLowerCase();
     const all = await this.actions.readAll();
     const found = words ? all.filter((record) => matches(record, words)) : all;

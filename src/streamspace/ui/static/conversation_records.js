@@ -1,5 +1,7 @@
 // A conversation as a record: its texts, its title, what the page shows of it, and its files. Pure.
 
+/** @import { Fork } from "./conversation_versions.js" */
+import { areForks, mapped, otherMessages } from "./conversation_versions.js";
 import { say } from "./language.js";
 import { fromMarkdown, toMarkdown } from "./markdown.js";
 import { isPictureUrl, remember } from "./pictures.js";
@@ -14,8 +16,9 @@ import { splitFiles } from "./text_files.js";
  * The line below the conversation, and whether it offers Continue.
  * @typedef {{ text: string, cut: boolean }} Note
  *
- * What the page shows: `messages` and `live`, the turn under way, are the values of the two Chatbots.
- * @typedef {{ messages: Message[], live: Message[], note: Note, system: string }} Content
+ * What the page shows: `messages` and `live`, the turn under way, are the values of the two Chatbots; `forks` are the
+ * turns of which there are other versions.
+ * @typedef {{ messages: Message[], live: Message[], note: Note, system: string, forks: Fork[] }} Content
  *
  * A record with a turn under way was interrupted. `revision` changes with each save: a tab that finds another revision
  * than it knows goes on with a copy, so that two tabs never overwrite each other. `title` is null until the visitor
@@ -23,7 +26,7 @@ import { splitFiles } from "./text_files.js";
  * @typedef {{ version: number, id: string, revision: string, title: string | null, updated: number }} Head
  * @typedef {Content & Head} ConversationRecord */
 
-export const VERSION = 2; // of a record
+export const VERSION = 3; // of a record
 const FILE_VERSION = 1; // of an exported file
 const FORMAT = "streamspace-conversations";
 const TITLE_LENGTH = 60;
@@ -45,8 +48,9 @@ const allMessages = ({ messages, live }) => [...messages, ...live];
 /** @param {string} text */
 export const oneLine = (text) => text.replace(/\s+/g, " ").trim();
 
-/** The ids of all pictures. @param {Pick<Content, "messages" | "live">} content */
-export const pictureIds = (content) => allMessages(content).flatMap(({ metadata }) => metadata?.pictures ?? []);
+/** The ids of all pictures. @param {Pick<Content, "messages" | "live"> & { forks?: Fork[] }} content */
+export const pictureIds = (content) =>
+  [...allMessages(content), ...otherMessages(content.forks ?? [])].flatMap(({ metadata }) => metadata?.pictures ?? []);
 
 /** The visitor's own title, or the first question, cut at a word. @param {ConversationRecord} record */
 export function titleOf(record) {
@@ -62,7 +66,8 @@ export function titleOf(record) {
 /** Whether the words, in lower case, are in the title or in a text.
  * @param {ConversationRecord} record @param {string} words */
 export function matches(record, words) {
-  const texts = [titleOf(record), record.system, ...allMessages(record).map(textOf)];
+  const messages = [...allMessages(record), ...otherMessages(record.forks)];
+  const texts = [titleOf(record), record.system, ...messages.map(textOf)];
   return texts.some((text) => text.toLowerCase().includes(words));
 }
 
@@ -88,24 +93,29 @@ const isPart = (part) => part?.type === "text" && isText(part.text);
 /** @param {any} value */
 const isMessage = (value) => isRole(value?.role) && isList(value.content, isPart) && isMetadata(value.metadata);
 
+/** @param {any} list */
+const areMessages = (list) => isList(list, isMessage);
+
 /** @param {any} value @returns {value is ConversationRecord} */
 export const isRecord = (value) =>
   value?.version === VERSION &&
   [value.id, value.revision, value.system, value.note?.text].every(isText) &&
   (value.title === null || isText(value.title)) &&
   Number.isFinite(value.updated) &&
-  [value.messages, value.live].every((list) => isList(list, isMessage));
+  [value.messages, value.live].every(areMessages) &&
+  areForks(value.forks, value.messages.length + value.live.length, areMessages);
 
 /** @param {any} value */
 export const isNewer = (value) => value?.version > VERSION;
 
-/** A record in the form of this version: the first one kept texts as Markdown that shows HTML as words. What is no
- * record stays as it is. @param {any} value */
+/** A record in the form of this version: the first one kept texts as Markdown that shows HTML as words, and the second
+ * one had no other versions of a turn. What is no record stays as it is. @param {any} value */
 export function upgraded(value) {
-  if (value?.version !== 1 || !isRecord({ ...value, version: VERSION })) return value;
+  if (value?.version === 2) return { ...value, version: VERSION, forks: [] };
+  if (value?.version !== 1 || !isRecord({ ...value, version: VERSION, forks: [] })) return value;
   /** @param {Message[]} list */
   const texts = (list) => list.map((old) => ({ ...old, content: [{ type: "text", text: fromMarkdown(textOf(old)) }] }));
-  return { ...value, version: VERSION, messages: texts(value.messages), live: texts(value.live) };
+  return { ...value, version: VERSION, messages: texts(value.messages), live: texts(value.live), forks: [] };
 }
 
 // ---- What the page shows
@@ -145,23 +155,28 @@ export function pageValues({ id, messages, live, note, system }, box) {
 
 /** Picture's id → data URL. @typedef {Record<string, string>} Pixels */
 
-/** A conversation in a file: its texts as they were written and answered, and its pictures.
- * @param {ConversationRecord} record @param {Pixels} pixels */
-function toFile(record, pixels) {
-  const messages = allMessages(record).map((message) => {
+/** Messages in a file, with their pictures. @param {Message[]} messages @param {Pixels} pixels */
+const toFileMessages = (messages, pixels) =>
+  messages.map((message) => {
     const metadata = message.metadata?.title ? { metadata: message.metadata } : {};
     const pictures = (message.metadata?.pictures ?? []).flatMap((id) => pixels[id] ?? []);
     return { role: message.role, content: textOf(message), ...metadata, ...(pictures.length ? { pictures } : {}) };
   });
+
+/** A conversation in a file: its texts as they were written and answered, its pictures, and its other versions.
+ * @param {ConversationRecord} record @param {Pixels} pixels */
+function toFile(record, pixels) {
+  /** @param {Message[]} messages */
+  const change = (messages) => toFileMessages(messages, pixels);
+  const versions = record.forks.length ? { forks: mapped(record.forks, change) } : {};
   const updated = new Date(record.updated).toISOString();
-  return { title: titleOf(record), updated, system_prompt: record.system, messages };
+  const messages = change(allMessages(record));
+  return { title: titleOf(record), updated, system_prompt: record.system, messages, ...versions };
 }
 
-/** A record of what a file has, checked, and with nothing else of it; throws an error if it is no conversation.
- * @param {any} conversation @returns {ConversationRecord} */
-function fromFile({ title, updated, system_prompt: system, messages }) {
-  if (![title, system].every(isText) || !messages.length) throw new TypeError("No conversation");
-  const read = messages.map((/** @type {any} */ { role, content, metadata, pictures = [] }) => {
+/** Messages of a file, checked. @param {any[]} messages @returns {Message[]} */
+const fromFileMessages = (messages) =>
+  messages.map(({ role, content, metadata, pictures = [] }) => {
     if (!isRole(role) || !isText(content) || !isMetadata(metadata)) throw new TypeError("No message");
     if (!isList(pictures, isPictureUrl)) throw new TypeError("No pictures");
     if (pictures.length) return message(role, content, { pictures: pictures.map(newPicture) });
@@ -169,8 +184,16 @@ function fromFile({ title, updated, system_prompt: system, messages }) {
     const duration = Number(metadata.duration) || 0;
     return message(role, content, { title: metadata.title, status: "done", duration });
   });
+
+/** A record of what a file has, checked, and with nothing else of it; throws an error if it is no conversation.
+ * @param {any} conversation @returns {ConversationRecord} */
+function fromFile({ title, updated, system_prompt: system, messages, forks = [] }) {
+  if (![title, system].every(isText) || !messages.length) throw new TypeError("No conversation");
+  const read = fromFileMessages(messages);
+  const others = mapped(forks, fromFileMessages);
+  if (!areForks(others, read.length, areMessages)) throw new TypeError("No versions");
   const head = { version: VERSION, id: randomId(), revision: randomId(), title: null };
-  const content = { messages: read, live: [], note: { text: "", cut: false }, system };
+  const content = { messages: read, live: [], note: { text: "", cut: false }, system, forks: others };
   const record = { ...head, ...content, updated: Date.parse(updated) || Date.now() };
   const given = oneLine(title);
   return { ...record, title: given === titleOf(record) ? null : given || null };
@@ -194,7 +217,7 @@ export function toJsonFile(records, pixels, aside = []) {
 /** A Markdown file. Comments with a random word, which no text can hold, separate its sections, so that it can be read
  * back. @param {ConversationRecord} record @param {Pixels} pixels */
 export function toMarkdownFile(record, pixels) {
-  const { title, updated, system_prompt, messages } = toFile(record, pixels);
+  const { title, updated, system_prompt, messages, forks } = toFile(record, pixels);
   const mark = randomId();
   const headings = { system: say("System prompt"), user: say("You"), assistant: say("Assistant") };
   /** @param {string} word @param {object} value */
@@ -207,7 +230,7 @@ export function toMarkdownFile(record, pixels) {
       const images = pictures.map((url) => `![](${url})\n\n`).join("");
       return `\n${head}## ${headings[about.role]}\n\n${images}${toMarkdown(content)}\n`;
     });
-  return `${comment(FORMAT, { version: FILE_VERSION, mark, updated })}# ${toMarkdown(title)}\n${sections.join("")}`;
+  return `${comment(FORMAT, { version: FILE_VERSION, mark, updated, forks })}# ${toMarkdown(title)}\n${sections.join("")}`;
 }
 
 /** A file of a newer version of this page. */
@@ -237,7 +260,7 @@ function conversationsIn(text) {
   });
   const system_prompt = all.flatMap(({ role, content }) => (role === "system" ? [content] : [])).join("");
   const messages = all.filter(({ role }) => role !== "system");
-  return [{ title: fromMarkdown(head[3].trim()), updated: file.updated, system_prompt, messages }];
+  return [{ title: fromMarkdown(head[3].trim()), updated: file.updated, system_prompt, messages, forks: file.forks }];
 }
 
 /** The pictures that a section of a Markdown file begins with, and its text. @param {string} content

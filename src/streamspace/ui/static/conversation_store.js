@@ -45,7 +45,7 @@ function keepPictures(transaction, before, after) {
   const others = transaction.objectStore("records").getAll();
   others.onsuccess = () => {
     if (others.result.some(isNewer)) return; // this page cannot read what they have
-    for (const id of others.result.filter(isRecord).flatMap(pictureIds)) dropped.delete(id);
+    for (const id of others.result.map(upgraded).filter(isRecord).flatMap(pictureIds)) dropped.delete(id);
     for (const id of dropped) pictures.delete(id);
   };
 }

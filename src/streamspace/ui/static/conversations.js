@@ -1,15 +1,20 @@
-// The conversations of this browser: saved as they go on, shown again after a reload, and listed above the chat.
+// The conversations of this browser: saved as they go on, shown again after a reload, and listed in the sidebar.
 
 /** @import { Actions } from "./conversation_list.js" */
 /** @import { Content, ConversationRecord, Message } from "./conversation_records.js" */
 /** @import { Store } from "./conversation_store.js" */
-import { isBusy, isCleared } from "./chat.js";
+import * as arrival from "./arrival.js";
+import { isAnew, isBusy, isCleared, settle } from "./chat.js";
+import { takeOffered } from "./compare.js";
 import { ConversationList } from "./conversation_list.js";
 import * as records from "./conversation_records.js";
 import { DATABASE, memoryStore, openStore, rememberedId, rememberId } from "./conversation_store.js";
+import { forked, switched, within } from "./conversation_versions.js";
 import { download, find } from "./dom.js";
 import { say } from "./language.js";
 import { remember } from "./pictures.js";
+import * as sidebar from "./sidebar.js";
+import * as versions from "./versions.js";
 
 const LOOK_MS = 250; // how often an answer under way is saved
 const STOP_MS = 3000; // how long a stopped answer may take to end
@@ -27,6 +32,8 @@ const copies = new Map();
 let whenSaved = () => {};
 /** @type {{ id: string, content: Content } | null} the last full save, if a turn was under way then */
 let turn = null;
+/** @type {import("./conversation_versions.js").Branch} what stood there when no turn was under way */
+let settled = { messages: [], note: { text: "", cut: false }, forks: [] };
 let newSystemPrompt = ""; // that a new chat begins with
 /** @type {ConversationRecord | null} the conversation for `show`; null is a new chat */
 let next = null;
@@ -82,10 +89,37 @@ export async function save(id, messages, live, note, system) {
     live: isBeingCleared ? [] : plain(live),
     note: { text: body.textContent ?? "", cut: body.querySelector(".cut") !== null },
     system: system ?? "",
+    forks: settled.forks,
   };
+  content.forks = forksOf(content);
   turn = content.live.length ? { id: id || currentId, content } : null;
+  if (!isBusy() && !turn) setSettled(content);
   await enqueue(id || currentId, content);
   if (!isBusy() && !turn) whenSaved();
+}
+
+/** The forks of what the page shows. @param {Content} content */
+function forksOf({ messages, live }) {
+  const path = [...messages, ...live];
+  const forks = isAnew() ? forked(settled, path) : within(settled.forks, path);
+  const offered = takeOffered();
+  return offered && offered.at < path.length ? [...forks, offered] : forks;
+}
+
+/** No turn is under way any more. @param {Content} content */
+function setSettled({ messages, note, forks }) {
+  settle();
+  settled = { messages, note, forks };
+  versions.show(settled);
+}
+
+/** Have the page show another version of a turn. @param {number} at @param {number} number */
+async function choose(at, number) {
+  if (isBusy()) return;
+  await saving;
+  const revision = records.randomId();
+  await store.update(currentId, (stored) => (stored ? { ...switched(stored, at, number), revision } : null));
+  await open(currentId);
 }
 
 /** Save how far the answer under way has come: the rest of the page stays as it is, and costs nothing.
@@ -133,12 +167,16 @@ function writeCopy(id, content, isEmpty) {
 export function show(box) {
   if (!next) {
     setCurrent(records.randomId());
+    setSettled({ messages: [], live: [], note: { text: "", cut: false }, system: "", forks: [] });
     return [currentId, [], [], "", newSystemPrompt, undefined, undefined];
   }
   revisions.set(next.id, next.revision);
   copies.delete(next.id);
   setCurrent(next.id);
-  return records.pageValues(next, box);
+  const values = records.pageValues(next, box);
+  const messages = /** @type {Message[]} */ (values[1]);
+  setSettled({ ...next, messages, forks: within(next.forks, messages) });
+  return values;
 }
 
 /** When the page is there: show again what this tab showed before a reload.
@@ -167,9 +205,19 @@ export async function begin(systemPrompt, box) {
   } catch (error) {
     list.announceFailure(error);
   }
-  if (next && !isBusy()) return show(box);
+  sidebar.begin(() => list.draw());
+  versions.begin((at, number) => list.attempt(() => choose(at, number)));
+  arrival.keepDraft();
+  const question = isBusy() || box ? null : arrival.linkedQuestion();
+  const typed = box || question || arrival.draft();
+  if (next && !isBusy() && !question) {
+    const values = show(typed);
+    values[5] ??= box ? undefined : typed;
+    return values;
+  }
   setCurrent(currentId);
-  return [currentId]; // and nothing else: the visitor may have begun already
+  if (isBusy() || box) return [currentId]; // and nothing else: the visitor has begun already
+  return [currentId, undefined, undefined, undefined, undefined, typed || undefined];
 }
 
 /** Save an answer under way now and then. Its first save has everything, the others what came since. */

@@ -15,11 +15,11 @@ const taught = new WeakSet(); // marked's instances that know the dialect
 /** @type {Map<Element, () => void>} a growing text → draws it anew */
 const growing = new Map();
 
-/** The tokens of a text. @param {any} marked @param {string} text @param {Element} element where it is drawn
- * @param {() => void} redraw @returns {Token[]} */
+/** The tokens of a text. @param {any} marked @param {string} text @param {Element | null} element where it is drawn,
+ * null if that has gone @param {() => void} redraw @returns {Token[]} */
 export function tokens(marked, text, element, redraw) {
   if (!taught.has(marked)) taught.add(marked.use(dialect));
-  if (element.closest(TYPED)) return typedTokens(marked, text);
+  if (!element || element.closest(TYPED)) return typedTokens(marked, text);
   if (element.closest(GROWING_HERE)) growing.set(element, redraw);
   try {
     return element.closest(GROWING) ? growingTokens(marked, text) : marked.lexer(text);

@@ -15,6 +15,24 @@ export const GROWING = `#live, ${GROWING_HERE}`;
 /** The Stop or Clear button that a click hit. @param {Event} event @returns {HTMLElement | null} */
 export const stopButtonOf = ({ target }) => (target instanceof Element ? target.closest(STOPS) : null);
 
+/** The text of the example that a click hit. @param {Event} event */
+export const exampleOf = ({ target }) =>
+  (target instanceof Element && target.closest("#chat .example")?.textContent?.trim()) || null;
+
+/** For each message of the visitor, in their order, the place of its buttons: questions that follow each other share
+ * one. @returns {Element[]} */
+export const questionButtons = () =>
+  [...document.querySelectorAll("#chat .user-row + .message-buttons")].flatMap((buttons) => {
+    const texts = buttons.previousElementSibling?.querySelectorAll(TYPED) ?? [];
+    return [...texts].map(() => buttons);
+  });
+
+/** Press the last of its buttons, which is Edit. */
+export function editLastQuestion() {
+  const edit = [...(questionButtons().at(-1)?.querySelectorAll(":scope > :not(.versions) button") ?? [])].at(-1);
+  if (edit instanceof HTMLElement) edit.click();
+}
+
 /** Whether an event of this button's tab has not given its first frame. @param {Element} button */
 export const isPending = (button) => Boolean(button.closest(TAB)?.querySelector(PENDING));
 
@@ -26,6 +44,10 @@ export const isAnswerShown = () => document.querySelector("#live [data-testid=bo
 
 /** Whether a reader opened a thought; one that goes on is open by itself. @param {Element} fold */
 export const isFoldOpen = (fold) => fold.matches(".expanded:not(:has(.loading-spinner))");
+
+const sidebar = () => find("#sidebar");
+export const sidebarToggle = () => find(".toggle-button", sidebar());
+export const isSidebarOpen = () => sidebar().matches(".open");
 
 export const showChatTab = () => find("#chat-tab-button").click();
 export const focusMessageBox = () => find("#message textarea").focus();

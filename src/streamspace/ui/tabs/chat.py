@@ -37,6 +37,7 @@ from streamspace.ui.parts.history import (
     Turn,
     asked_question,
     chatbot_messages,
+    edited_answer,
     from_this_page,
     history_of,
     joined,
@@ -48,12 +49,18 @@ from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import THINKING, SettingsPanel, enable_thinking
 from streamspace.ui.parts.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
 from streamspace.visitors import ARRIVED_S
+from streamspace.words import Example
 
+# The first is about what the bundled model was trained on; any model takes the others.
 EXAMPLES = (
-    "What is the KV cache?",
-    "Tell me a story about a robot, a lighthouse and a lost key.",
-    "用两句话解释什么是连续批处理。",
-    "Write a Python function that adds two numbers.",
+    Example("What is the KV cache?"),
+    Example("Tell me a story about a robot, a lighthouse and a lost key."),
+    Example("用两句话解释什么是连续批处理。"),
+    Example("Write a Python function that adds two numbers."),
+)
+FOR_ANY_MODEL = (
+    *(Example("Explain in three sentences why the sky is blue."), EXAMPLES[1]),
+    *(Example("用两句话介绍一下长城。"), EXAMPLES[3]),
 )
 
 
@@ -68,6 +75,9 @@ class ChatTab:
         self._engine = engine
         self._admission = admission
         self._pacer = pacer
+        words = engine.config.page
+        suitable = EXAMPLES if engine.config.is_bundled else FOR_ANY_MODEL
+        self._examples = suitable if words.examples is None else words.examples
         self._lay_out()
         self._sight = gr.HTML(sight_html(engine), elem_id="sees")
         self.controls: list[Any] = [self._send, self.thinking, self._sight, *self._panel.components]
@@ -75,26 +85,44 @@ class ChatTab:
         self._wire(demo)
 
     def _lay_out(self) -> None:
-        self.conversations = Conversations()
+        with gr.Sidebar(open=False, width=320, elem_id="sidebar"):  # static/sidebar.js opens it where there is room
+            self.conversations = Conversations()
+            with gr.Accordion("Settings", open=False, elem_id="settings"):
+                self._lay_out_settings()
+            self._code = gr.Button("View code", size="sm", elem_id="view-code")
+            self._help = gr.Button("Keyboard shortcuts", size="sm", elem_id="help")
+        gr.HTML('<div id="said"></div>', padding=False)  # what is said about the conversations
         self._lay_out_turns()
         with gr.Row(elem_id="below"):
             self._note = gr.HTML("", elem_classes="note", elem_id="note")
             self._more = gr.Button("Continue", elem_id="more", size="sm", scale=0, min_width=90)  # for a cut answer
         self._view = tokens_view("chat-tokens")
         self._lay_out_box()
-        with gr.Accordion("Settings", open=False, elem_id="settings"):
-            self._lay_out_settings()
+        if small_print := self._engine.config.page.small_print:
+            gr.Markdown(small_print, elem_id="small-print")
 
     def _lay_out_turns(self) -> None:
         look: dict[str, Any] = {"show_label": False, "height": None, "allow_tags": False, **AS_WRITTEN}
         # The outer column scrolls and keeps its end in view; see gradio.css.
         with gr.Column(elem_id="conversation"), gr.Column():
             self._history = gr.Chatbot(
-                label="Conversation", elem_id="chat", buttons=["copy", "copy_all"], **look,
-                examples=[{"text": example} for example in EXAMPLES],
-                placeholder="Begin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
+                label="Conversation", elem_id="chat", buttons=["copy", "copy_all"], editable="all", **look,
+                examples=[{"text": example.text} for example in self._examples],
+                placeholder=self._welcome(),
             )  # fmt: skip
             self._live = gr.Chatbot(label="Answer under way", elem_id="live", buttons=["copy"], **look)
+
+    def _welcome(self) -> Sentence:
+        """What stands in an empty chat."""
+        config = self._engine.config
+        about = "Answers of {model}, streamed by [vLLM](https://github.com/vllm-project/vllm)."
+        if config.is_bundled:
+            about = "Answers of {model}, a tiny model that comes with this demo; set `MODEL_ID` for a real one."
+        return Sentence(
+            "## {title}\n{about}\n\nBegin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
+            title=config.page.title,
+            about=config.page.description or Sentence(about, model=f"**{config.model_name}**"),
+        )
 
     def _lay_out_box(self) -> None:
         attachments = Attachments()
@@ -112,6 +140,11 @@ class ChatTab:
             self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by chat.begin
 
     def _lay_out_settings(self) -> None:
+        prompts = self._engine.config.page.system_prompts
+        self._named_prompts = gr.Dropdown(
+            [("as at first", self._engine.config.system_prompt), *prompts], label="System prompts",
+            info="Choose one to have it in the box below", visible=bool(prompts),
+        )  # fmt: skip
         self.system_prompt = gr.Textbox(
             self._engine.config.system_prompt, label="System prompt", lines=2, max_lines=8,
             info="What the model is told before the conversation",
@@ -134,9 +167,10 @@ class ChatTab:
             panel=self._panel.components, shows_tokens=self._shows_tokens,
         )  # fmt: skip
         handlers = [self._handler("_answer", self._new_turn), self._handler("_continue", self._continued_turn)]
+        begins = (call("chat.begin"), call("chat.resume"))
         answers = [
-            gr.on(triggers, handler, self._inputs.components, outputs, js=call("chat.begin"), **RAW)
-            for triggers, handler in zip((questions, [self._more.click]), handlers, strict=True)
+            gr.on(triggers, handler, self._inputs.components, outputs, js=begin, **RAW)
+            for triggers, handler, begin in zip((questions, [self._more.click]), handlers, begins, strict=True)
         ]
         demo.stream(*handlers, self._give_back, self._undo)
         conversation, parts, ends = [history, live, self._note], [history, live, box], []
@@ -146,6 +180,12 @@ class ChatTab:
                 answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **QUICK),  # after Stop, too
                 answer.failure(self._give_back, parts, changed, js=call("chat.fail"), **RAW),
             ]
+        prompt = self.system_prompt
+        said = [box, history, prompt, self.thinking, *self._panel.components]
+        self._code.click(None, said, None, js=call("code_sheet.show"), **QUICK)
+        self._help.click(None, None, None, js=call("keyboard.showHelp"), **QUICK)
+        self._named_prompts.input(None, self._named_prompts, prompt, js=call("compare.copy"), **QUICK)
+        history.example_select(None, prompt, prompt, js=call("chat.examplePrompt"), **QUICK)
         self._stop.click(None, None, self._note, js=call("chat.stop"), cancels=answers, **QUICK)
         cleared = history.clear(None, None, conversation, js=call("chat.clear"), cancels=answers, **QUICK)
         undone = history.undo(self._undo, [history, box], [history, box, self._note, self._attached], **RAW)
@@ -174,6 +214,7 @@ class ChatTab:
         async def handler(event: gr.EventData, *values: Any) -> AsyncGenerator[list[Any], None]:
             with shown_to_the_visitor():
                 inputs = self._inputs.split(values)
+                inputs["system_prompt"] = self._prompt_of(event) or inputs["system_prompt"]
                 turn, messages = await asyncio.to_thread(_begin, turn_of, event, inputs)
                 settings, reply = self._check(inputs), Reply()
                 frames = _Frames(turn, settings, self._engine)
@@ -193,8 +234,20 @@ class ChatTab:
         handler.__name__ = name
         return handler
 
+    def _prompt_of(self, event: gr.EventData) -> str | None:
+        """The system prompt of the example that was chosen; None for others, and for other events."""
+        match event_data(event):
+            case {"value": {"text": text}}:
+                return next((each.system_prompt for each in self._examples if each.text == text), None)
+        return None
+
     def _new_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
-        """The turn of a question: a typed one, an example, an edited one, or the last one again."""
+        """The turn of a question: a typed one, an example, an edited one, or the last one again.
+
+        Of an edited answer it is the turn that goes on from there.
+        """
+        if turn := edited_answer(inputs["history"], event):
+            return turn
         before, question = asked_question(inputs["box"], inputs["attached"], inputs["history"], event)
         keeps_history = len(before) == len(inputs["history"])
         is_typed = keeps_history and not event_data(event)

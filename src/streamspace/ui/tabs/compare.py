@@ -172,8 +172,9 @@ class CompareTab:
         self._stop.click(None, None, None, cancels=run, **QUICK)
         for use, answer, summary in zip(self._uses, self._answers, self._summaries, strict=True):
             taking = use.click(
-                None, [*chat.ended, self._question, answer, summary], chat.ended, js=call("compare.use"), **QUICK
-            )
+                None, [*chat.ended, self._question, answer, summary, *self._answers], chat.ended,
+                js=call("compare.use"), **QUICK,
+            )  # fmt: skip
             taking.then(None, None, None, js=call("compare.showChat"), **QUICK)
             chat.conversations.keep_after(taking)
         # There is one system prompt, which can be changed in two places.

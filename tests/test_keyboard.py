@@ -1,0 +1,149 @@
+"""The page by keyboard, what stands in the message box when the page comes, and the sheets over the page."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import expect
+
+from streamspace.types import Delta
+from streamspace.words import read_words
+from tests.fake import FakePageEngine, deltas
+from tests.page import SILENCE_S, NewPage, begin, begin_and_end, bot, box, open_sidebar, questions, send, wait_for_end
+from tests.support import wait_until
+from tests.wire import Site, served_site
+
+pytestmark = pytest.mark.browser
+# What an input method sends while it composes; Safari says so by the number alone.
+COMPOSE = """(about) => document.querySelector('#message textarea')
+  .dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true, ...about }))"""
+
+
+def test_the_page_by_keyboard(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    engine.script = [Delta("so far"), SILENCE_S]
+    page = new_page(site.url)
+    begin(page, "one", "so far")
+    page.keyboard.press("Escape")
+    wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+    wait_for_end(page)
+    expect(page.locator("#note")).to_contain_text("Stopped by you.")
+
+    engine.script = deltas("an answer")
+    box(page).press("ArrowUp")
+    edited = page.locator("#chat textarea")
+    expect(edited).to_have_value("one")
+    edited.fill("two")
+    page.get_by_label("Submit").click()
+    expect(bot(page)).to_have_text("an answer")
+    wait_for_end(page)
+    expect(questions(page)).to_have_text("two")
+
+    box(page).fill("with a text")
+    box(page).press("ArrowUp")  # moves in it
+    expect(edited).to_have_count(0)
+    box(page).press("?")
+    expect(box(page)).to_have_value("?with a text")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    for about in ({"isComposing": True}, {"keyCode": 229}):
+        page.evaluate(COMPOSE, about)
+    page.wait_for_timeout(300)  # as long as a request would take
+    assert engine.num_started == 2
+
+    box(page).blur()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_contain_text("Stops the answer")
+    page.keyboard.press("Alt+n")  # nothing behind a sheet
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(questions(page)).to_have_text("two")
+
+    page.keyboard.press("Alt+m")
+    expect(box(page)).to_be_focused()
+    toggle = page.get_by_role("button", name="Sidebar")
+    page.keyboard.press("Alt+l")
+    expect(toggle).to_have_attribute("aria-expanded", "false")
+    page.get_by_role("tab", name="Engine").click()
+    page.keyboard.press("Alt+k")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    expect(toggle).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Alt+n")
+    expect(questions(page)).to_have_count(0)
+    expect(box(page)).to_be_focused()
+
+
+def test_a_draft_outlasts_a_reload_and_a_link_fills_the_box_or_asks(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    page = new_page(site.url)
+    begin_and_end(page, "one")
+    box(page).fill("two\nlines")
+    page.reload()
+    expect(questions(page)).to_have_text("one")
+    expect(box(page)).to_have_value("two\nlines")
+    page.goto(f"{site.url}/?q=Is+1+%3C+2%3F&lang=x")
+    expect(box(page)).to_have_value("Is 1 < 2?")
+    expect(questions(page)).to_have_count(0)  # a new chat
+    assert page.url == f"{site.url}/?lang=x"
+    assert engine.num_started == 1
+    page.goto(f"{site.url}/?q=Is+1+%3C+2%3F&send=1")
+    expect(bot(page)).to_have_text("an answer")
+    wait_for_end(page)
+    assert page.url == f"{site.url}/" and engine.num_started == 2
+    page.reload()
+    expect(questions(page)).to_have_text("Is 1 < 2?")
+    expect(box(page)).to_have_value("")
+
+
+def test_the_conversation_is_shown_as_code_that_says_what_the_page_would_send(site: Site, new_page: NewPage) -> None:
+    page = new_page(site.url, permissions=["clipboard-read", "clipboard-write"])
+    begin_and_end(page, "one <b>")
+    box(page).fill("And two?")
+    open_sidebar(page)
+    page.get_by_role("button", name="View code").click()
+    dialog = page.get_by_role("dialog", name="View code")
+    dialog.locator("section", has_text="curl").get_by_role("button", name="Copy").click()
+    expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
+    text = page.evaluate("navigator.clipboard.readText()")
+    asked = json.loads(re.findall(r"(?s)-d '(.*)'", text)[0])
+    assert [message["content"] for message in asked["messages"]] == ["one <b>", "an answer", "And two?"]
+    assert (asked["model"], asked["max_tokens"], asked["seed"]) == ("streamspace-tiny", 100, 42)
+    expect(dialog.locator("section").last).to_contain_text("an answer")
+    dialog.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_page_has_the_operators_words(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("an answer"))
+    words = {
+        "title": "Ask Ada",
+        "description": "About **looms**.",
+        "examples": ["What is a loom?", {"text": "And an engine?", "system_prompt": "One sentence."}],
+        "system_prompts": {"Poet": "You rhyme."},
+        "caveat": "She errs.",
+        "links": {"Imprint": "https://example.org/imprint"},
+        "accent": "teal",
+    }
+    engine.config = replace(engine.config, page=read_words(json.dumps(words)))
+    with served_site(engine) as site:
+        page = new_page(site.url)
+        expect(page.locator("#heading h1")).to_have_text("Ask Ada")
+        assert page.title() == "streamspace-tiny · Ask Ada"
+        expect(page.locator("#chat .placeholder")).to_contain_text("About looms.")
+        expect(page.get_by_role("link", name="Imprint")).to_have_attribute("href", "https://example.org/imprint")
+        expect(page.locator("#small-print")).to_contain_text("She errs.")
+        assert page.locator("#chat .example").all_inner_texts() == ["What is a loom?", "And an engine?"]
+        open_sidebar(page)
+        page.get_by_role("button", name="Settings").first.click()
+        page.get_by_label("System prompts").click()
+        page.get_by_role("option", name="Poet").click()
+        system = page.locator("#settings textarea").first
+        expect(system).to_have_value("You rhyme.")
+        page.get_by_text("And an engine?").click()
+        expect(bot(page)).to_have_text("an answer")
+        wait_for_end(page)
+        expect(system).to_have_value("One sentence.")
+        send(page, "More")
+        wait_for_end(page)
+        systems = [conversation[0].text for conversation in engine.conversations]
+        assert systems == ["One sentence.", "One sentence."]
