@@ -216,7 +216,8 @@ def has_pictures(prompt: Any) -> bool:
 
 def most_images(llm: AsyncLLM) -> int:
     """How many pictures a prompt may have; 0 if the model reads none."""
-    return int(_limits(llm).get("image", 0))
+    limits = _limits(llm)
+    return int(limits.get("image", limits.get("vision_chunk", 0)))  # the second is what Kimi's processor counts
 
 
 def _limits(llm: AsyncLLM) -> Mapping[str, int]:
