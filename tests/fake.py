@@ -17,7 +17,7 @@ STEP_S = 0.001  # from one delta to the next, beside what the script has
 
 
 class FakeEngine:
-    """Answers with `script`: deltas are produced, errors raised, numbers slept. A token of a prompt is a word.
+    """Answers with `script`: deltas are produced, errors raised, numbers slept. Words and pictures are tokens.
 
     It keeps what tests/test_contract.py asks of every engine: it goes on while nobody fetches, and merges.
     """
@@ -42,7 +42,8 @@ class FakeEngine:
 
     async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
         self.conversations.append(tuple(messages))
-        return replace(await self.render_text(" ".join(message.text for message in messages)), split=self.split)
+        words = [word for message in messages for word in (message.text, *["picture"] * len(message.images))]
+        return replace(await self.render_text(" ".join(words)), split=self.split)
 
     async def render_text(self, text: str) -> Prompt:
         self.check_ready()
