@@ -15,13 +15,13 @@ ORDER = (
     "patching translation errors faults process environment starts forkserver amx hardware flag_values words config "
     "types fits checks prompt pictures asgi constraint sampling thoughts summary frames metrics visitors connections "
     "limits suspects healing reasons stats model_files hub_internals hub_failures download "
-    "space_files space_plan space_hub space "
+    "space_files space_plan space_hub space votes "
     "vllm_internals tokenizer reasoning flags llm openai_vllm engine chat openai_server ui server terminal __main__"
 ).split()
 # torch because it is as slow to import as vLLM, which only the loading thread may pay for. What vLLM does not document
 # is vllm_internals' alone.
 BORDERS = {
-    "huggingface_hub": ("download", "hub_internals", "hub_failures", "space_hub"),
+    "huggingface_hub": ("download", "hub_internals", "hub_failures", "space_hub", "votes"),
     "llguidance": ("constraint",),
     "torch": ("amx", "llm"),
     "vllm": ("llm", "flags", "openai_vllm", "reasoning", "tokenizer", "vllm_internals"),

@@ -71,6 +71,12 @@ def _keys(value: str) -> tuple[str, ...]:
     return keys
 
 
+def _dataset(value: str) -> str:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", value, re.ASCII):
+        raise ValueError("a dataset's id, owner/name")
+    return value
+
+
 def _adapters(value: str) -> tuple[Adapter, ...]:
     allowed = ValueError("name=hub id or folder, several with spaces between, each name once")
     try:
@@ -170,6 +176,9 @@ class Config:
     connections_per_address: int = _option(
         "CONNECTIONS_PER_ADDRESS", "--connections-per-address",
         "most connections at once from one address; 0 is no limit", _in_public(256, 0), _whole_number(0, 1_000_000))
+    feedback_dataset: str | None = _option(
+        "FEEDBACK_DATASET", "--feedback-dataset", "private dataset on the hub for visitors' votes; without it none",
+        None, _dataset)
     hang_timeout: int = _option(  # longer on a CPU, where a whole prompt is one step
         "HANG_TIMEOUT", "--hang-timeout", "seconds that the engine may take for one step; then it is restarted",
         _with_gpu(60, 300), _whole_number(1, 86_400))

@@ -249,6 +249,18 @@ class TooManyAtAddress(LimitReached):
         super().__init__("At most {most} answers at once for one address: wait until one has ended.", most=most)
 
 
+class TooManyVotes(ChatError):
+    """An address voted too often in the last minute; `wait_s` is how long it has to wait."""
+
+    status = 429
+    reason = "votes"
+
+    def __init__(self, most: int, wait_s: float) -> None:
+        self.wait_s = wait_s
+        template = "At most {most} votes a minute are taken here: try again in {seconds} s."
+        super().__init__(template, most=most, seconds=max(1, round(wait_s)))
+
+
 class QueueFull(LimitReached):
     """As many requests wait as are allowed to."""
 

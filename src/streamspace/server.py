@@ -1,5 +1,6 @@
 """The web application on one event loop: the engine, the page at /, `/health`, `/metrics`, the OpenAI API at /v1."""
 
+import asyncio
 import logging
 import os
 import secrets
@@ -54,10 +55,14 @@ def build_app(engine: ServedEngine, demo: StreamingBlocks, admission: Admission)
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(SWITCH_S)
         engine.start()
+        if votes := demo.votes:
+            votes.start()
         try:
             yield
         finally:
             await engine.stop()
+            if votes:
+                await asyncio.to_thread(votes.stop)
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 

@@ -34,6 +34,7 @@ from streamspace.ui.tabs.completion import CompletionTab
 from streamspace.ui.tabs.engine import EngineTab
 from streamspace.ui.theme import theme
 from streamspace.visitors import Keys
+from streamspace.votes import Votes
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
     demo = StreamingBlocks(title=f"{config.model_name} · {config.page.title}", analytics_enabled=False, fill_width=True)
     demo.admission = admission
+    demo.votes = Votes.of(config)
     with demo:
         with gr.Row(elem_id="head"):
             gr.Markdown(_heading(config), elem_id="heading")

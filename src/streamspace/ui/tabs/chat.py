@@ -48,6 +48,7 @@ from streamspace.ui.parts.history import (
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import THINKING, SettingsPanel, enable_thinking
 from streamspace.ui.parts.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
+from streamspace.ui.parts.votes import add_thumbs
 from streamspace.visitors import ARRIVED_S
 from streamspace.words import Example
 
@@ -173,6 +174,7 @@ class ChatTab:
             for triggers, handler, begin in zip((questions, [self._more.click]), handlers, begins, strict=True)
         ]
         demo.stream(*handlers, self._give_back, self._undo)
+        add_thumbs(demo, self._engine, history, self._inputs, self._check)
         conversation, parts, ends = [history, live, self._note], [history, live, box], []
         changed = [*parts, self._attached]
         for answer in answers:
