@@ -46,7 +46,7 @@ async function readAll() {
     await store.setAside(damaged);
     const values = { number: damaged.length };
     list.announce(say("Damaged conversations, set aside: {number}; “Export all” has what is left of them.", values));
-  } else if (all.some(records.isNewer)) announceNewer();
+  } else if (all.some(records.isNewer) && !list.isSaying) announceNewer();
   return all.filter(records.isRecord).sort((a, b) => b.updated - a.updated);
 }
 
