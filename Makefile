@@ -15,7 +15,7 @@ demo: setup ## install what is missing and start the demo: make demo ARGS="--por
 # Of several options of one kind pytest takes the last, so ARGS may have its own -m or -n.
 without := $(if $(SKIP_BROWSER), and not browser)
 test: ## install what is missing and run the tests: make test ARGS="-k frames"
-	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus
+	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus haproxy
 	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
 	$(python) -m pytest -n 2 --dist loadgroup -m "not slow$(without)" $(ARGS)
 

@@ -34,6 +34,8 @@ let whenSaved = () => {};
 let turn = null;
 /** @type {import("./conversation_versions.js").Branch} what stood there when no turn was under way */
 let settled = { messages: [], note: { text: "", cut: false }, forks: [] };
+/** @type {Message[]} the turn under way as it was drawn last */
+let latest = [];
 let newSystemPrompt = ""; // that a new chat begins with
 /** @type {ConversationRecord | null} the conversation for `show`; null is a new chat */
 let next = null;
@@ -122,11 +124,17 @@ async function choose(at, number) {
   await open(currentId);
 }
 
-/** Save how far the answer under way has come: the rest of the page stays as it is, and costs nothing.
+/** Remember how far the answer under way has come: Gradio calls nothing more when a connection is lost.
  * @param {string | null} id @param {Message[] | null} live */
-export async function saveTurn(id, live) {
-  if (turn?.id !== (id || currentId) || isCleared()) return;
-  await enqueue(turn.id, { ...turn.content, live: plain(live) });
+export function follow(id, live) {
+  latest = turn?.id === (id || currentId) ? (live ?? []) : [];
+}
+
+/** Save that: the rest of the page stays as it is, and costs nothing. */
+async function saveTurn() {
+  const live = plain(latest);
+  latest = [];
+  if (turn && live.length && !isCleared()) await enqueue(turn.id, { ...turn.content, live });
 }
 
 /** @param {string} id @param {Content} content */
@@ -227,8 +235,8 @@ function saveNowAndThen() {
   const look = () => {
     clearInterval(timer);
     turn = null;
-    // Hidden buttons, whose events call `saveTurn` and `save`.
-    if (isBusy()) timer = window.setInterval(() => find(turn ? "#keep-live" : "#keep").click(), LOOK_MS);
+    // The hidden button's event calls `save`.
+    if (isBusy()) timer = window.setInterval(() => (turn ? saveTurn() : find("#keep").click()), LOOK_MS);
   };
   new MutationObserver(look).observe(find("#compose"), { attributeFilter: ["class"] });
   look(); // the visitor may have asked already
