@@ -151,7 +151,7 @@ class FakePageEngine(FakeEngine):
         self.config = load_config((), {"MODEL_ID": str(BUNDLED_MODEL)})
         self.status = status or self.status
         self.is_stopping = False
-        self.retry_key = "key"
+        self.operator_key = "key"
         self.num_retries = 0
         self.defaults = Settings()
         self.waiting = self.num_restarts = 0

@@ -16,7 +16,8 @@ ORDER = (
     "types fits checks prompt pictures asgi constraint sampling thoughts summary frames metrics visitors connections "
     "limits suspects healing reasons stats model_files hub_internals hub_failures download "
     "space_files space_plan space_hub space votes "
-    "vllm_internals tokenizer reasoning flags llm openai_vllm engine chat openai_server ui server terminal __main__"
+    "vllm_internals tokenizer reasoning flags llm openai_vllm engine chat openai_server operator_routes ui server "
+    "terminal __main__"
 ).split()
 # torch because it is as slow to import as vLLM, which only the loading thread may pay for. What vLLM does not document
 # is vllm_internals' alone.

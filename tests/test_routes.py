@@ -60,7 +60,7 @@ def test_only_the_logs_reader_has_the_engine_tried_again() -> None:
     with served(engine) as url:
         assert ask(url, "GET", "/retry?key=guessed")[0] == ask(url, "GET", "/retry")[0] == 403
         assert ask(url, "POST", "/retry?key=guessed")[0] == 403
-        path = f"/retry?key={engine.retry_key}"
+        path = f"/retry?key={engine.operator_key}"
         status, headers, text = ask(url, "GET", path)  # as whatever looks at the addresses in a log does it, too
         assert status == 200 and '<form method="post"><button>' in text and engine.num_retries == 0
         assert headers["Referrer-Policy"] == "no-referrer"

@@ -121,7 +121,7 @@ class Engine:
         self._others: set[BaseProcess] = set()  # children of this process that are not the engine's
         self.stats = Stats()
         self.num_restarts = 0  # since the start of the app, failed attempts included
-        self.retry_key = secrets.token_urlsafe(16)  # lets a reader of the log call `retry`
+        self.operator_key = secrets.token_urlsafe(16)  # lets a reader of the log use `operator_routes`
 
     @property
     def status(self) -> Status:
@@ -267,7 +267,7 @@ class Engine:
     def _give_up(self, loop: asyncio.AbstractEventLoop, cause: str) -> Failures:
         """Say so, and wait for `retry` or `stop`; returns a new row of failures."""
         self._set_status(Status("failed", cause))
-        log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.retry_key)
+        log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.operator_key)
         try:
             self._drop(loop)
         except BaseException:

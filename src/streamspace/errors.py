@@ -209,6 +209,16 @@ class TooManyAttempts(ChatError):
         super().__init__(template, most=most, seconds=max(1, round(wait_s)))
 
 
+class NotTheOperator(ChatError):
+    """The operator's key is missing or wrong."""
+
+    status = 403
+    reason = "key"
+
+    def __init__(self) -> None:
+        super().__init__("The operator's key is not the one in the log.")
+
+
 class LimitReached(ChatError):
     """One of the operator's limits; `limit` is its name in Config and in the metrics."""
 
