@@ -99,7 +99,7 @@ def test_without_the_recipe_there_is_no_such_parameter() -> None:
 
 
 def test_the_table_has_a_row_for_each_field_that_a_visitor_sets_by_name() -> None:
-    assert set(PARAMETERS) == set(vars(Settings())) - {"constraint", "logprobs"}
+    assert set(PARAMETERS) == set(vars(Settings())) - {"constraint", "logprobs", "tools"}
     for name, parameter in PARAMETERS.items():
         assert parameter.info and not parameter.info.endswith(".")
         assert (parameter.range is None) is (parameter.check is not None), name

@@ -52,7 +52,7 @@ from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
 from streamspace.suspects import Blame, Suspects
 from streamspace.translation import Sentence
-from streamspace.types import Delta, Message, Prompt, Status
+from streamspace.types import Delta, Message, Prompt, Status, ToolSpec
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
     from starlette.types import ASGIApp
@@ -180,9 +180,11 @@ class Engine:
         if thread is not None:
             await asyncio.to_thread(self._join, thread, is_built)
 
-    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
+    async def render_chat(
+        self, messages: Sequence[Message], enable_thinking: bool | None = None, tools: Sequence[ToolSpec] = ()
+    ) -> Prompt:
         """As `VllmEngine.render_chat`; raises EngineNotReady too."""
-        return await self._ready().render_chat(messages, enable_thinking)
+        return await self._ready().render_chat(messages, enable_thinking, tools)
 
     async def render_text(self, text: str) -> Prompt:
         """As `VllmEngine.render_text`; raises EngineNotReady too."""
@@ -342,7 +344,8 @@ class Engine:
         args = flags.engine_args(self.config, folder, adapters.values())
         self._set_step(2, Sentence("Loading the weights"))
         template = flags.chat_template(self.config, folder)
-        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set, template)
+        parser = flags.tool_parser(self.config, folder)
+        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set, template, parser)
         self._processes = self._children()
         self._pids = {process.pid for process in self._processes if process.pid}
         if self._stopping.is_set():  # the loop for the warm-up may be gone

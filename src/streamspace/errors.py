@@ -119,6 +119,16 @@ class NoChatTemplate(BadRequest):
         )
 
 
+class NoTools(BadRequest):
+    """The model's chat template has no place for tools."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This model's chat template has no tools: leave tools out, ask a model that calls them, or start the app "
+            "with --chat-template and --tool-call-parser."
+        )
+
+
 class TemplateRefused(BadRequest):
     """The model's chat template does not take the conversation, for a reason of its own."""
 

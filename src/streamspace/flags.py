@@ -22,6 +22,7 @@ from streamspace.errors import ConfigError
 from streamspace.model_files import ADAPTER_CONFIG
 from streamspace.patching import require
 from streamspace.reasoning import check_parser
+from streamspace.tool_calls import check_tool_parser
 from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, ONE_PROCESS, SERVER_FLAGS, find, free_memory, is_0_26
 
 log = logging.getLogger(__name__)
@@ -144,6 +145,11 @@ def chat_template(config: Config, folder: Path) -> str | None:
     return template
 
 
+def tool_parser(config: Config, folder: Path) -> str:
+    """The name of the operator's parser of tool calls, "" for the model's own; raises as `engine_args`."""
+    return vllm_flags(config, folder).tool_call_parser or ""
+
+
 def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) -> argparse.Namespace:
     """The values of all of vLLM's flags, its server's included; raises as `engine_args`."""
     parser = _flag_parser()
@@ -166,6 +172,7 @@ def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) ->
     if flags.lora_modules:  # from a YAML file; the page would not know them
         raise ConfigError("lora-modules cannot stand in the file of --config: give --lora-modules or LORA_MODULES.")
     check_parser(flags.reasoning_parser, bool(flags.reasoning_parser_plugin))
+    check_tool_parser(flags.tool_call_parser or "", flags.tool_parser_plugin or "")
     several_workers = any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS)
     if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
         flags.distributed_executor_backend = None  # vLLM's own choice

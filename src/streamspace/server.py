@@ -91,7 +91,9 @@ def build_app(
 
     OperatorRoutes(engine, Start(sys.argv[1:], ENVIRON), again).install(app)
     mounted = mount(app, demo, engine, engine.config.auth)
-    mounted.router.routes.insert(0, Route("/v1/{path:path}", OpenAIServer(engine, admission), methods=None))
+    api = OpenAIServer(engine, admission)
+    for path in ("/v1/{path:path}", "/tokenize", "/detokenize"):
+        mounted.router.routes.insert(0, Route(path, api, methods=None))
     return mounted
 
 
