@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Collection
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -48,6 +49,8 @@ MOST_IMAGES = 16  # in a conversation; the oldest turns are left out for more
 PICTURE_SHARE, LEAST_CACHE_GIB, MOST_CACHE_GIB = 1 / 32, 0.25, 4.0
 MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
 CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads need CPUs too
+# vLLM's own modules of these import torchvision, of which PyPI has no build for a CPU; those of transformers do not.
+NEED_TORCHVISION = {"LlavaForConditionalGeneration"}
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -109,12 +112,14 @@ def _rank(adapter: Path) -> int:
 
 
 def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> None:
-    """Choose the data type and the memory for the KV cache, unless the operator has; the log says which, and why."""
+    """Choose the implementation, the data type and the KV cache's memory, unless the operator has; the log says why."""
     try:
         model = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # it is not there yet, or vLLM will say what is wrong with it
         flags.dtype = flags.dtype or "auto"
         return
+    if flags.model_impl == "auto" and NEED_TORCHVISION & set(model.get("architectures") or ()) and not _torchvision():
+        flags.model_impl = "transformers"
     known, free = hardware.instructions(), free_memory()
     if problem := hardware.int4_problem(known, model):
         raise ConfigError(problem)
@@ -128,6 +133,10 @@ def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> Non
         num_workers: int = math.prod(getattr(flags, name) for name in PARALLEL_FLAGS)
         total = hardware.kv_cache_bytes(free, weights * num_bytes // 2, model, num_bytes)
         flags.kv_cache_memory_bytes = total // num_workers
+
+
+def _torchvision() -> bool:
+    return find_spec("torchvision") is not None
 
 
 @cache
