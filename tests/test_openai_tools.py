@@ -5,7 +5,6 @@ import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -14,7 +13,7 @@ import uvicorn
 from anthropic import Anthropic
 from openai import OpenAI
 
-from streamspace.config import BUNDLED_MODEL, load_config
+from streamspace.config import BUNDLED_MODEL, Config, load_config
 from streamspace.openai_server import OpenAIServer
 from tests.openai_client import GREEDY, HI, MODEL, client_of
 from tests.support import Running, admission_of, free_port, wait_until
@@ -41,6 +40,16 @@ OTHER: Any = {"type": "function", "function": {"name": "now", "parameters": {"ty
 NAMED: Any = {"type": "function", "function": {"name": "get_weather"}}
 
 
+class Beside:
+    """The engine with another configuration, and with these routes in the place of its own."""
+
+    def __init__(self, engine: Any, config: Config, openai: Any) -> None:
+        self._engine, self.config, self.openai = engine, config, openai
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
 @pytest.fixture(scope="module")
 def url(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """vLLM's routes once more, on the same engine, with a chat template that has tools."""
@@ -54,9 +63,7 @@ def url(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     engine.tool_parser = "hermes"
     app = openai_vllm.build(config, Path(BUNDLED_MODEL), engine)
     running.run(openai_vllm.start(app, engine, config))
-    holder: Any = SimpleNamespace(**{name: getattr(running.engine, name) for name in ("status", "max_model_len")})
-    holder.config, holder.capacity, holder.openai, holder.reads_media = config, running.engine.capacity, app, False
-    holder.check_ready = running.engine.check_ready
+    holder: Any = Beside(running.engine, config, app)
     server = uvicorn.Server(
         uvicorn.Config(OpenAIServer(holder, admission_of(running.engine)), port=free_port(), log_level="warning")
     )
