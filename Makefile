@@ -9,6 +9,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: setup ## install what is missing and start the demo: make demo ARGS="--port 8000"
+	@echo 'A model that sees: make demo ARGS="--model models/streamspace-tiny-vision"'
 	@echo 'A larger model: make real-model, then make demo ARGS="--model .real/SmolLM2-135M-Instruct"'
 	$(python) app.py $(ARGS)
 

@@ -20,8 +20,8 @@ CHAT_TEMPLATE = """\
     {%- set said = namespace(text='') %}
     {%- if message.content is string %}
         {%- set said.text = message.content %}
-    {%- else %}
-        {%- for part in message.content or [] %}
+    {%- elif message.content %}
+        {%- for part in message.content %}
             {%- if part.type == 'text' %}
                 {%- set said.text = said.text + part.text %}
             {%- else %}
