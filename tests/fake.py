@@ -17,7 +17,7 @@ STEP_S = 0.001  # from one delta to the next, beside what the script has
 
 
 class FakeEngine:
-    """Answers with `script`: deltas are produced, errors raised, numbers slept. A token of a prompt is a word.
+    """Answers with `script`: deltas are produced, errors raised, numbers slept. Words and pictures are tokens.
 
     It keeps what tests/test_contract.py asks of every engine: it goes on while nobody fetches, and merges.
     """
@@ -46,8 +46,8 @@ class FakeEngine:
     ) -> Prompt:
         self.conversations.append(tuple(messages))
         calls = self.read_calls if tools else None
-        prompt = await self.render_text(" ".join(message.text for message in messages))
-        return replace(prompt, split=self.split, calls=calls)
+        words = [word for message in messages for word in (message.text, *["picture"] * len(message.images))]
+        return replace(await self.render_text(" ".join(words)), split=self.split, calls=calls)
 
     async def render_text(self, text: str) -> Prompt:
         self.check_ready()

@@ -33,12 +33,6 @@ DROP = """([selector, files]) => {
     target.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
   }
 }"""
-PASTE = """([selector, text]) => {
-  const clipboardData = new DataTransfer();
-  clipboardData.setData('text/plain', text);
-  const event = new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true });
-  return document.querySelector(selector).dispatchEvent(event);
-}"""
 
 
 def photo() -> bytes:
@@ -74,7 +68,7 @@ def attached(page: Page) -> Any:
 
 
 @pytest.fixture(scope="module")
-def seeing() -> Iterator[Site]:
+def sighted() -> Iterator[Site]:
     engine = FakePageEngine(deltas("an answer"))
     engine.most_images = 4
     with served_site(engine) as site:
@@ -82,11 +76,11 @@ def seeing() -> Iterator[Site]:
 
 
 @pytest.fixture
-def bodies(seeing: Site, new_page: NewPage) -> Iterator[tuple[Page, list[str]]]:
+def bodies(sighted: Site, new_page: NewPage) -> Iterator[tuple[Page, list[str]]]:
     """A page, and all that it has sent of questions."""
-    seeing.engine.reset(deltas("an answer"))
-    seeing.engine.most_images = 4
-    page, sent = new_page(seeing.url), []
+    sighted.engine.reset(deltas("an answer"))
+    sighted.engine.most_images = 4
+    page, sent = new_page(sighted.url), []
 
     def note(request: Request) -> None:
         if request.url.endswith("/queue/join?") or "/queue/join" in request.url:
@@ -98,10 +92,10 @@ def bodies(seeing: Site, new_page: NewPage) -> Iterator[tuple[Page, list[str]]]:
 
 
 def test_a_photo_is_sent_upright_small_and_without_its_place_and_stays_with_the_conversation(
-    seeing: Site, bodies: tuple[Page, list[str]], tmp_path: Path
+    sighted: Site, bodies: tuple[Page, list[str]], tmp_path: Path
 ) -> None:
     page, sent = bodies
-    engine = seeing.engine
+    engine = sighted.engine
     taken = photo()
     assert b"GPS" in taken or Image.open(io.BytesIO(taken)).getexif().get_ifd(GPS)
     drop(page, ("IMG_1.jpg", "image/jpeg", taken), ("glass.png", "image/png", glass()), ("a.heic", "image/heic", b"no"))
@@ -157,7 +151,6 @@ def test_a_photo_is_sent_upright_small_and_without_its_place_and_stays_with_the_
     page.get_by_label("Undo").last.click()
     expect(box(page)).to_have_value("What else?")
     expect(attached(page)).to_have_count(2)
-    page.keyboard.press("Escape")
     box(page).press("Enter")
     wait_until(lambda: engine.num_started == 5, what="the answer to what was put back")
     wait_for_end(page)

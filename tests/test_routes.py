@@ -113,6 +113,13 @@ def test_an_upload_is_refused_and_leaves_nothing(
     assert set(Path(get_upload_folder()).glob("*")) == before and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["pdf.min.mjs", "pdf.worker.min.mjs"])
+def test_what_reads_pdfs_is_handed_out_and_nothing_beside_it(url: str, name: str) -> None:
+    status, headers, text = ask(url, "GET", f"/pdfjs/{name}")
+    assert status == 200 and headers["Content-Type"].startswith("text/javascript") and "Mozilla" in text[:300]
+    assert [ask(url, "GET", f"/pdfjs/{other}")[0] for other in ("LICENSE", "../page.css", "")] == [404] * 3
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -15,7 +15,7 @@ from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Admission
 from streamspace.translation import LANGUAGES, catalog
-from streamspace.ui.assets import STYLES, call, head
+from streamspace.ui.assets import STYLES, add_pdf_reader, call, head
 from streamspace.ui.gradio_.drawing import add_drawing
 from streamspace.ui.gradio_.endpoints import add_endpoints
 from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
@@ -112,7 +112,7 @@ def _enable_from_the_start(
 
 def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple[str, str] | None = None) -> FastAPI:
     """Serve the page at / of `app`, with the routes of a page of text only; `auth` is a name and a password."""
-    for add_routes in (StatusFeed(engine).install, add_drawing, *demo.add_routes):
+    for add_routes in (StatusFeed(engine).install, add_drawing, add_pdf_reader, *demo.add_routes):
         add_routes(app)  # before the page is mounted, which takes every other path
     if engine.config.hf_login:
         add_sign_in(app, f"{engine.config.model_name} · {engine.config.page.title}")

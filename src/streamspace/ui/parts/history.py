@@ -137,9 +137,9 @@ def _ids(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(values)
 
 
-def with_pixels(messages: Sequence[Message], pictures: dict[str, Any]) -> list[Message]:
+def with_pixels(messages: Sequence[Message], pictures: Any) -> list[Message]:
     """The messages with the pixels of their images; those that the browser has lost are left out."""
-    urls = pictures["urls"]
+    urls = pictures["urls"] if pictures else {}
     return [replace(message, images=_ids([urls[id_] for id_ in message.images if id_ in urls])) for message in messages]
 
 
@@ -150,10 +150,11 @@ def joined(messages: Sequence[Message]) -> Message:
     return Message("assistant", text, thought, sum(part.thought_s for part in messages), folds=folds)
 
 
-def asked_question(
-    box: str, pictures: dict[str, Any], history: History, event: gr.EventData
-) -> tuple[History, Message]:
-    """The conversation before the question, and the question, by the visitor's action."""
+def asked_question(box: str, pictures: Any, history: History, event: gr.EventData) -> tuple[History, Message]:
+    """The conversation before the question, and the question, by the visitor's action.
+
+    `pictures` is what the browser says of them, see `Attachments`; nothing where no script ran.
+    """
     match event_data(event):
         case {"previous_value": _, "index": index, "value": str(value)}:  # edited
             index = index if isinstance(index, int) else index[0]
@@ -166,9 +167,9 @@ def asked_question(
     return history, asked_message(box, pictures)
 
 
-def asked_message(text: str, pictures: dict[str, Any]) -> Message:
+def asked_message(text: str, pictures: Any) -> Message:
     """What was typed, with the ids of the pictures that are attached; raises BadRequest for nothing at all."""
-    images = _ids(pictures["ids"])
+    images = _ids(pictures["ids"] if pictures else ())
     if not text.strip() and not images:
         raise BadRequest("The message is empty: type something first.")
     return Message("user", text, images=images)
