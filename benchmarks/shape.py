@@ -3,8 +3,8 @@
 python -m benchmarks.shape FOLDER [0.6B | 8B | sees]
 
 The dimensions are those of the config.json of Qwen/Qwen3-0.6B and Qwen/Qwen3-8B; `sees` is a LLaVA of the first and of
-openai/clip-vit-large-patch14-336, with 576 tokens a picture. The tokenizer is the bundled model's, filled up to the same
-number of entries with made-up words, so that whatever random weights draw becomes text of the usual length.
+openai/clip-vit-large-patch14-336, with 576 tokens a picture. The tokenizer is the bundled model's, filled up to the
+same number of entries with made-up words, so that whatever random weights draw becomes text of the usual length.
 """
 
 import json
