@@ -5,6 +5,7 @@ import { isNewer, isRecord, pictureIds, upgraded } from "./conversation_records.
 import { urlsOf } from "./pictures.js";
 
 export const DATABASE = "streamspace-conversations";
+const STORES = ["records", "aside", "pictures"];
 const CURRENT = "streamspace-conversation"; // in the tab's own sessionStorage: which conversation it shows
 
 /** `all` and `aside` give whatever a damaged store has. `update` replaces a record by the result of `change` (null
@@ -61,13 +62,17 @@ export async function openStore() {
     opening.result.createObjectStore("pictures");
   };
   const database = await resultOf(opening);
+  if (!STORES.every((name) => database.objectStoreNames.contains(name))) {
+    database.close();
+    throw new DOMException("It is a database of something else.", "VersionError");
+  }
   database.onversionchange = () => database.close();
   /** @param {string} name */
   const read = (name) => database.transaction(name).objectStore(name);
   /** @param {(transaction: IDBTransaction) => void} work @returns {Promise<void>} */
   const write = (work) =>
     new Promise((resolve, reject) => {
-      const transaction = database.transaction(["records", "aside", "pictures"], "readwrite");
+      const transaction = database.transaction(STORES, "readwrite");
       transaction.oncomplete = () => resolve();
       transaction.onabort = () => reject(transaction.error ?? new Error("aborted"));
       work(transaction);

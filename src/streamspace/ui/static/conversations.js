@@ -34,8 +34,8 @@ let whenSaved = () => {};
 let turn = null;
 /** @type {import("./conversation_versions.js").Branch} what stood there when no turn was under way */
 let settled = { messages: [], note: { text: "", cut: false }, forks: [] };
-/** @type {Message[]} the turn under way as it was drawn last */
-let latest = [];
+/** @type {{ id: string, live: Message[] } | null} the turn under way as it was drawn last, unless it has been saved */
+let latest = null;
 let newSystemPrompt = ""; // that a new chat begins with
 /** @type {ConversationRecord | null} the conversation for `show`; null is a new chat */
 let next = null;
@@ -127,14 +127,15 @@ async function choose(at, number) {
 /** Remember how far the answer under way has come: Gradio calls nothing more when a connection is lost.
  * @param {string | null} id @param {Message[] | null} live */
 export function follow(id, live) {
-  latest = turn?.id === (id || currentId) ? (live ?? []) : [];
+  latest = live?.length ? { id: id || currentId, live } : null;
 }
 
 /** Save that: the rest of the page stays as it is, and costs nothing. */
 async function saveTurn() {
-  const live = plain(latest);
-  latest = [];
-  if (turn && live.length && !isCleared()) await enqueue(turn.id, { ...turn.content, live });
+  if (!turn || turn.id !== latest?.id || isCleared()) return;
+  const live = plain(latest.live);
+  latest = null;
+  await enqueue(turn.id, { ...turn.content, live });
 }
 
 /** @param {string} id @param {Content} content */
