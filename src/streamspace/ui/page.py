@@ -24,6 +24,7 @@ from streamspace.ui.gradio_.routes import keep_routes
 from streamspace.ui.gradio_.sign_in import account, add_sign_in
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import translated
+from streamspace.ui.parts.conversations import QUICK
 from streamspace.ui.parts.engine_feed import EngineFeed
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import panel_names
@@ -62,8 +63,9 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
                 chat = ChatTab(engine, pacer, demo, admission)
             with gr.Tab("Completion"):
                 completion = CompletionTab(engine, pacer, demo, admission)
-            with gr.Tab("Compare"):
+            with gr.Tab("Compare") as tab:
                 compare = CompareTab(engine, pacer, demo, admission, chat)
+            tab.select(None, None, None, js=call("attachments.open"), **QUICK)
             with gr.Tab("Engine") as tab:
                 EngineTab(engine, tab)
         demo.add_routes.append(EngineFeed(engine, admission.queue).install)

@@ -81,21 +81,34 @@ class Tray {
     this.items = [];
     /** The files that are read, one after the other. */
     this.work = Promise.resolve();
+    this.selector = compose;
     this.compose = find(compose);
-    const panel = tabOf(this.compose);
+    /** @type {Element | null} */
+    this.panel = null;
     this.list = element("ul", { "aria-label": say("Attached") });
     this.sentence = element("p", { role: "status" });
-    find(".attached", panel).replaceChildren(this.list, this.sentence);
     this.input = element("input", { type: "file", multiple: true, hidden: true });
     this.input.onchange = () => {
       this.add([...(this.input.files ?? [])]);
       this.input.value = ""; // so that the same file can be chosen again
     };
+    this.mount();
+  }
+
+  /** Put it where it belongs: Gradio draws a tab anew when it is opened first. */
+  mount() {
+    if (this.list.isConnected) return;
+    this.compose = find(this.selector);
+    const panel = tabOf(this.compose);
+    find(".attached", panel).replaceChildren(this.list, this.sentence);
     find(".attach", this.compose).replaceChildren(this.button(), this.input);
-    panel.addEventListener("paste", (event) => this.paste(event));
-    panel.addEventListener("dragover", (event) => this.drag(event));
-    panel.addEventListener("dragleave", () => this.compose.classList.remove("dropping"));
-    panel.addEventListener("drop", (event) => this.drop(event));
+    if (panel !== this.panel) {
+      panel.addEventListener("paste", (event) => this.paste(event));
+      panel.addEventListener("dragover", (event) => this.drag(event));
+      panel.addEventListener("dragleave", () => this.compose.classList.remove("dropping"));
+      panel.addEventListener("drop", (event) => this.drop(event));
+    }
+    this.panel = panel;
     this.draw();
   }
 
@@ -272,12 +285,19 @@ const trays = new Map(); // by their rows with the message box
 function trayOf(compose) {
   const tray = trays.get(compose) ?? new Tray(compose);
   trays.set(compose, tray);
+  tray.mount();
   return tray;
+}
+
+/** When the Compare tab is opened. */
+export function open() {
+  if (!document.querySelector("#compare-compose .attach")) return void requestAnimationFrame(open);
+  trayOf("#compare-compose");
 }
 
 /** When the page is there. */
 export function begin() {
-  for (const compose of ["#compose", "#compare-compose"]) trayOf(compose);
+  trayOf("#compose");
   // A file that misses the page would be opened in its place, and what was typed would be gone.
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 }
