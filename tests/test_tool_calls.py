@@ -163,7 +163,10 @@ def test_without_a_choice_of_tools_an_answer_is_text(name: str, tokenizer: Any) 
 
 
 @pytest.mark.parametrize("name", ["hermes", "llama3_json", "qwen3_coder", "kimi_k2"])
-def test_strict_tools_constrain_the_calls_that_a_model_makes_by_itself(name: str, tokenizer: Any) -> None:
+def test_strict_tools_constrain_the_calls_that_a_model_makes_by_itself(
+    name: str, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_ENFORCE_STRICT_TOOL_CALLING", "1")  # another test may have started an engine here
     from vllm.v1.structured_output.backend_guidance import serialize_guidance_grammar
     from vllm.v1.structured_output.backend_types import StructuredOutputOptions
 
