@@ -24,7 +24,7 @@ from huggingface_hub.utils import close_session
 from streamspace import download, errors, hub_failures
 from streamspace.download import Progress, fetch
 from streamspace.hub_internals import CHUNK_BYTES, abort_xet
-from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE, adapter_files, needed_files
+from streamspace.model_files import ADAPTER, adapter_files, kind_of_model, needed_files
 from tests.hub import SHA, Fault, Hub
 from tests.support import wait_until
 
@@ -47,7 +47,7 @@ Fetch = subprocess.Popen[str]
 
 
 def fetch_model(model: str, *, trust_remote_code: bool = False, **options: Any) -> Path:
-    return fetch(model, MODEL_WITH_CODE if trust_remote_code else MODEL, **options)
+    return fetch(model, kind_of_model(trust_remote_code), **options)
 
 
 @pytest.fixture(autouse=True)

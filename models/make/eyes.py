@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from chatml import ANSWER
 from network import Layout, Network, Shape, config_json, rope, write_json
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 IMAGE = "<image>"
-CHAT_TEMPLATE = """\
+CHAT_TEMPLATE = (
+    """\
 {%- for message in messages %}
     {%- set said = namespace(text='') %}
     {%- if message.content is string %}
@@ -34,13 +36,9 @@ CHAT_TEMPLATE = """\
     {%- endif %}
     {{- '<|im_start|>' + message.role + '\\n' + said.text + '<|im_end|>\\n' }}
 {%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-    {%- if not (enable_thinking is defined and enable_thinking) %}
-        {{- '<think>\\n\\n</think>\\n\\n' }}
-    {%- endif %}
-{%- endif %}
 """
+    + ANSWER
+)
 
 
 @dataclass(frozen=True)

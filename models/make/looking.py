@@ -25,7 +25,6 @@ ORDINALS = {
     EN: ("first", "second", "third", "fourth", "fifth"),
     ZH: ("第一", "第二", "第三", "第四", "第五"),
 }
-DIGITS_ZH = "零一二三四五"
 
 
 @dataclass(frozen=True)

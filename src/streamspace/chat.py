@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from starlette.types import ASGIApp
 
@@ -234,13 +234,12 @@ async def _render(engine: Engine, messages: Sequence[Message], settings: Setting
         TemplateRefused: it takes none; the reason is that for the conversation as it is.
         PromptTooLong, NoChatTemplate, BadRequest: as `Engine.render_chat`.
     """
-    wanted: tuple[Any, ...] = (settings.enable_thinking, *([settings.tools] if settings.tools else []))
     try:
-        return await engine.render_chat(messages, *wanted)
+        return await engine.render_chat(messages, settings.enable_thinking, settings.tools)
     except TemplateRefused:
         for others in for_strict_templates(messages):
             with suppress(TemplateRefused):
-                return await engine.render_chat(others, *wanted)
+                return await engine.render_chat(others, settings.enable_thinking, settings.tools)
         raise
 
 

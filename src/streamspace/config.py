@@ -35,6 +35,7 @@ HOST = "GRADIO_SERVER_NAME"
 LOCAL = ("127.0.0.1", "localhost", "::1")  # which nobody on another machine can reach
 MOST_WORDS = 300  # characters of a quotation from vLLM
 OWN_WORDS = Words()
+OWN_TOOLS = ("time", "calculator")  # of `toolbox`
 SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # what a Space sets
 # The flags of vLLM's server that change its answers; the flags for listening and for authentication are ours.
 SERVER_FLAGS = (
@@ -84,7 +85,7 @@ def _dataset(value: str) -> str:
 
 def _tools(value: str) -> tuple[str, ...]:
     names = tuple(filter(None, re.split(r"[\s,]+", value)))
-    if not set(names) <= {"time", "calculator"}:
+    if not set(names) <= set(OWN_TOOLS):
         raise ValueError("time, calculator, or both with a comma between them")
     return names
 

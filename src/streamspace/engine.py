@@ -37,7 +37,7 @@ from streamspace.errors import (
 )
 from streamspace.healing import NOBODY, Failures, Watchdog
 from streamspace.metrics import RESTARTS
-from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE
+from streamspace.model_files import ADAPTER, kind_of_model
 from streamspace.patching import MissingName
 from streamspace.pictures import MOST_PIXELS
 from streamspace.process import (
@@ -441,7 +441,7 @@ class Engine:
 
             return {"token": config.hf_token, "on_progress": on_progress, "cancelled": self._stopping}
 
-        kind = MODEL_WITH_CODE if config.trusts_remote_code else MODEL
+        kind = kind_of_model(config.trusts_remote_code)
 
         def check(weights: fits.Weights) -> None:
             fits.check(config, weights, fits.machine(os.environ))

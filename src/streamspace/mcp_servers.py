@@ -5,6 +5,7 @@ through, may ask nobody anything, and sees of our environment PATH and HOME alon
 """
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -75,8 +76,6 @@ def servers_of(text: str) -> tuple[McpServer, ...]:
 
     Raises ValueError, which says what is allowed.
     """
-    import json
-
     allowed = ValueError('a JSON object such as {"docs": "https://a.example/mcp", "files": {"command": ["run", "it"]}}')
     try:
         named = json.loads(text).items()

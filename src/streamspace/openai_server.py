@@ -35,8 +35,7 @@ from streamspace.errors import (
     NoSuchRoute,
     NoTools,
     RequestFailed,
-    TooManyAttempts,
-    TooManyRequests,
+    TooOften,
     WrongKey,
 )
 from streamspace.faults import log_fault
@@ -375,7 +374,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: ChatError) -
     status = error.status
     headers = [(b"www-authenticate", b"Bearer")] if status == 401 else []
     if status in (429, 503):
-        wait_s = error.wait_s if isinstance(error, TooManyRequests | TooManyAttempts) else AGAIN_S
+        wait_s = error.wait_s if isinstance(error, TooOften) else AGAIN_S
         headers.append((b"retry-after", str(max(1, round(wait_s))).encode()))
     if scope["path"].startswith(MESSAGES):
         said = {"type": ANTHROPIC_ERRORS.get(status, "invalid_request_error"), "message": str(error)}

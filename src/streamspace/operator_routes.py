@@ -16,7 +16,7 @@ from streamspace.chat import ServedEngine
 from streamspace.config import load_config
 from streamspace.download import fetch
 from streamspace.errors import BadRequest, ChatError, NotTheOperator, StreamSpaceError
-from streamspace.model_files import MODEL, MODEL_WITH_CODE
+from streamspace.model_files import kind_of_model
 from streamspace.translation import language_of, say_in
 from streamspace.visitors import Attempts, client_of
 
@@ -124,7 +124,7 @@ def check_model(start: Start) -> None:
         raise _Found
 
     try:
-        kind = MODEL_WITH_CODE if config.trusts_remote_code else MODEL
+        kind = kind_of_model(config.trusts_remote_code)
         fetch(model, kind, token=config.hf_token, check=check)
     except _Found:
         pass
