@@ -2,6 +2,7 @@
 
 /** @import { ConversationRecord } from "./conversation_records.js" */
 import { isNewer, isRecord, pictureIds, upgraded } from "./conversation_records.js";
+import { ifStored } from "./dom.js";
 import { urlsOf } from "./pictures.js";
 
 export const DATABASE = "streamspace-conversations";
@@ -132,18 +133,8 @@ export function memoryStore() {
   };
 }
 
-/** The tab's own storage, which a reload leaves alone; null where it is blocked.
- * @template T @param {(storage: Storage) => T} work */
-function inTab(work) {
-  try {
-    return work(sessionStorage);
-  } catch {
-    return null;
-  }
-}
-
 /** The id of the conversation that the tab showed before a reload. */
-export const rememberedId = () => inTab((storage) => storage.getItem(CURRENT));
+export const rememberedId = () => ifStored(() => sessionStorage.getItem(CURRENT));
 
 /** @param {string} id */
-export const rememberId = (id) => inTab((storage) => storage.setItem(CURRENT, id));
+export const rememberId = (id) => ifStored(() => sessionStorage.setItem(CURRENT, id));
