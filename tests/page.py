@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
 from streamspace.thoughts import Splitter
 from tests.fake import FakePageEngine, deltas
@@ -27,6 +28,28 @@ def open_sidebar(page: Page) -> None:
     if toggle.get_attribute("aria-expanded") == "false":
         toggle.click()
     expect(toggle).to_have_attribute("aria-expanded", "true")
+
+
+def told(page: Page) -> Locator:
+    """The sentence about the conversations."""
+    return page.locator("#said [role=status]")
+
+
+def exported(page: Page, press: Callable[[], None]) -> tuple[str, bytes]:
+    """Name and bytes of the file that the browser saves."""
+    with page.expect_download() as download:
+        press()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
+def bring_in(page: Page, *files: tuple[str, bytes | str]) -> None:
+    open_sidebar(page)
+    page.locator("#conversations input[type=file]").set_input_files(
+        [
+            FilePayload(name=name, mimeType="text/plain", buffer=text.encode() if isinstance(text, str) else text)
+            for name, text in files
+        ]
+    )
 
 
 def new_chat(page: Page) -> None:

@@ -2,13 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from streamspace.types import Delta
 from tests.fake import FakePageEngine, deltas
@@ -21,14 +19,17 @@ from tests.page import (
     begin_and_end,
     bot,
     box,
+    bring_in,
     compare,
     continue_the_thought,
+    exported,
     new_chat,
     open_compare,
     open_sidebar,
     questions,
     send,
     set_up,
+    told,
     use,
     wait_for_all,
     wait_for_end,
@@ -69,28 +70,6 @@ def act(page: Page, title: str, action: str) -> None:
     if menu.get_attribute("aria-expanded") == "false":
         menu.click()
     page.locator("#conversations").get_by_role("button", name=action, exact=True).click()
-
-
-def told(page: Page) -> Locator:
-    """The sentence about the conversations."""
-    return page.locator("#said [role=status]")
-
-
-def exported(page: Page, press: Callable[[], None]) -> tuple[str, bytes]:
-    """Name and bytes of the file that the browser saves."""
-    with page.expect_download() as download:
-        press()
-    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
-
-
-def bring_in(page: Page, *files: tuple[str, bytes | str]) -> None:
-    open_sidebar(page)
-    page.locator("#conversations input[type=file]").set_input_files(
-        [
-            FilePayload(name=name, mimeType="text/plain", buffer=text.encode() if isinstance(text, str) else text)
-            for name, text in files
-        ]
-    )
 
 
 def asked_of(engine: FakePageEngine) -> list[str]:

@@ -1,6 +1,5 @@
 """Texts as people read them: in the chat, in Compare, and while they stream."""
 
-import random
 import re
 from typing import Any
 
@@ -257,58 +256,11 @@ def test_half_of_a_formula_waits_and_does_not_break_what_follows(site: Site, new
     expect(page.locator("#chat [data-testid=bot]")).to_contain_text("and **bo")  # what came, to its end
 
 
-PIECES = [
-    *"word *it* `co``de` [link](http://a.b/c) ~~old~~ \\(x_1\\) $y^2$ $5 3~5 a_b_c **注意：**后 <b> &lt;".split(),
-    *'http://x.y/z 2*3 中文， 1. #tag ! | \\ "q"'.split(),
-    "**bold text**",
-    "***both***",
-]
-BLOCKS = [
-    "{}",
-    "{} {}\n{}",
-    "# {}",
-    "- {}\n- {}\n  - {}",
-    "1. {}\n2. {}",
-    "> {} {}",
-    "```js\nx = `1`\n```",
-    "| a | b |\n|---|---|\n| {} | **d** |",
-    "\\[\nx\n- y\n\\]",
-    "$$\nz = 1\n$$",
-    "- [ ] {}\n- [x] {}",
-    "---",
-    "\\begin{{cases}} a \\\\ b \\end{{cases}}",
-]
-# Every beginning of each text, as the tokens that are drawn of it: texts of which one draws fewer of an element than a
-# shorter one did, and texts whose end is not what the whole text is.
-TAKEN_BACK = """async (texts) => {
-  const { tokens } = streamspace.drawing;
-  const marked = await new Promise((resolve) => {
-    streamspace.drawing.tokens = (marked, ...rest) => { resolve(marked); return tokens(marked, ...rest); };
-  });
-  streamspace.drawing.tokens = tokens;
-  const draw = (text) => marked.parser(streamspace.dialect.growingTokens(marked, text));
-  const count = (html) => Object.groupBy([...html.matchAll(/<([a-z0-9]+)/g)], ([, name]) => name);
-  return texts.filter((text) => {
-    let before = {};
-    const isTakenBack = [...text].some((_, end) => {
-      const now = count(draw(text.slice(0, end + 1)));
-      const has = Object.keys(before).every((name) => now[name]?.length >= before[name].length);
-      before = now;
-      return !has;
-    });
-    return isTakenBack || draw(text + '\\n\\n') !== marked.parser(marked.lexer(text + '\\n\\n'));
-  });
-}"""
-
-
-def test_no_beginning_of_a_text_shows_an_element_that_its_end_has_not(site: Site, new_page: NewPage) -> None:
-    chance = random.Random(3)
-    texts = [
-        "\n\n".join(chance.choice(BLOCKS).format(*chance.choices(PIECES, k=3)) for _ in range(3)) for _ in range(300)
-    ]
+def test_a_text_is_shown_where_what_draws_it_cannot_be_fetched(site: Site, new_page: NewPage) -> None:
+    """As when the connection is lost before the first code block or formula comes."""
+    site.engine.script = deltas("So \\(x^2\\):\n\n```python\nprint(1)\n```\n\n```cpp\nint x;\n```")
     page = new_page(site.url)
-    expect(page.locator("#send")).to_be_enabled()
-    page.evaluate(f"(texts) => {{ ({TAKEN_BACK})(texts).then((found) => {{ window.found = found; }}); }}", texts)
-    begin_and_end(page, "Hi")  # what is drawn now brings marked
-    page.wait_for_function("window.found")
-    assert page.evaluate("found") == []
+    page.route(re.compile("/assets/(prism-[a-z]|katex)"), lambda route: route.abort())
+    begin_and_end(page, "Hi")
+    expect(bot(page).locator("pre code")).to_have_text(["print(1)", "int x;"])
+    expect(bot(page).locator("p")).to_have_text("So \\(x^2\\):")

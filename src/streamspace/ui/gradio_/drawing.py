@@ -18,6 +18,10 @@ ASSETS = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
 HOOKS = {
     "import{": "const hooks=()=>globalThis.streamspace?.drawing;import{",
     "a=y.lexer(r),": "a=hooks()?.tokens(y,r,v,()=>{C||w()})??y.lexer(r),",
+    # Gradio fetches the grammar of a code block's language. Without that of C, that of C++ fails, and with it fails
+    # the drawing of the whole message; so does a connection that is lost just then.
+    "={php:[`markup-templating`]}": "={php:[`markup-templating`],cpp:[`c`]}",
+    "highlight:async(e,t)=>(await at(t),": "highlight:async(e,t)=>(await at(t).catch(()=>{}),",
     "catch(e){console.error(e)}return n}": (
         "catch(e){console.error(e)}await hooks()?.finish(n,()=>Promise.all([import(`./$katex`),"
         "a(()=>Promise.resolve({}),__vite__mapDeps([0]),import.meta.url)]).then(([e])=>e.default));return n}"

@@ -22,9 +22,14 @@ const ENVIRONMENT = `(\\\\begin\\{(\\w+\\*?)\\}${NO_BLANK_LINE}\\\\end\\{\\5\\})
 const FORMULA = new RegExp(`^(?:${ROUND}|${SQUARE}|${DOLLARS}|${ENVIRONMENT}|${DOLLAR})$`);
 const FORMULA_IN_LINE = new RegExp(`^(?:${ROUND}|${SQUARE}|${DOLLARS}|${DOLLAR})`);
 const FORMULAS = new RegExp(`${ROUND}|${SQUARE}|${DOLLARS}|(?<![\\w$])${DOLLAR}`, "g");
-const FORMULA_BLOCK = new RegExp(
-  `^ {0,3}(?:\\\\\\[${NO_BLANK_LINE}\\\\\\]|\\$\\$${NO_BLANK_LINE}\\$\\$|\\\\begin\\{(\\w+\\*?)\\}${NO_BLANK_LINE}\\\\end\\{\\1\\})[ \\t]*(?:\\n|$)`,
-);
+/** @param {string} end a pattern @returns {string} one for what stands before it */
+const before = (end) => `(?:(?!${end}|\\n[ \\t]*\\n)[\\s\\S])+`;
+const BLOCK_FORMS = [
+  `\\\\\\[${before("\\\\\\]")}\\\\\\]`,
+  `\\$\\$${before("\\$\\$")}\\$\\$`,
+  `\\\\begin\\{(\\w+\\*?)\\}${NO_BLANK_LINE}\\\\end\\{\\1\\}`,
+];
+const FORMULA_BLOCK = new RegExp(`^ {0,3}(?:${BLOCK_FORMS.join("|")})[ \\t]*(?:\\n|$)`);
 const FORMULA_LINE = /\n {0,3}(?:\\\[|\$\$|\\begin\{)/;
 
 /** A text as HTML that shows it. Gradio would take %%%LATEX… for a place of its own. @param {string} text */
@@ -101,6 +106,60 @@ function emStrong(src, masked, before) {
   const stars = (raw.length - found.text.length) / 2;
   const text = raw.slice(stars, -stars);
   return { ...found, raw, text, tokens: this.lexer.inlineTokens(text) };
+}
+
+// ---- Links
+
+const MOST_LABEL = 1000; // characters between a link's brackets
+const MOST_TARGET = 4000; // and behind them
+const IN_LABEL = /\\[\s\S]|(`+)(?!`)[\s\S]*?[^`]\1(?!`)|<https?:[^\s<>]*>|[[\]]/g;
+
+/** What stands between a bracket and the one that closes it; null if none does. Marked looks one bracket deep alone.
+ * @param {string} src the rest of a paragraph @param {number} start where the bracket has opened */
+function labelOf(src, start) {
+  let depth = 1;
+  for (const { 0: found, index } of src.slice(start, start + MOST_LABEL).matchAll(IN_LABEL)) {
+    if (found === "[") depth++;
+    else if (found === "]" && --depth === 0) return src.slice(start, start + index);
+  }
+  return null;
+}
+
+/** @param {Token[]} tokens @returns {boolean} */
+const haveLink = (tokens) => tokens.some(({ type, tokens }) => type === "link" || haveLink(tokens ?? []));
+
+/** A link or a picture by marked's own tokenizer, whatever brackets its label has. No link has another in it: where one
+ * is, the outer one is text, as CommonMark says.
+ * @param {any} tokenizer marked's @param {string} src @param {"](" | "]["} middle what follows the label
+ * @param {(scout: any, src: string) => Token} find what marked's own finds */
+function linkBy(tokenizer, src, middle, find) {
+  const start = src.indexOf("[") + 1;
+  const label = labelOf(src, start);
+  if (label === null) return src.length > MOST_LABEL ? false : undefined; // false leaves it to marked
+  const end = start + label.length;
+  if (!/[[<`\\]/.test(label) || !src.startsWith(middle, end)) return false;
+  const scout = Object.create(tokenizer, { lexer: { value: { state: {}, inlineTokens: () => [] } } });
+  const found = find(scout, src.slice(0, start) + "a".repeat(label.length) + src.slice(end, end + MOST_TARGET));
+  if (!found || found.type === "text") return found;
+  const raw = src.slice(0, found.raw.length);
+  if (found.type === "image") return { ...found, raw, text: asWords(label) };
+  const { lexer } = tokenizer;
+  lexer.state.inLink = true;
+  const tokens = lexer.inlineTokens(label);
+  lexer.state.inLink = false;
+  return haveLink(tokens) ? { type: "text", raw: "[", text: "[" } : { ...found, raw, text: label, tokens };
+}
+
+/** @this {any} marked's tokenizer @param {string} src */
+function link(src) {
+  if (!/^!?\[/.test(src)) return;
+  return linkBy(this, src, "](", (scout, masked) => Object.getPrototypeOf(this).link.call(scout, masked));
+}
+
+/** @this {any} marked's tokenizer @param {string} src @param {Record<string, unknown>} links */
+function reflink(src, links) {
+  if (!/^!?\[/.test(src)) return;
+  return linkBy(this, src, "][", (scout, masked) => Object.getPrototypeOf(this).reflink.call(scout, masked, links));
 }
 
 // ---- The rest of the dialect
@@ -183,6 +242,8 @@ export const dialect = {
     def,
     emStrong,
     inlineText,
+    link,
+    reflink,
     url,
   },
 };

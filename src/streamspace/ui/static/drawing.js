@@ -39,8 +39,8 @@ export function settle() {
 export async function finish(piece, loadKatex) {
   const formulas = piece.querySelectorAll(".formula");
   if (formulas.length) {
-    const katex = await loadKatex();
-    for (const element of formulas) drawFormula(element, katex);
+    const katex = await loadKatex().catch(() => null); // without it they stay as they were written
+    if (katex) for (const element of formulas) drawFormula(element, katex);
   }
   for (const table of piece.querySelectorAll("table")) {
     const box = Object.assign(document.createElement("div"), { className: "table-box" });

@@ -1,0 +1,105 @@
+"""What models write, as people read it: each text of tests/snippets.py in the page."""
+
+import json
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.page import NewPage, begin_and_end, bring_in, exported, open_sidebar, told
+from tests.snippets import SNIPPETS
+from tests.wire import Site
+
+pytestmark = pytest.mark.browser
+
+FILE = {
+    "format": "streamspace-conversations",
+    "version": 1,
+    "conversations": [
+        {
+            "title": "snippets",
+            "system_prompt": "",
+            "updated": "2026-01-01T00:00:00Z",
+            "messages": [
+                message
+                for number, text in enumerate(SNIPPETS)
+                for message in ({"role": "user", "content": f"Say {number}."}, {"role": "assistant", "content": text})
+            ],
+        }
+    ],
+}
+# The texts of what the selectors find in each answer; "formulas" and "own" as tests/snippets.py has them.
+FOUND = """(all) => [...document.querySelectorAll('#chat [data-testid=bot]')].map((message, number) => {
+  const text = message.querySelector('.md');
+  const words = text.cloneNode(true);
+  for (const button of words.querySelectorAll('button')) button.remove();
+  const find = (selector) => [...words.querySelectorAll(selector)].map((one) => one.textContent.trim());
+  return all[number].map((selector) =>
+    selector === 'own' ? [words.textContent.trim().replace(/\\n+/g, '')]
+      : find(selector === 'formulas' ? 'annotation' : selector));
+})"""
+
+
+def assert_shown(page: Page) -> None:
+    expect(page.locator("#chat [data-testid=bot]")).to_have_count(len(SNIPPETS))
+    expect(page.locator("#chat .formula:not(:has(.katex))")).to_have_count(1)  # the one that KaTeX refuses
+    all_found = page.evaluate(FOUND, [list(shown) for shown in SNIPPETS.values()])
+    wrong = {
+        (text, selector): texts
+        for (text, shown), found in zip(SNIPPETS.items(), all_found, strict=True)
+        for (selector, expected), texts in zip(shown.items(), found, strict=True)
+        if len(texts) != len(expected) or any(one and one != got for one, got in zip(expected, texts, strict=True))
+    }
+    assert wrong == {}
+
+
+# What "Copy message" leaves in the clipboard, and what the box holds after "Edit", of each answer in turn.
+COPIED = """async () => {
+  const copied = [];
+  for (const button of document.querySelectorAll('#chat .message-buttons-left [aria-label="Copy message"]')) {
+    button.click();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    copied.push(await navigator.clipboard.readText());
+  }
+  return copied;
+}"""
+EDITED = """async () => {
+  const until = async (find) => {
+    for (let tries = 0; tries < 500; tries++) {
+      const found = find();
+      if (found) return found;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error('nothing to be found by ' + find);
+  };
+  const edited = [];
+  const buttons = () => document.querySelectorAll('#chat .message-buttons-left [aria-label="Edit"]');
+  const all = buttons().length;
+  for (let number = 0; number < all; number++) {
+    buttons()[number].click();
+    const box = await until(() => document.querySelector('#chat .message textarea'));
+    edited.push(box.value);
+    (await until(() => document.querySelector('#chat [aria-label="Cancel"]'))).click();
+    await until(() => !document.querySelector('#chat .message textarea') && buttons().length === all);
+  }
+  return edited;
+}"""
+
+
+def test_each_is_shown_as_it_is_meant_and_kept_as_it_was_written(site: Site, new_page: NewPage) -> None:
+    page, texts = new_page(site.url, permissions=["clipboard-read", "clipboard-write"]), list(SNIPPETS)
+    site.engine.max_model_len = 100_000
+    bring_in(page, ("snippets.json", json.dumps(FILE)))
+    expect(told(page)).to_have_text("Conversations imported: 1.")
+    assert_shown(page)
+    assert page.evaluate(COPIED) == texts
+    assert page.evaluate(EDITED) == texts
+    begin_and_end(page, "Go on.")
+    sent = [message.text for message in site.engine.conversations[-1]]
+    assert sent[1::2] == texts
+    open_sidebar(page)
+    file = exported(page, page.get_by_role("button", name="Export all").click)
+    other = new_page(site.url)  # of another visitor
+    bring_in(other, file)
+    expect(told(other)).to_have_text("Conversations imported: 1.")
+    begin_and_end(other, "And on.")
+    assert [message.text for message in site.engine.conversations[-1]] == [*sent, "an answer", "And on."]
