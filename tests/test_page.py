@@ -1,8 +1,10 @@
 """The page in a real browser on the real engine; where a text or a fault must be exact, on a scripted one."""
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -629,3 +631,39 @@ def test_a_phone_shows_everything_without_scrolling_sideways(running: Running, n
     for tab in ("Chat", "Completion"):
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.fixture
+def frames_page(site: Site) -> Iterator[str]:
+    """The address of a page of another origin that shows the page seven times."""
+    frames = "".join(f'<iframe src="{site.url}" width=400 height=600></iframe>' for _ in range(7))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(frames.encode())
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_seven_frames_of_one_page_are_usable(site: Site, frames_page: str, new_page: NewPage) -> None:
+    """A browser allows six connections per host, and each page follows the engine's state."""
+    page = new_page(frames_page)
+    frames = [page.frame_locator("iframe").nth(number) for number in range(7)]
+    for frame in frames:
+        expect(frame.locator("#send")).to_be_enabled()
+    frames[6].get_by_label("Message", exact=True).fill("Hi")
+    frames[6].locator("#send").click()
+    expect(frames[6].locator("#chat [data-testid=bot]")).to_have_text("an answer")
+    site.engine.status = Status("loading", "Loading once more")
+    for frame in frames:
+        expect(frame.locator("#status .state")).to_contain_text("Loading once more")
+    page.locator("iframe").first.evaluate("frame => frame.remove()")  # the one that reads
+    site.engine.status = Status("ready", "Ready once more")
+    for frame in frames[:6]:
+        expect(frame.locator("#status .state")).to_contain_text("Ready once more")
