@@ -18,6 +18,7 @@ import pytest
 from streamspace import forkserver, hardware, healing, starts
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.engine import Engine, _sweep, set_environment
+from streamspace.errors import EngineStopped
 from streamspace.healing import Replica, Watchdog
 from streamspace.patching import require
 from streamspace.types import Status
@@ -53,6 +54,21 @@ def test_hardware_that_cannot_serve_is_a_failure_with_its_sentence(
     monkeypatch.setenv(starts.ROOT, str(tmp_path))  # no earlier start has left there how long it took
     monkeypatch.setattr(hardware, "problem", lambda environ, built_for, driver: "The driver is too old.")
     assert final_status(Engine(load_config((), {}))) == Status("failed", "The driver is too old.")
+
+
+def test_an_engine_that_dies_of_its_first_answer_has_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a model whose operations the CPU build lacks."""
+
+    def load(engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        raise EngineStopped
+
+    monkeypatch.setattr(Engine, "_load", load)
+    monkeypatch.setattr(forkserver, "last_words", lambda: "AttributeError: '_C' has no attribute 'scan'")
+    status = final_status(Engine(load_config((), {})))
+    assert status.detail == (
+        "vLLM could not start streamspace-tiny: its process failed: AttributeError: '_C' has no attribute 'scan' (the "
+        "log has more)."
+    )
 
 
 def test_zerogpu_is_told_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

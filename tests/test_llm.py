@@ -122,6 +122,21 @@ def test_the_defaults_of_a_cpu_give_way_to_the_operator() -> None:
     assert args("--kv-cache-memory-bytes", "2000").kv_cache_memory_bytes == 2000
 
 
+def test_on_a_cpu_a_model_that_keeps_states_keeps_none_for_later_requests(tmp_path: Path) -> None:
+    """vLLM refuses that where prompts are not read in pieces, as on a CPU by default."""
+    from streamspace import flags
+
+    def caching(*arguments: str, folder: Path = tmp_path) -> bool | None:
+        chosen: bool | None = flags.vllm_flags(load_config(arguments, {}), folder).enable_prefix_caching
+        return chosen
+
+    (tmp_path / "config.json").write_text('{"architectures": ["GraniteMoeHybridForCausalLM"]}')
+    assert caching() is False
+    assert caching("--enable-prefix-caching") is True
+    assert caching("--enable-chunked-prefill") is None
+    assert caching(folder=BUNDLED_MODEL) is None
+
+
 def test_llava_runs_by_transformers_where_torchvision_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

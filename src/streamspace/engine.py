@@ -47,7 +47,7 @@ from streamspace.process import (
     unchanged_log_levels,
     workers_of,
 )
-from streamspace.reasons import quoted, reason
+from streamspace.reasons import PROCESS_FAILED, quoted, reason
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
 from streamspace.suspects import Blame, Suspects
@@ -282,8 +282,10 @@ class Engine:
         """Load an engine and watch it to its end."""
         try:
             vllm = self._load(loop)
+        except EngineStopped:  # it has died of its first answer, or is told to stop
+            return self._not_started(RuntimeError(PROCESS_FAILED))
         except StreamSpaceError as error:
-            return _Life(error.sentence, may_heal=isinstance(error, EngineStopped))
+            return _Life(error.sentence, may_heal=False)
         except Exception as error:
             if not self._stopping.is_set():
                 log.exception("The engine did not start")

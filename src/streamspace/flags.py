@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +24,16 @@ from streamspace.model_files import ADAPTER_CONFIG
 from streamspace.patching import require
 from streamspace.reasoning import check_parser
 from streamspace.tool_calls import check_tool_parser
-from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, ONE_PROCESS, SERVER_FLAGS, find, free_memory, is_0_26
+from streamspace.vllm_internals import (
+    CHECK_FLAGS,
+    LORA_RANKS,
+    MODEL_INFO,
+    ONE_PROCESS,
+    SERVER_FLAGS,
+    find,
+    free_memory,
+    is_0_26,
+)
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +129,8 @@ def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> Non
         return
     if flags.model_impl == "auto" and NEED_TORCHVISION & set(model.get("architectures") or ()) and not _torchvision():
         flags.model_impl = "transformers"
+    if flags.enable_prefix_caching is None and not flags.enable_chunked_prefill and _keeps_states(model):
+        flags.enable_prefix_caching = False  # vLLM keeps states for later only where prompts are read in pieces
     known, free = hardware.instructions(), free_memory()
     if problem := hardware.int4_problem(known, model):
         raise ConfigError(problem)
@@ -133,6 +144,13 @@ def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> Non
         num_workers: int = math.prod(getattr(flags, name) for name in PARALLEL_FLAGS)
         total = hardware.kv_cache_bytes(free, weights * num_bytes // 2, model, num_bytes)
         flags.kv_cache_memory_bytes = total // num_workers
+
+
+def _keeps_states(model: Mapping[str, Any]) -> bool:
+    """Whether layers of the model with this config.json keep a state, as Mamba's do, and others keys and values."""
+    known: Mapping[str, Any] = find(MODEL_INFO)
+    infos = [known[name].inspect_model_cls() for name in model.get("architectures") or () if name in known]
+    return any(info is not None and info.is_hybrid for info in infos)
 
 
 def _torchvision() -> bool:
