@@ -26,6 +26,7 @@ class Answers:
         self.num_running = 0
         self.status = 200
         self.chunk = b"data: {}\n\n"
+        self.last = b""
         self.breaks: FakePageEngine | None = None  # under the answer
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -38,7 +39,7 @@ class Answers:
             while not self.end and not leaving.done():
                 await send({"type": "http.response.body", "body": self.chunk, "more_body": True})
                 await asyncio.sleep(0.01)
-            await send({"type": "http.response.body", "body": b""})
+            await send({"type": "http.response.body", "body": self.last})
         finally:
             self.num_running -= 1
             leaving.cancel()

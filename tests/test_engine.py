@@ -4,10 +4,12 @@ import asyncio
 import errno
 import json
 import logging
+import multiprocessing
 import os
 import re
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,6 +71,18 @@ def test_an_engine_that_dies_of_its_first_answer_has_its_own_words(monkeypatch: 
         "vLLM could not start streamspace-tiny: its process failed: AttributeError: '_C' has no attribute 'scan' (the "
         "log has more)."
     )
+
+
+def test_a_dying_engine_gets_the_time_to_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM tells of its death before its process has raised the exception."""
+    words, writes = multiprocessing.Pipe(duplex=False)
+    monkeypatch.setattr(forkserver, "_words", words)
+    assert forkserver.last_words(wait_s=0) == ""
+    threading.Timer(0.3, writes.send, ["RuntimeError: why"]).start()
+    assert forkserver.last_words() == "RuntimeError: why"
+    writes.close()  # as of a process that was killed
+    assert forkserver.last_words() == ""
+    words.close()
 
 
 def test_zerogpu_is_told_before_anything_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

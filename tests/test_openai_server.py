@@ -569,6 +569,15 @@ def test_an_error_of_vllms_is_one_sentence(open_site: Callable[..., Site]) -> No
     assert status == 503 and "The engine could not finish this answer; try again." in text
 
 
+def test_a_vocabulary_that_cannot_be_fetched_is_told_with_what_helps(open_site: Callable[..., Site]) -> None:
+    """gpt-oss's chats need OpenAI's own, which openai_harmony fetches."""
+    url, _, answers = open_site()
+    answers.status, answers.end = 500, True
+    answers.last = b'{"error": {"message": "error downloading or loading vocab file: failed"}}'
+    status, _, text = ask(url, "POST", CHAT, b"{}", JSON)
+    assert status == 500 and "set TIKTOKEN_ENCODINGS_BASE to a folder that holds it" in text
+
+
 @pytest.mark.parametrize("breaks_under_it", [True, False])
 def test_a_request_waits_while_the_engine_is_restarted(open_site: Callable[..., Site], breaks_under_it: bool) -> None:
     url, engine, answers = open_site()

@@ -319,7 +319,8 @@ class Engine:
         if isinstance(error, TimeoutError):
             late = f"vLLM could not start {self.config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
             return _Life(late, may_heal=True)
-        why = reason(error, forkserver.last_words(), self.config, hardware.has_gpu(os.environ))
+        words = forkserver.last_words() if PROCESS_FAILED in str(error) else ""
+        why = reason(error, words, self.config, hardware.has_gpu(os.environ))
         if why.may_heal and self._has_kept and not self._is_renewed:
             self._is_renewed = True
             starts.renew(os.environ)

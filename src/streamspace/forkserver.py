@@ -67,10 +67,13 @@ def start() -> None:
     atexit.register(_stop)
 
 
-def last_words() -> str:
-    """The exception that ended the newest engine process, as "type: text"; empty if it lives or was killed."""
+def last_words(wait_s: float = 2.0) -> str:
+    """The exception that ended the newest engine process, as "type: text"; empty if it lives or was killed.
+
+    vLLM tells of an engine's death before its process has ended, so it gets `wait_s` to say why.
+    """
     try:
-        return str(_words.recv()) if _words is not None and _words.poll() else ""
+        return str(_words.recv()) if _words is not None and _words.poll(wait_s) else ""
     except EOFError:
         return ""
 

@@ -80,6 +80,11 @@ MOST_LEVELS = 64  # of nested lists and objects; a schema takes two for each of 
 TEXT = ("messages", "prompt", "input", "instructions", "system", "tokens")
 MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
 
+NO_VOCABULARY = "downloading or loading vocab file"  # gpt-oss's chats have a vocabulary of their own at /v1
+FETCH_VOCABULARY = (
+    "At /v1, this model needs OpenAI's file o200k_base.tiktoken, which cannot be fetched from here: set "
+    "TIKTOKEN_ENCODINGS_BASE to a folder that holds it, or let this machine reach openaipublic.blob.core.windows.net."
+)
 NO_TOOLS = "--tool-call-parser to be set"  # vLLM's words, at the end of several sentences
 TENSORS = ("image_embeds", "audio_embeds", "video_embeds", "prompt_embeds", "image_pil")  # which may end the engine
 NO_TEMPLATE = "default chat template is no longer allowed"  # vLLM's words, which name a version of a library
@@ -298,6 +303,8 @@ class OpenAIServer:
             sender.stop()
         if sender.status >= 500:
             self._engine.check_ready()
+            if NO_VOCABULARY in sender.words:
+                raise VLLMRefused(sender.status, FETCH_VOCABULARY)
             raise RequestFailed
         if sender.status >= 400:
             if NO_TEMPLATE in sender.words:
