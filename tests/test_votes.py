@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 import pytest
 from huggingface_hub import HfApi
+from playwright.sync_api import expect
 
 from streamspace.config import load_config
 from streamspace.errors import BadRequest, ConfigError, TooManyVotes
@@ -23,10 +24,12 @@ from streamspace.ui import build_demo
 from streamspace.ui.parts.history import history_of
 from streamspace.visitors import VISITOR, Visitor
 from streamspace.votes import MOST_A_MINUTE, MOST_CHARS, Votes, row
-from tests.fake import FakePageEngine
+from tests.fake import FakePageEngine, deltas
 from tests.hub import Fault
+from tests.page import NewPage, begin_and_end, compare, open_compare, use, wait_for_all
 from tests.space_hub import SpaceHub
 from tests.support import admission_of, wait_until
+from tests.wire import served_site
 
 PROMPT = [Message("system", "Be kind."), Message("user", "Hello?")]
 
@@ -217,3 +220,30 @@ def test_a_dataset_needs_an_owner() -> None:
 def test_the_time_of_a_vote_is_to_the_minute() -> None:
     kept = row(load_config((), {}), PROMPT, None, "en", vote="up")
     assert kept["time"] == time.strftime("%Y-%m-%dT%H:%M:00Z", time.strptime(kept["time"], "%Y-%m-%dT%H:%M:%SZ"))
+
+
+@pytest.mark.browser
+def test_a_visitor_votes_in_the_chat_and_in_compare(
+    hub: SpaceHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_page: NewPage
+) -> None:
+    monkeypatch.setattr(Votes, "of", lambda config: votes_at(hub, tmp_path))
+
+    def kept() -> list[dict[str, Any]]:
+        return [json.loads(line) for path in tmp_path.iterdir() for line in path.read_text().splitlines()]
+
+    with served_site(FakePageEngine(deltas("A |good| answer."))) as site:
+        page = new_page(site.url)
+        expect(page.locator("#votes-notice")).to_contain_text("Nothing about you is sent, and nothing without a thumb.")
+        begin_and_end(page, "First question")
+        page.locator("#votes-words textarea").fill("Short and right")
+        page.locator("#chat").get_by_label("Like", exact=True).click()
+        expect(page.locator("#votes-kept")).to_have_text("Thank you: the vote is kept.")
+        expect(page.locator("#votes-words textarea")).to_have_value("")
+        (up,) = kept()
+        assert (up["vote"], up["answer"], up["words"]) == ("up", "A good answer.", "Short and right")
+        assert up["prompt"] == [{"role": "user", "content": "First question"}]
+        open_compare(page, 2)
+        compare(page)
+        wait_for_all(page)
+        use(page, 1)
+        expect(page.locator("#pairs-kept")).to_have_text("Thank you: the vote is kept.")
