@@ -126,7 +126,7 @@ def test_a_comparison_is_told_in_chinese(site: Site, new_page: NewPage) -> None:
 @pytest.mark.browser
 def test_other_browsers_get_an_english_page(site: Site, new_page: NewPage) -> None:
     site.engine.script = deltas("Done.")
-    page = new_page(site.url, locale="fr-FR")
+    page = new_page(site.url, locale="it-IT")
     send(page, "Bonjour")
     wait_for_end(page)
     expect(page.locator("#note")).to_contain_text("Ended.")
