@@ -9,13 +9,14 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: setup ## install what is missing and start the demo: make demo ARGS="--port 8000"
+	@echo 'A model that sees: make demo ARGS="--model models/streamspace-tiny-vision"'
 	@echo 'A larger model: make real-model, then make demo ARGS="--model .real/SmolLM2-135M-Instruct"'
 	$(python) app.py $(ARGS)
 
 # Of several options of one kind pytest takes the last, so ARGS may have its own -m or -n.
 without := $(if $(SKIP_BROWSER), and not browser)
 test: ## install what is missing and run the tests: make test ARGS="-k frames"
-	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus
+	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus haproxy
 	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
 	$(python) -m pytest -n 2 --dist loadgroup -m "not slow$(without)" $(ARGS)
 

@@ -6,6 +6,7 @@ python -m benchmarks.streaming capacity --max-num-seqs 32  as many visitors as p
 python -m benchmarks.streaming parallel ...              fewer loads, to compare one GPU with several
 python -m benchmarks.streaming burst --gpu-memory-utilization 0.4 ...  all at once, also with chats that no cache has,
                                                          and beside `vllm serve`, in processes of its own
+python -m benchmarks.streaming pictures --model FOLDER ...  a model that sees, with a megapixel in each question
 
 One run, one engine, one machine; visitors are real HTTP clients in processes of their own (benchmarks/visitors.py), the
 sides are in benchmarks/sides.py. Prints a table and writes all of it as JSON (--out FOLDER), which benchmarks/plot.py
@@ -13,6 +14,8 @@ draws.
 """
 
 import argparse
+import base64
+import io
 import json
 import os
 import random
@@ -26,6 +29,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from benchmarks.opponent import cpu_flags, vllm_serve, wait_for
 from benchmarks.visitors import LEAD_S, Seen, Visit, Visitors, visitors
@@ -51,6 +56,7 @@ class Cell:
     sides: Sequence[str] = IN_ONE
     rounds: int = 1
     is_cold: bool = False  # whether no prefix cache has the earlier turns
+    pictures: int = 0  # with each question, that nobody has sent before
 
 
 SPREAD_S = 4.0
@@ -84,6 +90,11 @@ PLANS = {
     "burst": tuple(
         Cell(users, turns, 256, sides=("raw", "page", "openai", "serve"), rounds=3, is_cold=turns > 0)
         for users, turns in ((1, 20), (64, 0), (256, 0), (512, 0), (64, 20), (256, 20))
+    ),
+    # A model that sees; the bare engine of these benchmarks takes text alone.
+    "pictures": tuple(
+        Cell(users, 0, 256, sides=("page", "openai", "serve"), rounds=3, is_cold=True, pictures=number)
+        for users, number in ((64, 1), (64, 0), (1, 1))
     ),
     # One engine on one GPU, and on several: --tensor-parallel-size 2, --data-parallel-size 2. Of the
     # 8B shape, the last is more than the KV cache of one GPU holds at once.
@@ -168,25 +179,43 @@ def history(number: int, turns: int, salt: str, is_cold: bool = False) -> list[d
     return [*told, {"role": "user", "content": f"{salt}: tell me a story about a robot and the sea."}]
 
 
-def payload(side: str, config: Any, chat: list[dict[str, str]], tokens: int) -> dict[str, Any]:
-    """What a client of this side sends for this chat."""
+def picture(salt: str, side: int = 1000) -> str:
+    """A picture of a megapixel as a browser sends it, about as large as a photograph; the salt makes it another."""
+    draw = random.Random(salt)
+    coarse = Image.frombytes("RGB", (side // 8, side // 8), draw.randbytes(3 * (side // 8) ** 2))
+    file = io.BytesIO()
+    coarse.resize((side, side)).save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def payload(
+    side: str, config: Any, chat: list[dict[str, str]], tokens: int, pictures: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a client of this side sends for this chat, with these pictures in its last message."""
     if side == "raw":
         return {"history": chat, "num_tokens": tokens}
     if side in OPENAI:
         wanted = {"max_tokens": tokens, "temperature": 0.8, "top_p": 1.0, "ignore_eos": True, "stream": True}
-        return {"messages": chat, **wanted}
+        parts = [{"type": "image_url", "image_url": {"url": url}} for url in pictures]
+        last = {"role": "user", "content": [*parts, {"type": "text", "text": chat[-1]["content"]}]}
+        return {"messages": [*chat[:-1], last] if pictures else chat, **wanted}
     by_id = {component["id"]: component["props"] for component in config["components"]}
     event = next(d for d in config["dependencies"] if d["api_name"] in ("_answer", "respond"))
     shown = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in chat[:-1]]
     given = {
         "chat": shown,
         "message": chat[-1]["content"],
+        "Attached": {
+            "ids": [f"{n}" for n in range(len(pictures))],
+            "urls": {f"{n}": u for n, u in enumerate(pictures)},
+        },
         "max_tokens": tokens,
         "temperature": 0.8,
         "top_p": 1.0,
         "seed": None,
     }
-    names = [by_id[i].get("elem_id") or by_id[i].get("label") for i in event["inputs"]]
+    labels = [by_id[i].get("elem_id") or by_id[i].get("label") or "" for i in event["inputs"]]
+    names = ["Attached" if '"Attached"' in label else label for label in labels]  # its own is to be translated
     data = [given.get(name, by_id[i].get("value")) for name, i in zip(names, event["inputs"], strict=True)]
     outputs = [by_id[i].get("elem_id") for i in event["outputs"]]
     output = outputs.index("live" if "live" in outputs else "chat")
@@ -228,7 +257,8 @@ def measure(cell: Cell, side: str, salt: str, running: Server, pool: Visitors) -
     config = running.config(side) if side in GRADIO else None
     for number in range(cell.users):
         chat = history(number, cell.turns, salt, cell.is_cold)
-        visits.append(Visit(at_s, payload(side, config, chat, cell.tokens)))
+        pictures = [picture(f"{salt}-{number}-{index}") for index in range(cell.pictures)]
+        visits.append(Visit(at_s, payload(side, config, chat, cell.tokens, pictures)))
         at_s += draw.expovariate(1 / gap_s) if gap_s else 0.0
     cpu_s: list[float] = []
 
@@ -300,7 +330,9 @@ def main() -> None:
     """Measure, print and write one plan."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("plan", choices=PLANS)
-    parser.add_argument("--processes", type=int, help="for the visitors; 6 for gpu, burst and parallel, else 1")
+    parser.add_argument(
+        "--processes", type=int, help="for the visitors; 6 for gpu, burst, parallel and pictures, else 1"
+    )
     parser.add_argument("--cells", type=int, nargs="+", help="only these of the plan, by number from 0")
     parser.add_argument("--sides", nargs="+", choices=SIDES, help="only these sides")
     parser.add_argument("--rounds", type=int, help="instead of what the plan says")
@@ -308,7 +340,7 @@ def main() -> None:
     given, engine_arguments = parser.parse_known_args()
     plan = PLANS[given.plan]
     cells = [plan[number] for number in given.cells or range(len(plan))]
-    num_processes = given.processes or (6 if given.plan in ("gpu", "burst", "parallel") else 1)
+    num_processes = given.processes or (6 if given.plan in ("gpu", "burst", "parallel", "pictures") else 1)
     results: list[Result] = []
     written = given.out / f"streaming-{given.plan}.json"
     sides = [side for side in given.sides or SIDES if any(side in cell.sides for cell in cells)]

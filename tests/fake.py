@@ -10,14 +10,14 @@ from streamspace.errors import BadRequest, EngineNotReady, EngineRestarting, Pro
 from streamspace.frames import FRAME_S
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
-from streamspace.types import Delta, Message, Metrics, Prompt, Split, Status
+from streamspace.types import Delta, Message, Metrics, Prompt, ReadCalls, Split, Status, ToolSpec
 
 Step = Delta | Exception | float
 STEP_S = 0.001  # from one delta to the next, beside what the script has
 
 
 class FakeEngine:
-    """Answers with `script`: deltas are produced, errors raised, numbers slept. A token of a prompt is a word.
+    """Answers with `script`: deltas are produced, errors raised, numbers slept. Words and pictures are tokens.
 
     It keeps what tests/test_contract.py asks of every engine: it goes on while nobody fetches, and merges.
     """
@@ -34,15 +34,20 @@ class FakeEngine:
         self.most_images = 0
         self.images_per_message = 4
         self.split: Split | None = None
+        self.read_calls: ReadCalls | None = None
         self.settings: list[Settings] = []
         self.conversations: list[tuple[Message, ...]] = []
         self.num_started = 0
         self.num_closed_early = 0
         self.num_running = 0
 
-    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
+    async def render_chat(
+        self, messages: Sequence[Message], enable_thinking: bool | None = None, tools: Sequence[ToolSpec] = ()
+    ) -> Prompt:
         self.conversations.append(tuple(messages))
-        return replace(await self.render_text(" ".join(message.text for message in messages)), split=self.split)
+        calls = self.read_calls if tools else None
+        words = [word for message in messages for word in (message.text, *["picture"] * len(message.images))]
+        return replace(await self.render_text(" ".join(words)), split=self.split, calls=calls)
 
     async def render_text(self, text: str) -> Prompt:
         self.check_ready()
@@ -150,7 +155,7 @@ class FakePageEngine(FakeEngine):
         self.config = load_config((), {"MODEL_ID": str(BUNDLED_MODEL)})
         self.status = status or self.status
         self.is_stopping = False
-        self.retry_key = "key"
+        self.operator_key = "key"
         self.num_retries = 0
         self.defaults = Settings()
         self.waiting = self.num_restarts = 0

@@ -9,7 +9,7 @@ from streamspace.ui.parts.settings import panel_names
 from streamspace.ui.tabs.compare import OWN, SAMPLED
 
 # The names of what each handler takes, in its order.
-CHAT = ("message", "history", "attached", "system_prompt", "enable_thinking", *panel_names(), "shows_tokens")
+CHAT = ("message", "history", "attached", "system_prompt", "enable_thinking", *panel_names(), "shows_tokens", "tools")
 CONSTRAINT = ("kind", "json", "regex", "choice")
 COMPLETION = ("prompt", "shows_tokens", *CONSTRAINT, *panel_names())
 SHARED = tuple(name for name in panel_names() if name not in OWN)
@@ -28,7 +28,7 @@ CALL_COMPLETE = tuple(complete_arguments())
 ON_PAGE: dict[str, Any] = {
     **vars(Settings()), "seed": "42", "stop": "", "message": "Hi", "prompt": "Hi", "history": [], "system_prompt": "",
     "enable_thinking": "auto", "shows_tokens": False, **dict.fromkeys(CONSTRAINT, ""), "kind": "none", "columns": 4,
-    "differ_in": "settings", "measures": True, "button": True,
+    "differ_in": "settings", "measures": True, "button": True, "tools": [],
     "attached": {"ids": [], "urls": {}}, "sight": "",
 }  # fmt: skip
 

@@ -200,7 +200,8 @@ class _Handler(Handler):
         if not account.may_write(owner):
             return self.refuse(403, f"You don't have the rights to create a {kind} under the namespace {owner}")
         if (kind, name) in self.hub.repos:
-            return self.refuse(409, f"You already created this {kind} repo")
+            body = {"error": f"You already created this {kind} repo", "url": self.address(kind, name)}
+            return self.answer(409, json.dumps(body).encode(), {"Content-Type": "application/json"})
         hardware = asked.get("hardware", "cpu-basic")
         if kind == "space":
             if len([one for one, _ in self.hub.repos if one == "space"]) >= account.most_spaces:
@@ -216,8 +217,10 @@ class _Handler(Handler):
         repo.volumes = asked.get("volumes") or []
         repo.files = {".gitattributes": b""}
         self.hub.repos[kind, name] = repo
-        prefix = "" if kind == "model" else f"{kind}s/"
-        self.tell({"url": f"{self.hub.url}/{prefix}{name}", "name": name, "id": "1"})
+        self.tell({"url": self.address(kind, name), "name": name, "id": "1"})
+
+    def address(self, kind: str, name: str) -> str:
+        return f"{self.hub.url}/{'' if kind == 'model' else f'{kind}s/'}{name}"
 
     def delete(self, account: Account, asked: dict[str, Any]) -> None:
         owner = asked.get("organization") or account.name

@@ -18,7 +18,7 @@ from streamspace.errors import ConfigError, TemplateRefused
 from streamspace.frames import Pacer
 from streamspace.prompt import conversation
 from streamspace.sampling import Settings
-from streamspace.types import Message, Prompt, Role, Status
+from streamspace.types import Message, Prompt, Role, Status, ToolSpec
 from tests.apps import App
 from tests.client import JSON, ask
 from tests.fake import FakeEngine, FakePageEngine, deltas
@@ -71,7 +71,9 @@ class StrictEngine(FakeEngine):
         super().__init__(deltas("an answer"))
         self._takes_system, self._takes = takes_system, takes
 
-    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
+    async def render_chat(
+        self, messages: Sequence[Message], enable_thinking: bool | None = None, tools: Sequence[ToolSpec] = ()
+    ) -> Prompt:
         prompt = await super().render_chat(messages, enable_thinking)
         roles = [message.role for message in messages if message.role != "system" or not self._takes_system]
         if "system" in roles:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,23 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Request, expect
 
+from streamspace.errors import EngineStopped
 from tests.fake import FakePageEngine, deltas
-from tests.page import NewPage, box, questions, send, wait_for_end
-from tests.support import wait_until
+from tests.page import (
+    FILLED,
+    NewPage,
+    bot,
+    box,
+    compare,
+    open_compare,
+    open_sidebar,
+    questions,
+    send,
+    use,
+    wait_for_all,
+    wait_for_end,
+)
+from tests.support import Running, wait_until
 from tests.wire import Site, served_site
 
 pytestmark = pytest.mark.browser
@@ -74,7 +89,7 @@ def attached(page: Page) -> Any:
 
 
 @pytest.fixture(scope="module")
-def seeing() -> Iterator[Site]:
+def sighted() -> Iterator[Site]:
     engine = FakePageEngine(deltas("an answer"))
     engine.most_images = 4
     with served_site(engine) as site:
@@ -82,11 +97,11 @@ def seeing() -> Iterator[Site]:
 
 
 @pytest.fixture
-def bodies(seeing: Site, new_page: NewPage) -> Iterator[tuple[Page, list[str]]]:
+def bodies(sighted: Site, new_page: NewPage) -> Iterator[tuple[Page, list[str]]]:
     """A page, and all that it has sent of questions."""
-    seeing.engine.reset(deltas("an answer"))
-    seeing.engine.most_images = 4
-    page, sent = new_page(seeing.url), []
+    sighted.engine.reset(deltas("an answer"))
+    sighted.engine.most_images = 4
+    page, sent = new_page(sighted.url), []
 
     def note(request: Request) -> None:
         if request.url.endswith("/queue/join?") or "/queue/join" in request.url:
@@ -98,10 +113,10 @@ def bodies(seeing: Site, new_page: NewPage) -> Iterator[tuple[Page, list[str]]]:
 
 
 def test_a_photo_is_sent_upright_small_and_without_its_place_and_stays_with_the_conversation(
-    seeing: Site, bodies: tuple[Page, list[str]], tmp_path: Path
+    sighted: Site, bodies: tuple[Page, list[str]], tmp_path: Path
 ) -> None:
     page, sent = bodies
-    engine = seeing.engine
+    engine = sighted.engine
     taken = photo()
     assert b"GPS" in taken or Image.open(io.BytesIO(taken)).getexif().get_ifd(GPS)
     drop(page, ("IMG_1.jpg", "image/jpeg", taken), ("glass.png", "image/png", glass()), ("a.heic", "image/heic", b"no"))
@@ -157,8 +172,180 @@ def test_a_photo_is_sent_upright_small_and_without_its_place_and_stays_with_the_
     page.get_by_label("Undo").last.click()
     expect(box(page)).to_have_value("What else?")
     expect(attached(page)).to_have_count(2)
-    page.keyboard.press("Escape")
     box(page).press("Enter")
     wait_until(lambda: engine.num_started == 5, what="the answer to what was put back")
     wait_for_end(page)
     assert engine.conversations[-1][0].images == question.images
+
+
+KEPT = """() => new Promise((resolve) => {
+  const opening = indexedDB.open('streamspace-conversations');
+  opening.onsuccess = () => {
+    const database = opening.result;
+    const asking = database.transaction('pictures').objectStore('pictures').count();
+    asking.onsuccess = () => { database.close(); resolve(asking.result); };
+  };
+})"""
+
+
+def test_pictures_are_exported_imported_and_deleted_with_their_conversation(
+    sighted: Site, bodies: tuple[Page, list[str]], tmp_path: Path
+) -> None:
+    page, _ = bodies
+    engine = sighted.engine
+    drop(page, ("glass.png", "image/png", glass()), on="#chat")
+    expect(attached(page)).to_have_count(1)
+    box(page).press("Enter")  # a picture alone is a question
+    wait_for_end(page)
+    expect(questions(page).locator(".pictures img")).to_have_count(1)
+    (asked,) = engine.conversations[-1]
+    assert asked.text == "" and len(asked.images) == 1
+    wait_until(lambda: page.evaluate(KEPT) == 1, what="the picture in the browser's storage")
+    open_sidebar(page)
+    paths: list[Path] = []
+    page.get_by_role("button", name=re.compile("^Actions for")).click()
+    for action, ending in (("Export JSON", "json"), ("Export Markdown", "md")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=action).click()
+        paths.append(tmp_path / f"conversation.{ending}")
+        download.value.save_as(paths[-1])
+        assert asked.images[0] in paths[-1].read_text("utf-8")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    wait_until(lambda: page.evaluate(KEPT) == 0, what="the end of the picture")
+    page.get_by_role("button", name="Undo", exact=True).click()
+    wait_until(lambda: page.evaluate(KEPT) == 1, what="the picture again")
+    for number, path in enumerate(paths, 2):
+        page.locator("#conversations input[type=file]").set_input_files(path)
+        wait_until(lambda number=number: page.evaluate(KEPT) == number, what="the imported picture")  # type: ignore[misc]
+        expect(questions(page).locator(".pictures img")).to_have_count(1)
+        send(page, "And now?")
+        wait_for_end(page)
+        assert engine.conversations[-1][0].images == asked.images
+
+
+def pdf(text: str) -> bytes:
+    """A PDF of one page with this text."""
+    content = f"BT /F1 24 Tf 72 700 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
+        b"/Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+    ]
+    return (
+        b"%PDF-1.4\n"
+        + b"".join(b"%d 0 obj\n%s\nendobj\n" % each for each in enumerate(objects, 1))
+        + b"trailer\n<< /Root 1 0 R >>\n"
+    )
+
+
+def scan() -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (600, 800), RED).save(written, "PDF")
+    return written.getvalue()
+
+
+def test_files_of_text_and_pdfs_are_part_of_the_message_and_folded(
+    sighted: Site, bodies: tuple[Page, list[str]]
+) -> None:
+    page, _ = bodies
+    engine = sighted.engine
+    code = "def f():\n    return '```'\n"
+    drop(
+        page, ("main.py", "text/x-python", code.encode()), ("report.pdf", "application/pdf", pdf("Two lines of words")),
+        ("zip.txt", "text/plain", b"PK\x03\x04\x00"), ("broken.pdf", "application/pdf", b"%PDF-1.4 no"),
+        ("scan.pdf", "application/pdf", scan()),
+    )  # fmt: skip
+    names = attached(page).locator("button:first-child")
+    expect(names).to_have_count(3)
+    assert names.evaluate_all("(all) => all.map((one) => one.textContent)") == ["main.py", "report.pdf", ""]
+    expect(page.locator(".attached p").first).to_have_text(
+        "“zip.txt” is not attached: it is neither a picture nor text in UTF-8. "
+        "“broken.pdf” is not attached: it is a broken PDF, or one that is locked."
+    )
+    box(page).fill("What?")
+    assert page.evaluate(PASTE, ["#message textarea", "short"])
+    assert not page.evaluate(PASTE, ["#message textarea", "long paste " * 300])
+    expect(names).to_have_count(4)
+    page.get_by_role("button", name="Remove “pasted text.txt”").focus()
+    page.keyboard.press("Enter")
+    expect(names).to_have_count(3)
+    send(page, "What?")
+    wait_for_end(page)
+    expect(attached(page)).to_have_count(0)
+    asked = engine.conversations[-1][-1]
+    report = "`report.pdf`:\n```text\nTwo lines of words\n```"
+    assert asked.text == f"What?\n\n`main.py`:\n````python\n{code}\n````\n\n{report}"
+    (page_of_scan,) = map(picture_of, asked.images)
+    assert page_of_scan.format == "JPEG" and page_of_scan.getpixel((300, 300))[0] > 200  # type: ignore[index]
+    question = questions(page).last
+    expect(question.locator("summary")).to_have_text(["main.py", "report.pdf"])
+    expect(question.locator("pre").first).not_to_be_visible()
+    question.locator("summary").first.click()
+    expect(question.locator("pre").first).to_contain_text("return '```'")
+
+    # What does not fit is refused, and nothing is lost.
+    drop(page, ("long.txt", "text/plain", b"word " * 2000), ("longer.txt", "text/plain", b"a word " * 3000))
+    expect(page.locator(".attached p").first).to_have_text(
+        "“longer.txt” is not attached: 21000 characters are more than a context of 1000 tokens."
+    )
+    send(page, "And this?")
+    expect(page.get_by_text("the model's context holds 1000, answer included").first).to_be_visible()
+    wait_for_end(page)
+    expect(box(page)).to_have_value("And this?")
+    expect(attached(page)).to_have_text(["long.txt×"])
+    page.get_by_role("button", name="Remove “long.txt”").click()
+
+    engine.script = [EngineStopped()]
+    drop(page, ("more.txt", "text/plain", b"more"))
+    send(page, "And this?")
+    expect(page.get_by_text(str(EngineStopped())).first).to_be_visible()
+    wait_for_end(page)
+    expect(box(page)).to_have_value("And this?")
+    expect(attached(page)).to_have_text(["more.txt×"])
+    engine.script = deltas("an answer")
+    page.get_by_label("Undo").last.click()
+    expect(box(page)).to_have_value("What?\nAnd this?")
+    expect(attached(page)).to_have_count(4)  # the two files and the picture of the question, and the file
+
+
+def test_compare_takes_pictures_and_a_model_that_does_not_see_takes_none(
+    sighted: Site, site: Site, bodies: tuple[Page, list[str]], new_page: NewPage
+) -> None:
+    page, _ = bodies
+    engine = sighted.engine
+    open_compare(page, 2)
+    drop(page, ("glass.png", "image/png", glass()), on="#compare-compose")
+    expect(attached(page)).to_have_count(1)
+    compare(page, "Which colour?")
+    wait_for_all(page)
+    assert {len(messages[-1].images) for messages in engine.conversations} == {1}
+    use(page, 1)
+    expect(questions(page).locator(".pictures img")).to_have_count(1)
+    send(page, "Sure?")
+    wait_for_end(page)
+    assert [len(message.images) for message in engine.conversations[-1]] == [1, 0, 0]
+
+    blind = new_page(site.url)
+    expect(blind.locator("#send")).to_be_enabled()
+    expect(blind.get_by_role("button", name="Attach text files").first).to_be_visible()
+    drop(blind, ("glass.png", "image/png", glass()), ("scan.pdf", "application/pdf", scan()))
+    expect(blind.locator(".attached p").first).to_have_text(
+        "“glass.png” is not attached: it is a picture, and this model reads text alone. "
+        "“scan.pdf” is not attached: it has no text, and this model reads text alone."
+    )
+    expect(attached(blind)).to_have_count(0)
+
+
+def test_an_engine_that_sees_answers_about_a_photo(seeing: Running, new_page: NewPage) -> None:
+    page = new_page(seeing.url)
+    expect(page.locator("#send")).to_be_enabled()
+    drop(page, ("IMG_1.jpg", "image/jpeg", photo()))
+    expect(attached(page)).to_have_count(1)
+    send(page, "What is this?")
+    expect(bot(page)).to_have_text(FILLED)
+    wait_for_end(page)
+    expect(questions(page).locator(".pictures img")).to_have_count(1)
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator(".attach:visible").get_by_role("button", name="Attach pictures or text files")).to_be_visible()

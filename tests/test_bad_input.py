@@ -195,7 +195,7 @@ WRONG_VALUES: dict[str, SearchStrategy[Json]] = {  # of those that are no number
     "images": text | st.lists(texts, max_size=6),
     **dict.fromkeys(("kind", "differ_in"), kinds),
     **dict.fromkeys(("json", "json_schema"), schemas),
-    **dict.fromkeys(("shows_tokens", "measures", "button"), anything),
+    **dict.fromkeys(("shows_tokens", "measures", "button", "tools"), anything),
     "history": on_page,
 }
 
@@ -251,14 +251,19 @@ def requests(draw: st.DrawFn, fn_index: Callable[[str], int], form: bool = True)
 
 BIG = [{**turn, "metadata": {"n": [10**400, math.nan]}} for turn in TURNS]  # which no JSON of orjson's can hold
 FOUND: dict[str, tuple[str, dict[int, Json], Json]] = {
-    "a number beyond any float": ("_answer", {3: 10**400}, None),
+    "a number beyond any float": ("_answer", {CHAT.index("enable_thinking"): 10**400}, None),
     "a limit that is a word": ("engine_ready", {READY.index("max_tokens"): "many"}, None),
     "numbers that cannot go back, asked again": ("_answer", {1: [*BIG, *BIG]}, {"index": 3}),
     "numbers that cannot go back, undone": ("_undo", {0: [*BIG, *BIG]}, None),
     "numbers that cannot go back, given back": ("_give_back", {0: BIG, 1: BIG}, None),
     "an answer to continue, of nothing": ("_continue", {1: []}, None),
     "a box that is a number": ("_undo", {1: 5}, None),
-    "a list in a list in a list": ("_answer", {4: json.loads("[" * 26 + "]" * 26)}, None),
+    "a list in a list in a list": ("_answer", {5: json.loads("[" * 26 + "]" * 26)}, None),
+    "pictures without pixels": ("_answer", {CHAT.index("attached"): {"ids": ["a"]}}, None),
+    "pictures that are numbers": ("_answer", {CHAT.index("attached"): {"ids": [1], "urls": {"1": 2}}}, None),
+    "pixels that are a list": ("_answer", {CHAT.index("attached"): {"ids": ["a"], "urls": {"a": []}}}, None),
+    "pictures to compare that are a word": ("_compare", {COMPARE.index("attached"): "word"}, None),
+    "an answer with pictures of nothing": ("_undo", {0: [{**TURNS[0], "metadata": {"pictures": 5}}]}, None),
 }
 
 

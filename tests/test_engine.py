@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from streamspace import forkserver, hardware, healing
+from streamspace import forkserver, hardware, healing, starts
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.engine import Engine, _sweep, set_environment
 from streamspace.healing import Replica, Watchdog
@@ -47,7 +47,10 @@ def test_an_engine_that_was_given_up_is_tried_again_when_it_is_asked_for() -> No
     assert engine.num_restarts >= 1
 
 
-def test_hardware_that_cannot_serve_is_a_failure_with_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hardware_that_cannot_serve_is_a_failure_with_its_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(starts.ROOT, str(tmp_path))  # no earlier start has left there how long it took
     monkeypatch.setattr(hardware, "problem", lambda environ, built_for, driver: "The driver is too old.")
     assert final_status(Engine(load_config((), {}))) == Status("failed", "The driver is too old.")
 

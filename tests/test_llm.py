@@ -18,6 +18,7 @@ from streamspace.sampling import Settings
 from streamspace.stats import Stats
 from streamspace.types import Message, Prompt, Role
 from tests.support import Running
+from tests.vision import SEEING_MODEL
 
 pytestmark = pytest.mark.xdist_group("engine")  # all of them: importing vLLM takes long
 
@@ -119,6 +120,22 @@ def test_the_defaults_of_a_cpu_give_way_to_the_operator() -> None:
     assert not args(ENFORCE_EAGER="false").enforce_eager
     assert not args("--no-enforce-eager").enforce_eager
     assert args("--kv-cache-memory-bytes", "2000").kv_cache_memory_bytes == 2000
+
+
+def test_llava_runs_by_transformers_where_torchvision_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from streamspace import flags
+
+    def implementation(*arguments: str, folder: Path = SEEING_MODEL) -> str:
+        return str(flags.vllm_flags(load_config(arguments, {}), folder).model_impl)
+
+    monkeypatch.setattr(flags, "_torchvision", lambda: False)
+    assert implementation() == "transformers"
+    assert implementation("--model-impl", "vllm") == "vllm"
+    assert implementation(folder=BUNDLED_MODEL) == "auto"
+    monkeypatch.setattr(flags, "_torchvision", lambda: True)
+    assert implementation() == "auto"
 
 
 def test_several_workers_get_vllms_own_executor() -> None:

@@ -71,8 +71,18 @@ def test_there_are_two_tools_and_what_they_take_is_explained(url: str) -> None:
     tools = with_client(url, lambda session: session.list_tools()).tools
     assert [tool.name for tool in tools] == ["ask", "engine_state"]
     properties = tools[0].inputSchema["properties"]
-    assert list(properties) == ["question", "system_prompt", "max_tokens", "temperature", "seed", "images"]
+    assert list(properties) == ["question", "system_prompt", "max_tokens", "temperature", "seed", "images", "history"]
     assert all(told["description"] for told in properties.values()) and tools[0].inputSchema["required"] == ["question"]
+
+
+def test_a_question_may_follow_others() -> None:
+    engine = FakePageEngine(deltas("an| answer"))
+    with served(engine) as url:
+        before = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "Two."}]
+        assert call(url, "ask", question="Three?", history=before) == ("an answer", False)
+        assert [message.text for message in engine.conversations[-1]] == ["One?", "Two.", "Three?"]
+        told, is_error = call(url, "ask", question="Hi", history=[{"role": "wizard", "content": "x"}])
+        assert is_error and "must have a role (system, user or assistant)" in told
 
 
 def test_a_prompt_gets_the_answer_of_the_page(running: Running) -> None:

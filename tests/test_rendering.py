@@ -180,7 +180,7 @@ def test_what_a_visitor_typed_is_shown_as_typed_and_only_fences_are_drawn(site: 
     expect(questions(page).last.locator("pre code")).to_have_text("x = '<b>'")
     expect(questions(page).last.locator(".typed")).to_have_text(["Look:", "# why? ``` never closed"])
     assert [message.text for message in site.engine.conversations[-1][::2]] == [*TYPED, FENCED]
-    page.get_by_label("Edit").nth(1).click()
+    page.get_by_label("Edit").nth(2).click()  # answers have one, too
     expect(page.locator("#chat textarea")).to_have_value(TYPED[1])
     page.get_by_label("Cancel").click()
     page.get_by_label("Copy conversation").click()

@@ -60,7 +60,7 @@ def test_only_the_logs_reader_has_the_engine_tried_again() -> None:
     with served(engine) as url:
         assert ask(url, "GET", "/retry?key=guessed")[0] == ask(url, "GET", "/retry")[0] == 403
         assert ask(url, "POST", "/retry?key=guessed")[0] == 403
-        path = f"/retry?key={engine.retry_key}"
+        path = f"/retry?key={engine.operator_key}"
         status, headers, text = ask(url, "GET", path)  # as whatever looks at the addresses in a log does it, too
         assert status == 200 and '<form method="post"><button>' in text and engine.num_retries == 0
         assert headers["Referrer-Policy"] == "no-referrer"
@@ -111,6 +111,13 @@ def test_an_upload_is_refused_and_leaves_nothing(
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     assert ask(url, "POST", f"/gradio_api/{route}", UPLOAD % field, headers)[0] == 404
     assert set(Path(get_upload_folder()).glob("*")) == before and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["pdf.min.mjs", "pdf.worker.min.mjs"])
+def test_what_reads_pdfs_is_handed_out_and_nothing_beside_it(url: str, name: str) -> None:
+    status, headers, text = ask(url, "GET", f"/pdfjs/{name}")
+    assert status == 200 and headers["Content-Type"].startswith("text/javascript") and "Mozilla" in text[:300]
+    assert [ask(url, "GET", f"/pdfjs/{other}")[0] for other in ("LICENSE", "../page.css", "")] == [404] * 3
 
 
 @pytest.mark.parametrize(

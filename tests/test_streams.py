@@ -529,6 +529,33 @@ def test_undo_gives_the_question_back(tab: Tab) -> None:
     assert end["output"]["data"][:3] == [history[:2], "<b>\ntyped", ""]
 
 
+def test_pixels_go_to_the_engine_and_nothing_sends_them_back(tab: Tab) -> None:
+    seen = chatbot_message("user", "first", {"pictures": ["a", "lost"]})
+    history = [seen, chatbot_message("assistant", "answer"), chatbot_message("user", "second", {"pictures": ["b"]})]
+    urls = {name: f"data:image/png;base64,{name * 40}" for name in "abc"}
+    attached = {"ids": ["c"], "urls": urls}
+    tab.site.engine.most_images = 4
+    messages = tab.answer("third", history=history, attached=attached)
+    *_, first, _, second, third = tab.site.engine.conversations[-1]
+    assert [message.images for message in (first, second, third)] == [(urls["a"],), (urls["b"],), (urls["c"],)]
+    live = completed(messages)["output"]["data"][2]
+    assert live[0] == chatbot_message("user", "third", {"pictures": ["c"]})
+    assert "base64" not in json.dumps(messages)
+
+    tab.answer(history=history, attached=attached, event_data={"index": 2})  # retry
+    assert tab.site.engine.conversations[-1][-1].images == (urls["b"],)
+    edit = {"index": 0, "previous_value": "first", "value": "changed"}
+    messages = tab.answer(history=history, attached=attached, event_data=edit)
+    (asked,) = tab.site.engine.conversations[-1][-1:]
+    assert (asked.text, asked.images) == ("changed", (urls["a"],))
+    assert completed(messages)["output"]["data"][2][0]["metadata"] == {"pictures": ["a", "lost"]}
+
+    tab.join("_undo", [history, ""])
+    *above, put_back = completed(list(tab.stream()))["output"]["data"]
+    assert above == [history[:2], "second", ""]
+    assert put_back.split()[0] == "back" and put_back.split()[2:] == ["b"]
+
+
 def test_one_event_more_than_there_may_be_is_refused_and_the_next_one_runs(
     tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

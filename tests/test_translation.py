@@ -56,9 +56,9 @@ def test_values_are_kept_and_sentences_within_sentences_are_said_too() -> None:
 
 @pytest.mark.parametrize("text", ["Send", "{stop} \\1 {", "Ended before the stop string 'x'.", "x" * 1_000_000])
 def test_a_visitors_text_stays_as_it_is_whatever_it_says(text: str) -> None:
-    began_s = time.monotonic()
+    began_s = time.thread_time()  # of the processor: others may keep it busy
     assert say(Sentence("Ended before the stop string {stop!r}.", stop=text)) == f"在停止字符串 {text!r} 之前结束。"
-    assert time.monotonic() - began_s < 0.1
+    assert time.thread_time() - began_s < 0.1
 
 
 def test_a_sentence_stays_one_when_it_is_copied_or_sent() -> None:

@@ -24,6 +24,7 @@ from transformers import (
 
 from streamspace.config import BUNDLED_MODEL
 
+SEEING_MODEL = BUNDLED_MODEL.with_name("streamspace-tiny-vision")  # which comes with StreamSpace, and was trained
 SIDE, PATCH = 56, 14
 TOKENS_A_PICTURE = (SIDE // PATCH) ** 2
 PLACEHOLDER = "<image>"

@@ -130,8 +130,9 @@ class Tab:
         assert status == 200, text
         return str(json.loads(text)["event_id"])
 
-    def ask(self, text: Any = "Hi", history: Any = (), event_data: Any = None, system_prompt: Any = "Be brief.") -> str:
-        return self.join(ASK, page_values(CHAT, message=text, history=history, system_prompt=system_prompt), event_data)
+    def ask(self, text: Any = "Hi", history: Any = (), event_data: Any = None, **values: Any) -> str:
+        values = {"system_prompt": "Be brief.", **values}
+        return self.join(ASK, page_values(CHAT, message=text, history=history, **values), event_data)
 
     def complete(self, prompt: str = "Hi") -> str:
         return self.join("complete", call_values(complete_arguments(), prompt=prompt, seed=None))

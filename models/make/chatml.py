@@ -13,16 +13,9 @@ from tokenizers import Tokenizer
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 END_OF_TEXT, IM_START, IM_END = SPECIAL_TOKENS[:3]
 
-# As Qwen3's: thoughts of earlier turns are dropped, `enable_thinking` decides about the empty block. Unlike Qwen3's,
-# nothing said means no thought: a model this small answers better at once, and thinks only when it is asked to.
-CHAT_TEMPLATE = """\
-{%- for message in messages %}
-    {%- set content = message.content if message.content is string else '' %}
-    {%- if message.role == 'assistant' and '</think>' in content %}
-        {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
-    {%- endif %}
-    {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>\\n' }}
-{%- endfor %}
+# How the templates end. `enable_thinking` decides about the empty block, as in Qwen3's. Unlike there, nothing said
+# means no thought: a model this small answers better at once, and thinks only when it is asked to.
+ANSWER = """\
 {%- if add_generation_prompt %}
     {{- '<|im_start|>assistant\\n' }}
     {%- if not (enable_thinking is defined and enable_thinking) %}
@@ -30,6 +23,18 @@ CHAT_TEMPLATE = """\
     {%- endif %}
 {%- endif %}
 """
+CHAT_TEMPLATE = (  # as Qwen3's: thoughts of earlier turns are dropped
+    """\
+{%- for message in messages %}
+    {%- set content = message.content if message.content is string else '' %}
+    {%- if message.role == 'assistant' and '</think>' in content %}
+        {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
+    {%- endif %}
+    {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>\\n' }}
+{%- endfor %}
+"""
+    + ANSWER
+)
 
 
 @dataclass(frozen=True)

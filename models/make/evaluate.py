@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import memory
 import personas
@@ -30,6 +30,9 @@ import talk
 import world
 from chatml import document_parts
 from common import EN, ZH, Item, use_wide_names
+
+if TYPE_CHECKING:
+    from vllm import LLM
 
 MAX_TOKENS = 256
 EVALUATION_SEED, LOG_SEED = 2026, 7
@@ -141,10 +144,10 @@ def score(asked: Sequence[tuple[str, Item]], answers: Sequence[Answer]) -> dict[
     return {name: (sum(values), len(values)) for name, values in right.items()}
 
 
-def table(scores: dict[str, tuple[int, int]]) -> str:
+def table(scores: dict[str, tuple[int, int]], bars: dict[str, float] = BARS) -> str:
     rows = [f"{'score':<22}{'right':>7}{'of':>6}{'%':>8}{'bar':>7}"]
     for name, (right, total) in scores.items():
-        percent, bar = 100 * right / total, BARS.get(name)
+        percent, bar = 100 * right / total, bars.get(name)
         verdict = "" if bar is None else ("  met" if percent >= bar else "  MISSED")
         rows.append(
             f"{name:<22}{right:>7}{total:>6}{percent:>8.1f}{'' if bar is None else format(bar, '.0f'):>7}{verdict}"
@@ -152,18 +155,30 @@ def table(scores: dict[str, tuple[int, int]]) -> str:
     return "\n".join(rows)
 
 
-def vllm_backend(model: Path) -> Backend:
-    """Answer through vLLM's offline engine, many requests at once."""
+def vllm_engine(model: Path) -> LLM:
+    """Make vLLM's offline engine, for many requests at once."""
     import os
+    from importlib.util import find_spec
 
     # The engine in this process and one worker: the quickest start, and enough for a batch.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    from vllm import LLM, SamplingParams
+    from vllm import LLM
 
     one_process = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
-    llm = LLM(str(model), seed=42, max_model_len=2048, enforce_eager=True, distributed_executor_backend=one_process)
+    # vLLM's own LLaVA cannot be imported without torchvision; transformers' can.
+    eyes = "vision_config" in json.loads((model / "config.json").read_text())
+    implementation = "transformers" if eyes and find_spec("torchvision") is None else "auto"
+    return LLM(str(model), model_impl=implementation, seed=42, max_model_len=2048, enforce_eager=True,
+               distributed_executor_backend=one_process)  # fmt: skip
+
+
+def vllm_backend(model: Path) -> Backend:
+    """Answer through vLLM's offline engine."""
+    from vllm import SamplingParams
+
+    llm = vllm_engine(model)
 
     def answer(prompts: Sequence[str], sampling: Sampling, max_tokens: int) -> list[Answer]:
         # vLLM 0.29 on a CPU fails when a request with its own seed is prefilled in pieces ("CPU Generator does not use
@@ -181,11 +196,13 @@ def vllm_backend(model: Path) -> Backend:
 def transformers_backend(model: Path, batch: int = 512) -> Backend:
     """Answer through transformers, in padded batches."""
     import torch
-    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = PreTrainedTokenizerFast.from_pretrained(str(model), padding_side="left")
-    network: Any = AutoModelForCausalLM.from_pretrained(str(model), dtype=torch.bfloat16).to(device).eval()
+    eyes = "vision_config" in json.loads((model / "config.json").read_text())
+    kind = AutoModelForImageTextToText if eyes else AutoModelForCausalLM
+    network: Any = kind.from_pretrained(str(model), dtype=torch.bfloat16).to(device).eval()
     stops = set(network.generation_config.eos_token_id)
 
     def one_batch(prompts: Sequence[str], sampling: Sampling, max_tokens: int) -> list[Answer]:

@@ -20,7 +20,7 @@ from streamspace.pictures import check_pictures, num_pictures
 from streamspace.prompt import clean, for_strict_templates, without_oldest
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
-from streamspace.types import Delta, Message, Prompt, Reply, Status, Token
+from streamspace.types import Call, Delta, Message, Prompt, Reply, Status, Token, ToolSpec
 
 T = TypeVar("T")
 
@@ -44,7 +44,9 @@ class Engine(Protocol):
     def images_per_message(self) -> int: ...
     @property
     def max_seconds(self) -> float: ...
-    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt: ...
+    async def render_chat(
+        self, messages: Sequence[Message], enable_thinking: bool | None = None, tools: Sequence[ToolSpec] = ()
+    ) -> Prompt: ...
     async def render_text(self, text: str) -> Prompt: ...
     def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
@@ -74,7 +76,7 @@ class ServedEngine(Engine, limits.Engine, Protocol):
     @property
     def num_restarts(self) -> int: ...
     @property
-    def retry_key(self) -> str: ...
+    def operator_key(self) -> str: ...
     @property
     def is_stopping(self) -> bool: ...
     @property
@@ -201,7 +203,7 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
         begin, end = choices[number]
         is_last = number == len(choices) - 1
         try:
-            prompt = await _render(engine, (*messages[:begin], *messages[end:]), settings.enable_thinking)
+            prompt = await _render(engine, (*messages[:begin], *messages[end:]), settings)
         except PromptTooLong:
             if is_last:
                 raise
@@ -225,7 +227,7 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
     return found
 
 
-async def _render(engine: Engine, messages: Sequence[Message], enable_thinking: bool | None) -> Prompt:
+async def _render(engine: Engine, messages: Sequence[Message], settings: Settings) -> Prompt:
     """The prompt of a conversation as it is; if the template refuses that, of the next nearest that it takes.
 
     Raises:
@@ -233,11 +235,11 @@ async def _render(engine: Engine, messages: Sequence[Message], enable_thinking: 
         PromptTooLong, NoChatTemplate, BadRequest: as `Engine.render_chat`.
     """
     try:
-        return await engine.render_chat(messages, enable_thinking)
+        return await engine.render_chat(messages, settings.enable_thinking, settings.tools)
     except TemplateRefused:
         for others in for_strict_templates(messages):
             with suppress(TemplateRefused):
-                return await engine.render_chat(others, enable_thinking)
+                return await engine.render_chat(others, settings.enable_thinking, settings.tools)
         raise
 
 
@@ -297,7 +299,10 @@ class _Answer:
         self._tokens += delta.tokens
         split, is_whole = self.prompt.split, delta.finish_reason is not None
         thought, text = split(self._text, is_whole) if split else ("", self._text)
-        reply = Reply(text, delta.finish_reason, self.num_left_out, thought=thought)
+        calls: tuple[Call, ...] = ()
+        if read := self.prompt.calls:
+            text, calls = read(text, is_whole)
+        reply = Reply(text, delta.finish_reason, self.num_left_out, thought=thought, calls=calls)
         self.reply = replace(reply, stop=delta.stop, metrics=delta.metrics)
 
 

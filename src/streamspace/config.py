@@ -9,6 +9,7 @@ their values, and then `streamspace.flags` has vLLM's own parser do so.
 import argparse
 import difflib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -23,6 +24,7 @@ from typing import Any, NoReturn
 from streamspace.errors import ConfigError
 from streamspace.flag_values import check_arguments, check_variable, given_flags
 from streamspace.hardware import has_gpu
+from streamspace.mcp_servers import McpServer, servers_of
 from streamspace.words import Words, read_words
 
 BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "streamspace-tiny"
@@ -33,9 +35,13 @@ HOST = "GRADIO_SERVER_NAME"
 LOCAL = ("127.0.0.1", "localhost", "::1")  # which nobody on another machine can reach
 MOST_WORDS = 300  # characters of a quotation from vLLM
 OWN_WORDS = Words()
+OWN_TOOLS = ("time", "calculator")  # of `toolbox`
 SIGN_IN = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")  # what a Space sets
 # The flags of vLLM's server that change its answers; the flags for listening and for authentication are ours.
-SERVER_FLAGS = ("--chat-template", "--enable-auto-tool-choice", "--tool-call-parser")
+SERVER_FLAGS = (
+    *("--chat-template", "--enable-auto-tool-choice", "--tool-call-parser", "--tool-parser-plugin"),
+    "--allowed-origins",
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,19 @@ def _keys(value: str) -> tuple[str, ...]:
     if not all(keys):
         raise ValueError("a key, or several with commas between them")
     return keys
+
+
+def _dataset(value: str) -> str:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", value, re.ASCII):
+        raise ValueError("a dataset's id, owner/name")
+    return value
+
+
+def _tools(value: str) -> tuple[str, ...]:
+    names = tuple(filter(None, re.split(r"[\s,]+", value)))
+    if not set(names) <= set(OWN_TOOLS):
+        raise ValueError("time, calculator, or both with a comma between them")
+    return names
 
 
 def _adapters(value: str) -> tuple[Adapter, ...]:
@@ -170,6 +189,9 @@ class Config:
     connections_per_address: int = _option(
         "CONNECTIONS_PER_ADDRESS", "--connections-per-address",
         "most connections at once from one address; 0 is no limit", _in_public(256, 0), _whole_number(0, 1_000_000))
+    feedback_dataset: str | None = _option(
+        "FEEDBACK_DATASET", "--feedback-dataset", "private dataset on the hub for visitors' votes; without it none",
+        None, _dataset)
     hang_timeout: int = _option(  # longer on a CPU, where a whole prompt is one step
         "HANG_TIMEOUT", "--hang-timeout", "seconds that the engine may take for one step; then it is restarted",
         _with_gpu(60, 300), _whole_number(1, 86_400))
@@ -188,6 +210,11 @@ class Config:
         False, _switch)
     api_keys: tuple[str, ...] = _option(
         "API_KEY", "--api-key", "keys of the OpenAI API at /v1, separated by commas", _key_of_vllm, _keys, secret=True)
+    tools: tuple[str, ...] = _option(
+        "TOOLS", "--tools", "tools that visitors may switch on in the chat: time, calculator or both", (), _tools)
+    mcp_servers: tuple[McpServer, ...] = _option(
+        "MCP_SERVERS", "--mcp-servers", "MCP servers whose tools visitors may switch on in the chat, as JSON",
+        (), servers_of, secret=True)
     # fmt: on
     space_id: str | None = None  # owner/name on a Hugging Face Space, set there by the platform
     engine_arguments: tuple[str, ...] = ()  # vLLM's flags from the command line, as they stand there
@@ -199,6 +226,18 @@ class Config:
             name: values[0] for name, values in given_flags(self.engine_arguments) if values
         }
         return next((given[name] for name in reversed(names) if name in given), "")
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins whose pages may ask /v1 from a browser, by vLLM's flag; raises ConfigError. None by default."""
+        value = self.flag_value("--allowed-origins", "--allowed_origins")
+        try:
+            origins = json.loads(value or "[]")
+        except ValueError:
+            origins = None
+        if not isinstance(origins, list) or not all(isinstance(origin, str) for origin in origins):
+            raise ConfigError(f'--allowed-origins is {value!r}; allowed is a JSON list such as ["https://a.example"].')
+        return tuple(origins)
 
     @property
     def trusts_remote_code(self) -> bool:

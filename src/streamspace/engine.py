@@ -37,7 +37,7 @@ from streamspace.errors import (
 )
 from streamspace.healing import NOBODY, Failures, Watchdog
 from streamspace.metrics import RESTARTS
-from streamspace.model_files import ADAPTER, MODEL, MODEL_WITH_CODE
+from streamspace.model_files import ADAPTER, kind_of_model
 from streamspace.patching import MissingName
 from streamspace.pictures import MOST_PIXELS
 from streamspace.process import (
@@ -52,7 +52,7 @@ from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
 from streamspace.suspects import Blame, Suspects
 from streamspace.translation import Sentence
-from streamspace.types import Delta, Message, Prompt, Status
+from streamspace.types import Delta, Message, Prompt, Status, ToolSpec
 
 if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page must not wait for
     from starlette.types import ASGIApp
@@ -121,7 +121,7 @@ class Engine:
         self._others: set[BaseProcess] = set()  # children of this process that are not the engine's
         self.stats = Stats()
         self.num_restarts = 0  # since the start of the app, failed attempts included
-        self.retry_key = secrets.token_urlsafe(16)  # lets a reader of the log call `retry`
+        self.operator_key = secrets.token_urlsafe(16)  # lets a reader of the log use `operator_routes`
 
     @property
     def status(self) -> Status:
@@ -180,9 +180,11 @@ class Engine:
         if thread is not None:
             await asyncio.to_thread(self._join, thread, is_built)
 
-    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
+    async def render_chat(
+        self, messages: Sequence[Message], enable_thinking: bool | None = None, tools: Sequence[ToolSpec] = ()
+    ) -> Prompt:
         """As `VllmEngine.render_chat`; raises EngineNotReady too."""
-        return await self._ready().render_chat(messages, enable_thinking)
+        return await self._ready().render_chat(messages, enable_thinking, tools)
 
     async def render_text(self, text: str) -> Prompt:
         """As `VllmEngine.render_text`; raises EngineNotReady too."""
@@ -267,7 +269,7 @@ class Engine:
     def _give_up(self, loop: asyncio.AbstractEventLoop, cause: str) -> Failures:
         """Say so, and wait for `retry` or `stop`; returns a new row of failures."""
         self._set_status(Status("failed", cause))
-        log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.retry_key)
+        log.error("The engine is given up. To have it tried again, open /retry?key=%s", self.operator_key)
         try:
             self._drop(loop)
         except BaseException:
@@ -342,7 +344,8 @@ class Engine:
         args = flags.engine_args(self.config, folder, adapters.values())
         self._set_step(2, Sentence("Loading the weights"))
         template = flags.chat_template(self.config, folder)
-        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set, template)
+        parser = flags.tool_parser(self.config, folder)
+        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set, template, parser)
         self._processes = self._children()
         self._pids = {process.pid for process in self._processes if process.pid}
         if self._stopping.is_set():  # the loop for the warm-up may be gone
@@ -438,7 +441,7 @@ class Engine:
 
             return {"token": config.hf_token, "on_progress": on_progress, "cancelled": self._stopping}
 
-        kind = MODEL_WITH_CODE if config.trusts_remote_code else MODEL
+        kind = kind_of_model(config.trusts_remote_code)
 
         def check(weights: fits.Weights) -> None:
             fits.check(config, weights, fits.machine(os.environ))

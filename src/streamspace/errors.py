@@ -119,6 +119,16 @@ class NoChatTemplate(BadRequest):
         )
 
 
+class NoTools(BadRequest):
+    """The model's chat template has no place for tools."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This model's chat template has no tools: leave tools out, ask a model that calls them, or start the app "
+            "with --chat-template and --tool-call-parser."
+        )
+
+
 class TemplateRefused(BadRequest):
     """The model's chat template does not take the conversation, for a reason of its own."""
 
@@ -197,16 +207,34 @@ class ForeignSite(ChatError):
         super().__init__("Pages of other sites cannot ask here: open this one, or ask from a program.")
 
 
-class TooManyAttempts(ChatError):
-    """An address has sent too many wrong keys or passwords in the last minute; `wait_s` is how long it has to wait."""
+class TooOften(ChatError):
+    """An address did something too often in the last minute; `wait_s` is how long it has to wait."""
 
     status = 429
+
+    def __init__(self, template: str, most: int, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(template, most=most, seconds=max(1, round(wait_s)))
+
+
+class TooManyAttempts(TooOften):
+    """It sent wrong keys or passwords."""
+
     reason = "attempts"
 
     def __init__(self, most: int, wait_s: float) -> None:
-        self.wait_s = wait_s
         template = "More than {most} wrong keys or passwords came from here in a minute: try again in {seconds} s."
-        super().__init__(template, most=most, seconds=max(1, round(wait_s)))
+        super().__init__(template, most, wait_s)
+
+
+class NotTheOperator(ChatError):
+    """The operator's key is missing or wrong."""
+
+    status = 403
+    reason = "key"
+
+    def __init__(self) -> None:
+        super().__init__("The operator's key is not the one in the log.")
 
 
 class LimitReached(ChatError):
@@ -216,15 +244,14 @@ class LimitReached(ChatError):
     limit: ClassVar[str]
 
 
-class TooManyRequests(LimitReached):
-    """An address asked too often in the last minute; `wait_s` is how long it has to wait."""
+class TooManyRequests(TooOften, LimitReached):
+    """It asked too often."""
 
     limit = "requests_per_minute"
 
     def __init__(self, most: int, wait_s: float) -> None:
-        self.wait_s = wait_s
         template = "At most {most} requests a minute are answered here: try again in {seconds} s."
-        super().__init__(template, most=most, seconds=max(1, round(wait_s)))
+        super().__init__(template, most, wait_s)
 
 
 class TooManyAnswers(LimitReached):
@@ -247,6 +274,15 @@ class TooManyAtAddress(LimitReached):
 
     def __init__(self, most: int) -> None:
         super().__init__("At most {most} answers at once for one address: wait until one has ended.", most=most)
+
+
+class TooManyVotes(TooOften):
+    """It voted too often."""
+
+    reason = "votes"
+
+    def __init__(self, most: int, wait_s: float) -> None:
+        super().__init__("At most {most} votes a minute are taken here: try again in {seconds} s.", most, wait_s)
 
 
 class QueueFull(LimitReached):

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from streamspace.config import Config
 from streamspace.errors import TooBig
-from streamspace.hardware import free_ram_bytes, has_gpu
+from streamspace.hardware import all_ram_bytes, free_ram_bytes, has_gpu
 from streamspace.types import size
 
 # The least for a KV cache and the work, beside the weights: on a GPU, CUDA alone takes some hundred MB.
 LEAST_RAM_BYTES, LEAST_GPU_BYTES = 64 << 20, 512 << 20
-SMI = ("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
+SMI = ("nvidia-smi", "--format=csv,noheader,nounits")
 # The hub's names of data types, and safetensors' own → bytes of a value; a type that is not here counts as one byte.
 BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "BF16": 2, "F16": 2, "I16": 2, "U16": 2}
 FLOATS = ("F64", "F32", "BF16", "F16")
@@ -55,13 +55,14 @@ class Machine:
     free_bytes: int  # of each GPU, or of the RAM
 
 
-def machine(environ: Mapping[str, str]) -> Machine | None:
-    """The memory that is free now; None if it is not known."""
+def machine(environ: Mapping[str, str], is_empty: bool = False) -> Machine | None:
+    """The memory that is free now, or all of it as on an empty machine; None if it is not known."""
     if not has_gpu(environ):
-        return Machine(0, free_ram_bytes())
+        return Machine(0, all_ram_bytes() if is_empty else free_ram_bytes())
     chosen = environ.get("CUDA_VISIBLE_DEVICES", "")
     with suppress(OSError, subprocess.SubprocessError, ValueError):
-        command = [*SMI, *([f"--id={chosen}"] if chosen else [])]
+        query = f"--query-gpu=memory.{'total' if is_empty else 'free'}"
+        command = [*SMI, query, *([f"--id={chosen}"] if chosen else [])]
         told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.split()
         if told:
             return Machine(len(told), min(map(int, told)) << 20)

@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Collection
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -22,6 +23,7 @@ from streamspace.errors import ConfigError
 from streamspace.model_files import ADAPTER_CONFIG
 from streamspace.patching import require
 from streamspace.reasoning import check_parser
+from streamspace.tool_calls import check_tool_parser
 from streamspace.vllm_internals import CHECK_FLAGS, LORA_RANKS, ONE_PROCESS, SERVER_FLAGS, find, free_memory, is_0_26
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ MOST_IMAGES = 16  # in a conversation; the oldest turns are left out for more
 PICTURE_SHARE, LEAST_CACHE_GIB, MOST_CACHE_GIB = 1 / 32, 0.25, 4.0
 MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
 CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads need CPUs too
+# vLLM's own modules of these import torchvision, of which PyPI has no build for a CPU; those of transformers do not.
+NEED_TORCHVISION = {"LlavaForConditionalGeneration"}
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -108,12 +112,14 @@ def _rank(adapter: Path) -> int:
 
 
 def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> None:
-    """Choose the data type and the memory for the KV cache, unless the operator has; the log says which, and why."""
+    """Choose the implementation, the data type and the KV cache's memory, unless the operator has; the log says why."""
     try:
         model = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # it is not there yet, or vLLM will say what is wrong with it
         flags.dtype = flags.dtype or "auto"
         return
+    if flags.model_impl == "auto" and NEED_TORCHVISION & set(model.get("architectures") or ()) and not _torchvision():
+        flags.model_impl = "transformers"
     known, free = hardware.instructions(), free_memory()
     if problem := hardware.int4_problem(known, model):
         raise ConfigError(problem)
@@ -129,6 +135,10 @@ def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> Non
         flags.kv_cache_memory_bytes = total // num_workers
 
 
+def _torchvision() -> bool:
+    return find_spec("torchvision") is not None
+
+
 @cache
 def _log_dtype(dtype: str, reason: str) -> None:
     """Once, though the flags are read several times."""
@@ -142,6 +152,11 @@ def chat_template(config: Config, folder: Path) -> str | None:
     except (ValueError, OSError) as error:
         raise ConfigError(f"--chat-template: {str(error).rstrip('.')}.") from None
     return template
+
+
+def tool_parser(config: Config, folder: Path) -> str:
+    """The name of the operator's parser of tool calls, "" for the model's own; raises as `engine_args`."""
+    return vllm_flags(config, folder).tool_call_parser or ""
 
 
 def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) -> argparse.Namespace:
@@ -166,6 +181,7 @@ def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) ->
     if flags.lora_modules:  # from a YAML file; the page would not know them
         raise ConfigError("lora-modules cannot stand in the file of --config: give --lora-modules or LORA_MODULES.")
     check_parser(flags.reasoning_parser, bool(flags.reasoning_parser_plugin))
+    check_tool_parser(flags.tool_call_parser or "", flags.tool_parser_plugin or "")
     several_workers = any(getattr(flags, name) > 1 for name in PARALLEL_FLAGS)
     if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
         flags.distributed_executor_backend = None  # vLLM's own choice

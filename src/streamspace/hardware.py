@@ -71,6 +71,14 @@ def free_ram_bytes(cgroup: Path = CGROUP) -> int:
     return max(free_bytes, 0)
 
 
+def all_ram_bytes(cgroup: Path = CGROUP) -> int:
+    """The RAM of this machine, or of its container."""
+    all_bytes = int(psutil.virtual_memory().total)
+    with suppress(OSError, ValueError):  # no cgroup, or one without a limit ("max")
+        return min(all_bytes, int((cgroup / "memory.max").read_text()))
+    return all_bytes
+
+
 def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     """The kernel's names for what the processor can do, such as "avx2"."""
     found = re.search(r"^(?:flags|Features)\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE)

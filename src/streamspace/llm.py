@@ -44,6 +44,7 @@ from streamspace.errors import (
     EngineError,
     EngineStopped,
     NoChatTemplate,
+    NoTools,
     PromptTooLong,
     RequestFailed,
     TemplateRefused,
@@ -57,8 +58,9 @@ from streamspace.stats import Facts, Stats
 from streamspace.suspects import Request, Suspects
 from streamspace.thoughts import Splitter
 from streamspace.tokenizer import control_tokens, start_tokens, template_of, tokens_of
+from streamspace.tool_calls import can_read, function_of, reader, tool_parser_of
 from streamspace.translation import Sentence
-from streamspace.types import Constraint, Delta, Message, Metrics, Prompt
+from streamspace.types import Constraint, Delta, Message, Metrics, Prompt, ToolSpec
 from streamspace.visitors import VISITOR
 
 T = TypeVar("T")
@@ -150,14 +152,17 @@ class VllmEngine:
         adapters: Mapping[str, Path],
         on_broken: Callable[[], None],
         chat_template: str | None = None,
+        tool_parser: str = "",
     ) -> None:
         """Step 2, build the engine, which reports each of its steps to `stats`. Blocks for seconds to minutes.
 
         `adapters` are the folders of LoRA adapters by name; `load_adapters` reads them. `on_broken` is called on the
-        event loop whenever an answer ends because the engine does. `chat_template` stands in the place of the model's.
+        event loop whenever an answer ends because the engine does. `chat_template` stands in the place of the model's,
+        `tool_parser` in that of what it says of tool calls.
 
         Raises:
             MissingName: this vLLM lacks a name that is needed.
+            ConfigError: a parser does not suit the model.
             ValueError: vLLM refused the arguments for this model.
             RuntimeError: the engine's process failed; the log has the reason.
         """
@@ -187,12 +192,13 @@ class VllmEngine:
         # Requests at once, of all replicas together.
         self.capacity: int = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
         self.num_replicas = len(self._counts)
-        self.facts = _facts_of(llm)
         self.defaults = _settings_of(llm)
         tokenizer: Any = llm.get_tokenizer()
         self._tokenizer, self._template = tokenizer, chat_template
         if chat_template:  # for `template_of`; the renderers have tokenizers of their own
             tokenizer.chat_template = chat_template
+        self.tool_parser = tool_parser_of(llm.model_config, tool_parser, tokenizer)
+        self.facts = _facts_of(llm, self.tool_parser)
         self._special, self._marks = control_tokens(self._tokenizer)
         parser_name = config.structured_outputs_config.reasoning_parser
         self._thoughts = thoughts_of(llm.model_config, parser_name, self._tokenizer)
@@ -265,7 +271,9 @@ class VllmEngine:
             self._queued_until_s = now_s + QUEUED_FOR_S
         return ended in self._queued
 
-    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
+    async def render_chat(
+        self, messages: Sequence[Message], enable_thinking: bool | None = None, tools: Sequence[ToolSpec] = ()
+    ) -> Prompt:
         """Put a conversation through the model's chat template; if it ends in an answer, the model continues that.
 
         An answer that has only a thought so far goes on inside the thought. No text can begin or end a message.
@@ -273,16 +281,20 @@ class VllmEngine:
         Raises:
             PromptTooLong: it does not fit into the context.
             NoChatTemplate, TemplateRefused: there is no template, or it does not take these roles.
+            NoTools: the model calls no tools.
             BadRequest: vLLM refuses it.
         """
+        if tools and not can_read(self.tool_parser):
+            raise NoTools
         last = messages[-1] if messages else None
         thought = last.thought if last and not last.text else ""
         turns: Any = [self._turn(message) for message in (messages[:-1] if thought else messages)]
         continues = last is not None and last.role == "assistant" and not thought
-        params = self._chat_params(continues, enable_thinking)
+        params = self._chat_params(continues, enable_thinking, tools)
         whole = await self._rendered(vllm_internals.chat_prompt(self.async_llm, turns, params))
         token_ids = tuple(whole["prompt_token_ids"])
-        prompt = Prompt(token_ids, pictures=whole if vllm_internals.has_pictures(whole) else None)
+        calls = reader(self.tool_parser, self._tokenizer, tools) if tools else None
+        prompt = Prompt(token_ids, pictures=whole if vllm_internals.has_pictures(whole) else None, calls=calls)
         if continues:
             return prompt
         if not isinstance(self._thoughts, Splitter):
@@ -298,7 +310,7 @@ class VllmEngine:
         """A message in OpenAI's form, its pictures before its text."""
         words = self._words(message)
         if not message.images:
-            return {"role": message.role, "content": words}
+            return {"role": message.role, "content": words, **_calls_of(message)}
         pictures = [{"type": "image_url", "image_url": {"url": url}} for url in message.images]
         return {"role": message.role, "content": [*pictures, {"type": "text", "text": words}]}
 
@@ -327,8 +339,10 @@ class VllmEngine:
                 raise BadPicture(Sentence("the model's own processor does not take it")) from error
             raise TemplateRefused(without_folders(str(error))) from error
 
-    def _chat_params(self, continues: bool, enable_thinking: bool | None) -> ChatParams:
-        wanted = {"add_generation_prompt": not continues, "continue_final_message": continues}
+    def _chat_params(self, continues: bool, enable_thinking: bool | None, tools: Sequence[ToolSpec] = ()) -> ChatParams:
+        wanted: dict[str, Any] = {"add_generation_prompt": not continues, "continue_final_message": continues}
+        if tools:
+            wanted["tools"] = [function_of(tool) for tool in tools]
         switch = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
         return ChatParams(chat_template=self._template, chat_template_kwargs=wanted | switch)
 
@@ -364,7 +378,8 @@ class VllmEngine:
         try:
             with self._translated_errors():
                 params = sampling_params(settings)
-                params.skip_special_tokens = prompt.split is None or not self._keeps_special
+                keeps_special = prompt.calls is not None or (prompt.split is not None and self._keeps_special)
+                params.skip_special_tokens = not keeps_special
                 async with self.watch(content_of(tokens, params, settings.adapter)) as request:
                     # A raw text has no thought; without this, its constraint would begin only after the thought's end.
                     is_raw = True if settings.constraint else None
@@ -472,6 +487,17 @@ def _came_to_nothing(output: RequestOutput) -> bool:
     return all(part.finish_reason == "error" and not part.token_ids for part in output.outputs)
 
 
+def _calls_of(message: Message) -> dict[str, Any]:
+    """What a chat template gets of a message beside its text: the calls of an answer, or which one a tool answers."""
+    if message.call_id:
+        return {"tool_call_id": message.call_id}
+    calls = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in message.calls
+    ]
+    return {"tool_calls": calls} if calls else {}
+
+
 def _metrics(output: RequestOutput, num_prompt_tokens: int) -> Metrics | None:
     stats = output.metrics
     if stats is None:
@@ -493,7 +519,7 @@ def _settings_of(llm: AsyncLLM) -> Settings:
     return replace(neutral, **{name: value for name, value in recommended.items() if name in vars(neutral)})
 
 
-def _facts_of(llm: AsyncLLM) -> Facts:
+def _facts_of(llm: AsyncLLM, tool_parser: str) -> Facts:
     config = llm.vllm_config
     cache, parallel, model = config.cache_config, config.parallel_config, llm.model_config
     num_gpus = parallel.world_size * parallel.data_parallel_size
@@ -506,6 +532,7 @@ def _facts_of(llm: AsyncLLM) -> Facts:
         max_model_len=model.max_model_len,
         kv_cache_tokens=kv_cache_tokens or (cache.num_gpu_blocks or 0) * cache.block_size,
         vllm_version=vllm.__version__,
+        tool_parser=tool_parser,
     )
 
 

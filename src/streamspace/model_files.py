@@ -65,3 +65,8 @@ ADAPTER = Kind(
     "There is no LoRA adapter in '{model}': it must hold adapter_config.json and adapter_model.safetensors "
     "(or .bin or .pt).",
 )
+
+
+def kind_of_model(with_code: bool) -> Kind:
+    """What is fetched of a model, with the Python files of its repository or without."""
+    return MODEL_WITH_CODE if with_code else MODEL

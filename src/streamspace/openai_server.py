@@ -1,8 +1,8 @@
-"""The OpenAI API at /v1: checks and limits requests, which vLLM's own routes (`openai_vllm`) then answer.
+"""OpenAI's and Anthropic's APIs at /v1: checks and limits requests, which vLLM's own routes (`openai_vllm`) answer.
 
-vLLM's chat completions, completions and list of models are served, with streaming, tools, structured outputs and
-log-probabilities; nothing that would let a client change the engine, keep something in it, or stop it for the others.
-A refusal is one sentence in OpenAI's form of an error.
+vLLM's chat completions, completions, responses, messages, list of models and tokenizer are served, with streaming,
+tools, structured outputs and log-probabilities; nothing that would let a client change the engine, keep something in
+it, or stop it for the others. A refusal is one sentence in the API's form of an error.
 
 The page's limits hold here too, by the same Admission. An answer ends when its client disconnects or stops reading.
 While the engine is being restarted a request waits for it, unless part of its answer was sent before.
@@ -18,7 +18,8 @@ from typing import Any
 
 import orjson
 from starlette.datastructures import Headers
-from starlette.types import Message, Receive, Scope, Send
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamspace import asgi
 from streamspace.asgi import BodyLimit, check_depth, check_json, off_loop, parse, read, replay
@@ -32,9 +33,9 @@ from streamspace.errors import (
     EngineRestarting,
     NoChatTemplate,
     NoSuchRoute,
+    NoTools,
     RequestFailed,
-    TooManyAttempts,
-    TooManyRequests,
+    TooOften,
     WrongKey,
 )
 from streamspace.faults import log_fault
@@ -47,15 +48,20 @@ from streamspace.visitors import Keys, Visitor, client_of
 
 log = logging.getLogger(__name__)
 
-ANSWERS = ("/v1/chat/completions", "/v1/completions")
+MESSAGES, RESPONSES, EMBEDDINGS = "/v1/messages", "/v1/responses", "/v1/embeddings"
+ANSWERS = ("/v1/chat/completions", "/v1/completions", RESPONSES, MESSAGES)
+COUNTS = ("/v1/messages/count_tokens", "/tokenize", "/detokenize")  # which need no place in the engine
 MODELS = "/v1/models"  # each is at MODELS/its name, too
-ROUTES = (*ANSWERS, MODELS)
+POSTED = (*ANSWERS, *COUNTS)
+ROUTES = (*POSTED, MODELS)
 # Parameters that replace the prompt or its template, jump the queue, use another machine's KV cache, keep the engine
 # busy with many beams, or make the event loop serialise numbers for every token of the prompt.
 REFUSED = (
     *("prompt_embeds", "chat_template", "priority", "use_beam_search", "prompt_logprobs"),
     *("kv_transfer_params", "ec_transfer_params", "vllm_xargs", "mm_processor_kwargs", "media_io_kwargs"),
 )
+STORED = ("background", "previous_response_id", "previous_input_messages", "prompt", "conversation")  # of RESPONSES
+LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 BIG = 2**31 - 1  # the most that some of the engine's integers hold
 NO_LIMIT = -1  # what some clients send as max_tokens
 INTEGERS = {
@@ -71,9 +77,10 @@ INTEGERS = {
 UNCHECKED = ("grammar", "structural_tag", "whitespace_pattern")
 FORMS = ("text", "json_object", "json_schema")
 MOST_LEVELS = 64  # of nested lists and objects; a schema takes two for each of its own
-TEXT = ("messages", "prompt")
+TEXT = ("messages", "prompt", "input", "instructions", "system", "tokens")
 MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
 
+NO_TOOLS = "--tool-call-parser to be set"  # vLLM's words, at the end of several sentences
 TENSORS = ("image_embeds", "audio_embeds", "video_embeds", "prompt_embeds", "image_pil")  # which may end the engine
 NO_TEMPLATE = "default chat template is no longer allowed"  # vLLM's words, which name a version of a library
 READER_S = 10.0  # how long an answer goes on if its client does not read it
@@ -87,6 +94,14 @@ ERRORS = {
     429: "RateLimitError",
     503: "ServiceUnavailableError",
 }
+ANTHROPIC_ERRORS = {
+    401: "authentication_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    503: "overloaded_error",
+}
 
 
 class OpenAIServer:
@@ -97,13 +112,20 @@ class OpenAIServer:
         self._config = engine.config
         self._admission = admission
         self._keys = Keys(self._config.api_keys)
+        origins = self._config.allowed_origins
+        methods = ["GET", "POST"]
+        app = CORSMiddleware(self._serve, allow_origins=origins, allow_methods=methods, allow_headers=["*"])
+        self._app: ASGIApp = app if origins else self._serve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             visitor = client_of(scope)
             scope = {**scope, "path": re.sub("/+", "/", scope["path"]).rstrip("/") or "/"}
             self._admit(Headers(scope=scope), visitor, scope["method"], scope["path"])
-            if scope["path"] not in ANSWERS:
+            if scope["path"] not in POSTED:
                 await self._show_models(scope, receive, send)
                 return
             check_json(scope)  # other sites cannot have a browser send it
@@ -111,17 +133,22 @@ class OpenAIServer:
             limit = BodyLimit.of(self._engine.max_model_len, MEDIA_BYTES if self._engine.reads_media else 0)
             body = await read(scope, receive, limit)
             if body is not None:
-                num_answers, body = await self._checked(body)
+                num_answers, body = await self._checked(body, scope["path"])
                 # Only Content-Type is passed on: other headers that vLLM reads choose a replica, a priority or an id.
                 plain = {**scope, "headers": [(b"content-type", b"application/json")]}
-                await self._answer(visitor, num_answers, body, plain, receive, send)
+                if scope["path"] in COUNTS:
+                    await self._pass_on(plain, replay(body, receive), send)
+                else:
+                    await self._answer(visitor, num_answers, body, plain, receive, send)
         except ChatError as error:
             count(error)
             await refuse(scope, receive, send, error)
 
-    async def _checked(self, body: bytes) -> tuple[int, bytes]:
+    async def _checked(self, body: bytes, path: str) -> tuple[int, bytes]:
         """How many answers a request is for, and its body as vLLM gets it; raises BadRequest as `_check`."""
         parameters = await off_loop(body, parsed, body)
+        if path == RESPONSES:
+            _store_nothing(parameters)
         num_answers = self._check(parameters)
         for kind, value in _constraints(parameters):
             await asyncio.to_thread(check_constraint, kind, value)
@@ -133,9 +160,11 @@ class OpenAIServer:
             raise NoSuchRoute("The OpenAI API is off here: the operator can turn it on with --api-key or API_KEY.")
         if self._keys and not self._keys.fit(headers, visitor.address):
             raise WrongKey
+        if path == EMBEDDINGS:
+            raise NoSuchRoute("This model writes text and makes no embeddings: ask a server of an embedding model.")
         if path not in ROUTES and not path.startswith(f"{MODELS}/"):
             raise NoSuchRoute(f"There is no {path[:100]} here; there are {', '.join(ROUTES)}.")
-        if method != (wanted := "POST" if path in ANSWERS else "GET"):
+        if method != (wanted := "POST" if path in POSTED else "GET"):
             raise NoSuchRoute(f"{path} is asked with {wanted}, not {method[:10]}.")
 
     def _check(self, parameters: dict[str, Any]) -> int:
@@ -155,7 +184,7 @@ class OpenAIServer:
         for name, allowed in INTEGERS.items():
             if parameters.get(name) is not None:
                 parameters[name] = check_number(name, parameters[name], allowed, whole=True)
-        for name in ("max_tokens", "max_completion_tokens"):  # upper bounds: vLLM cuts them to the context
+        for name in LENGTHS:  # upper bounds: vLLM cuts them to the context
             if parameters.get(name) == NO_LIMIT:
                 parameters[name] = self._config.max_tokens
             elif parameters.get(name) is not None:
@@ -163,7 +192,8 @@ class OpenAIServer:
                 parameters[name] = min(int(number), self._config.max_tokens)
         _leave_out_what_is_empty(parameters)
         _check_size(parameters)
-        self._check_pictures(parameters.get("messages"))
+        for name in ("messages", "input"):
+            self._check_pictures(parameters.get(name))
         num_answers = (parameters.get("n") or 1) * _num_prompts(parameters.get("prompt"))
         most_answers = self._config.answers_per_visitor or self._engine.capacity or num_answers
         if num_answers > most_answers:
@@ -177,13 +207,13 @@ class OpenAIServer:
         vLLM takes a picture's name for its content, so that a name would show one visitor the picture of another.
         """
         for message in messages if isinstance(messages, list) else ():
-            content = message.get("content") if isinstance(message, dict) else None
-            parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+            parts = list(_parts(message)) if isinstance(message, dict) else []
             for part in parts:
                 part.pop("uuid", None)
                 if tensors := [name for name in TENSORS if name in part or part.get("type") == name]:
                     raise BadRequest(f"{tensors[0]} is not served here; send a picture as image_url.")
-            check_urls([_url(part) for part in parts if "image_url" in part], self._most_images, self._is_open)
+            urls = [_url(part) for part in parts if "image_url" in part or isinstance(part.get("source"), dict)]
+            check_urls(urls, self._most_images, self._is_open)
 
     @property
     def _most_images(self) -> int:
@@ -272,6 +302,8 @@ class OpenAIServer:
         if sender.status >= 400:
             if NO_TEMPLATE in sender.words:
                 raise NoChatTemplate
+            if NO_TOOLS in sender.words:
+                raise NoTools
             raise VLLMRefused(sender.status, sender.words)
 
 
@@ -319,6 +351,7 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), (b"x-accel-buffering", b"no")]}
         if self.status >= 400:
             self._kept += message.get("body", b"")
             return
@@ -341,8 +374,12 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: ChatError) -
     status = error.status
     headers = [(b"www-authenticate", b"Bearer")] if status == 401 else []
     if status in (429, 503):
-        wait_s = error.wait_s if isinstance(error, TooManyRequests | TooManyAttempts) else AGAIN_S
+        wait_s = error.wait_s if isinstance(error, TooOften) else AGAIN_S
         headers.append((b"retry-after", str(max(1, round(wait_s))).encode()))
+    if scope["path"].startswith(MESSAGES):
+        said = {"type": ANTHROPIC_ERRORS.get(status, "invalid_request_error"), "message": str(error)}
+        await asgi.refuse(scope, receive, send, status, {"type": "error", "error": said}, headers)
+        return
     details = {"message": str(error), "type": ERRORS.get(status, "BadRequestError"), "param": None, "code": status}
     await asgi.refuse(scope, receive, send, status, {"error": details}, headers)
 
@@ -351,7 +388,8 @@ def _leave_out_what_is_empty(parameters: dict[str, Any]) -> None:
     """Take empty lists of tools and of their calls for none, as OpenAI does, and so a choice of tools without tools."""
     if not parameters.get("tools"):
         parameters.pop("tools", None)
-        if parameters.get("tool_choice") in (None, "none", "auto"):
+        choice = parameters.get("tool_choice")
+        if (choice.get("type") if isinstance(choice, dict) else choice) in (None, "none", "auto"):
             parameters.pop("tool_choice", None)
     messages = parameters.get("messages")
     for message in messages if isinstance(messages, list) else ():
@@ -361,8 +399,19 @@ def _leave_out_what_is_empty(parameters: dict[str, Any]) -> None:
                 message["content"] = ""
 
 
+def _parts(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The parts of a message; what tools returned may have parts of its own."""
+    for inner in (message.get("content"), message.get("output")):
+        for part in inner if isinstance(inner, list) else ():
+            if isinstance(part, dict):
+                yield part
+                yield from _parts(part)
+
+
 def _url(part: dict[str, Any]) -> str:
-    """The address in a part with an image_url: OpenAI's object, or the text alone, which vLLM takes too."""
+    """The address in a part with an image_url: OpenAI's object, or the text alone, or in Anthropic's source."""
+    if isinstance(source := part.get("source"), dict):
+        part = {"image_url": source.get("url") or f"data:{source.get('media_type')};base64,{source.get('data')}"}
     image = part["image_url"]
     url = image.get("url") if isinstance(image, dict) else image
     if not isinstance(url, str):
@@ -370,12 +419,20 @@ def _url(part: dict[str, Any]) -> str:
     return url
 
 
+def _store_nothing(parameters: dict[str, Any]) -> None:
+    """Shut the parts of the Responses API that keep answers here; raises BadRequest for what was kept before."""
+    if kept := [name for name in STORED if parameters.get(name)]:
+        raise BadRequest(f"{kept[0]} is not served here, where nothing is kept: send the whole conversation as input.")
+    parameters["store"] = False
+
+
 def _check_size(parameters: Mapping[str, Any]) -> None:
-    stop = parameters.get("stop")
-    stops = stop if isinstance(stop, list) else [stop]
-    if len(stops) > MOST_STOPS:
-        raise BadRequest(f"stop has {len(stops)} strings; allowed are {MOST_STOPS}.")
-    check_stops(stops)
+    for name in ("stop", "stop_sequences"):
+        stop = parameters.get(name)
+        stops = stop if isinstance(stop, list) else [stop]
+        if len(stops) > MOST_STOPS:
+            raise BadRequest(f"{name} has {len(stops)} strings; allowed are {MOST_STOPS}.")
+        check_stops(stops)
     num_bytes = len(orjson.dumps({name: value for name, value in parameters.items() if name not in TEXT}))
     if num_bytes > MOST_BYTES:
         raise BadRequest(f"The parameters beside the conversation have {num_bytes} bytes; allowed are {MOST_BYTES}.")
@@ -388,16 +445,28 @@ def _constraints(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if others := [name for name in UNCHECKED if wanted.get(name)]:
             raise BadRequest(f"structured_outputs.{others[0]} is not served here; there are {', '.join(KINDS)}.")
         yield from ((kind, wanted[kind]) for kind in KINDS if wanted.get(kind) is not None)
+    for schema in _schemas(parameters):
+        yield "json", schema
     if isinstance(form, dict):
         if form.get("type") not in FORMS:
             raise BadRequest(f"response_format has a type that is not served here; there are {', '.join(FORMS)}.")
         if isinstance(form.get("json_schema"), dict):
             yield "json", form["json_schema"].get("schema", {})
-    is_forced = parameters.get("tool_choice") not in (None, "none", "auto")
+    choice = parameters.get("tool_choice")
+    kind = choice.get("type") if isinstance(choice, dict) else choice  # Anthropic's is always an object
+    is_forced = kind not in (None, "none", "auto")
     for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function") if isinstance(tool, dict) else None
+        function = tool.get("function", tool) if isinstance(tool, dict) else None  # within it only in chat completions
         if isinstance(function, dict) and (is_forced or function.get("strict")):
-            yield "json", function.get("parameters") or {}
+            yield "json", function.get("parameters") or function.get("input_schema") or {}
+
+
+def _schemas(parameters: Mapping[str, Any]) -> Iterator[Any]:
+    """The schemas of the Responses API's text.format, and of the Messages API's output_config.format."""
+    for name in ("text", "output_config"):
+        form = of.get("format") if isinstance(of := parameters.get(name), dict) else None
+        if isinstance(form, dict) and form.get("schema") is not None:
+            yield form["schema"]
 
 
 def _num_prompts(prompt: Any) -> int:

@@ -5,6 +5,7 @@ visitors: every request comes through `openai_server`, which knows them.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
@@ -17,13 +18,18 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from vllm.exceptions import VLLMValidationError
 
-from streamspace import vllm_internals
+from streamspace import tool_calls, vllm_internals
 from streamspace.config import Config
 from streamspace.errors import BreaksEngine, TooManyPromptTokens
 from streamspace.flags import vllm_flags
 from streamspace.llm import VllmEngine, content_of
 
-SERVED = ("/v1/chat/completions", "/v1/completions", "/v1/models")
+log = logging.getLogger(__name__)
+
+SERVED = (
+    *("/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/responses"),
+    *("/v1/messages", "/v1/messages/count_tokens", "/tokenize", "/detokenize"),
+)
 
 
 class LimitedClient:
@@ -102,6 +108,11 @@ def build(config: Config, folder: Path, engine: VllmEngine) -> FastAPI:
     flags = vllm_flags(config, folder)
     flags.model = config.model_name  # /v1/models shows it
     flags.enable_log_requests = False
+    if engine.tool_parser:
+        backend = flags.structured_outputs_config.backend
+        flags.tool_call_parser = tool_calls.register(engine.tool_parser, engine.async_llm.get_tokenizer(), backend)
+        flags.enable_auto_tool_choice = True
+    log.info("Tool calls at /v1: %s.", engine.tool_parser or "none, for this model's chat template has no tools")
     build_app = vllm_internals.find(vllm_internals.BUILD_APP)
     app: FastAPI = build_app(flags, vllm_internals.TASKS, engine.async_llm.model_config)
     # vLLM's middlewares check keys of their own, and allow requests from the pages of all other servers.

@@ -10,9 +10,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 import psutil
 
@@ -21,6 +22,7 @@ from streamspace.patching import require
 
 WORKER_TITLE = "::Worker"  # part of the title that vLLM gives a worker, such as "VLLM::Worker_TP0"
 EXIT_S = 3.0  # the most that other libraries' exit functions may take
+ENVIRON = dict(os.environ)  # before anybody changed it
 
 
 @contextmanager
@@ -42,6 +44,22 @@ def explained() -> Iterator[None]:
     _leave(code)
 
 
+def start_again(options: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+    """Replace this process by the same program with other options and another environment."""
+    leaving = threading.Thread(target=_run_exit_functions, daemon=True)
+    leaving.start()
+    leaving.join(EXIT_S)
+    program = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv[1:])]
+    os.execve(sys.executable, [sys.executable, *program, *options], dict(environ))
+
+
+def _run_exit_functions() -> None:
+    require(atexit, "_run_exitfuncs", "to do what is to be done at the exit before it leaves")()
+    with suppress(OSError):  # nobody reads the pipe
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
 def _leave(code: int) -> None:
     """Run the exit functions and end this process, without the interpreter's own shutdown.
 
@@ -51,10 +69,7 @@ def _leave(code: int) -> None:
     limit = threading.Timer(EXIT_S, os._exit, [code])
     limit.daemon = True
     limit.start()
-    require(atexit, "_run_exitfuncs", "to do what is to be done at the exit before it leaves")()
-    with suppress(OSError):  # nobody reads the pipe
-        sys.stdout.flush()
-        sys.stderr.flush()
+    _run_exit_functions()
     os._exit(code)
 
 

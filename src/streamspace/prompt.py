@@ -64,7 +64,7 @@ def _alternating(messages: Sequence[Message]) -> tuple[Message, ...]:
     for message in messages:
         if message.role == "assistant" and (not merged or merged[-1].role == "system"):
             merged.append(Message("user", ""))
-        if merged and merged[-1].role == message.role and not message.thought:
+        if merged and merged[-1].role == message.role != "tool" and not message.thought:
             text, images = f"{merged[-1].text}\n\n{message.text}", merged[-1].images + message.images
             merged[-1] = replace(merged[-1], text=text, images=images)
         else:

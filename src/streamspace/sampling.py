@@ -9,7 +9,7 @@ from typing import Any
 
 from streamspace.checks import Range, check_number, short
 from streamspace.errors import BadRequest
-from streamspace.types import Constraint
+from streamspace.types import Constraint, ToolSpec
 
 # The prompts of vLLM's own streaming example, examples/deployment/async_llm_streaming.py; its sampling is `Settings()`.
 EXAMPLE_PROMPTS = ("The future of artificial intelligence is", "In a galaxy far, far away", "The key to happiness is")
@@ -32,6 +32,7 @@ class Settings:
     enable_thinking: bool | None = None  # a switch of some chat templates; None is the template's default
     constraint: Constraint | None = None
     adapter: str | None = None  # the LoRA adapter's name; None is the model itself
+    tools: tuple[ToolSpec, ...] = ()  # which the model may call
     logprobs: int | None = None  # how many of the likeliest tokens come with each token of the answer; 20 at most
 
 

@@ -1,19 +1,18 @@
 """The web application on one event loop: the engine, the page at /, `/health`, `/metrics`, the OpenAI API at /v1."""
 
+import asyncio
 import logging
 import os
-import secrets
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi import FastAPI, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -30,16 +29,16 @@ from streamspace.connections import (
     listen_everywhere,
     raise_file_limit,
 )
-from streamspace.errors import ConfigError, TooManyAttempts
+from streamspace.errors import ConfigError
 from streamspace.limits import TABS, Admission
 from streamspace.openai_server import OpenAIServer
+from streamspace.operator_routes import OperatorRoutes, Start
+from streamspace.process import ENVIRON, start_again
 from streamspace.ui import StreamingBlocks, mount, open_share_link
-from streamspace.visitors import Attempts, client_of
 
 log = logging.getLogger(__name__)
 
 PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7"
-RETRY = '<!doctype html><title>StreamSpace</title><form method="post"><button>Build the engine again</button></form>'
 # Until a thread lets the event loop go on, and the loop a thread. With Python's own 5 ms, a thread that parses a large
 # body makes frames late, and those that render a burst's chats wait (512 on an H200: 37,400 tokens/s, not 30,700).
 SWITCH_S = 0.0005
@@ -47,17 +46,29 @@ GRACE_S = 2  # for open connections when the server stops
 KEEP_ALIVE_S = 120  # of usual clients and proxies, Go keeps an idle connection for the longest time: 90 s
 
 
-def build_app(engine: ServedEngine, demo: StreamingBlocks, admission: Admission) -> FastAPI:
-    """The whole application; its lifespan starts the engine without waiting for it, and stops it."""
+def build_app(
+    engine: ServedEngine,
+    demo: StreamingBlocks,
+    admission: Admission,
+    again: Callable[[Start], None] = lambda start: None,
+) -> FastAPI:
+    """The whole application; its lifespan starts the engine without waiting for it, and stops it.
+
+    `again` ends the app and has it start in another way; it returns at once.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(SWITCH_S)
         engine.start()
+        if votes := demo.votes:
+            votes.start()
         try:
             yield
         finally:
             await engine.stop()
+            if votes:
+                await asyncio.to_thread(votes.stop)
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -78,29 +89,11 @@ def build_app(engine: ServedEngine, demo: StreamingBlocks, admission: Admission)
         """For Prometheus: vLLM's series while there is an engine, and ours. Without login: it has only numbers."""
         return Response(exposition.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
-    attempts = Attempts()
-
-    @app.api_route("/retry", methods=["GET", "POST"])
-    async def retry(request: Request, key: str = "") -> Response:
-        """Try once more to build an engine that was given up; only the operator's log has the key.
-
-        GET shows a button for it: whatever looks at an address that somebody wrote down must not start anything.
-        """
-        address = client_of(request.scope).address
-        try:
-            attempts.check(address)
-        except TooManyAttempts as error:
-            return JSONResponse({"detail": str(error)}, 429)
-        if not secrets.compare_digest(key.encode(), engine.retry_key.encode()):
-            attempts.failed(address)
-            return JSONResponse({"detail": "The key is not the one in the log."}, 403)
-        if request.method == "GET":
-            return HTMLResponse(RETRY, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-        engine.retry()
-        return RedirectResponse("./", 303)
-
+    OperatorRoutes(engine, Start(sys.argv[1:], ENVIRON), again).install(app)
     mounted = mount(app, demo, engine, engine.config.auth)
-    mounted.router.routes.insert(0, Route("/v1/{path:path}", OpenAIServer(engine, admission), methods=None))
+    api = OpenAIServer(engine, admission)
+    for path in ("/v1/{path:path}", "/tokenize", "/detokenize"):
+        mounted.router.routes.insert(0, Route(path, api, methods=None))
     return mounted
 
 
@@ -138,17 +131,28 @@ class Server(uvicorn.Server):
 def serve(engine: ServedEngine, demo: StreamingBlocks, admission: Admission) -> None:
     """Serve until SIGINT or SIGTERM, then abort all requests, stop the engine, and let the signal have its effect.
 
-    Blocks. Raises ConfigError if the address cannot be listened on.
+    The operator may also have the program start again with another model; then it stops in the same way, and this
+    process goes on with the new start. Blocks. Raises ConfigError if the address cannot be listened on.
     """
     config = engine.config
-    server = Server(build_app(engine, demo, admission), engine)
+    starts: list[Start] = []
+
+    def again(start: Start) -> None:
+        log.info("Starting again with the model %s", start.environ["MODEL_ID"])
+        starts.append(start)
+        server.should_exit = True
+
+    server = Server(build_app(engine, demo, admission, again), engine)
     with ExitStack() as stack:
         listeners = [stack.enter_context(listener) for listener in listen_everywhere(config.host, config.port)]
         log.info("StreamSpace is at http://%s:%d", _local(config.host), config.port)
         log.info("%s", places(config))
         if config.share:
             threading.Thread(target=_share, args=(config,), name="share", daemon=True).start()
+        log.info("The operator's key, to change the model in the Engine tab: %s", engine.operator_key)
         server.run(sockets=listeners)
+    if starts:
+        start_again(starts[-1].arguments, starts[-1].environ)
 
 
 def places(config: Config) -> str:

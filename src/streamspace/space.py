@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from streamspace import space_files, space_plan
@@ -131,7 +132,7 @@ def _create(plan: Plan, hub: SpaceHub) -> str:
     wish, undo = plan.wish, list[tuple[str, Callable[[], None]]]()
     try:
         if (bucket := wish.storage) and hub.make_storage(bucket):
-            undo.append((f"the storage bucket {bucket}", lambda: hub.drop_storage(bucket)))
+            undo.append((f"the storage bucket {bucket}", partial(hub.drop_storage, bucket)))
         hub.create(
             plan.space_id,
             plan.hardware.name,
@@ -141,7 +142,7 @@ def _create(plan: Plan, hub: SpaceHub) -> str:
             wish.storage,
             is_private=plan.is_private,
         )
-        undo.append((f"the empty Space {plan.space_id}", lambda: hub.delete(plan.space_id)))
+        undo.append((f"the empty Space {plan.space_id}", partial(hub.delete, plan.space_id)))
         return hub.commit(plan.space_id, plan.files, None, plan.source.model)
     except (SpaceError, KeyboardInterrupt) as error:
         left = [what for what, take_back in reversed(undo) if not _done(take_back)]
@@ -164,16 +165,15 @@ def _update(plan: Plan, hub: SpaceHub, there: Existing) -> str:
     space_id, wish, done = plan.space_id, plan.wish, list[str]()
     steps: list[tuple[str, Callable[[], None]]] = []
     if plan.hardware.name != (there.runtime.requested_hardware or there.runtime.hardware):
-        steps.append(("hardware", lambda: hub.set_hardware(space_id, plan.hardware.name, plan.sleep_s)))
+        steps.append(("hardware", partial(hub.set_hardware, space_id, plan.hardware.name, plan.sleep_s)))
     elif plan.sleep_s is not None and plan.sleep_s != there.runtime.sleep_time:
-        seconds = plan.sleep_s
-        steps.append(("sleep time", lambda: hub.set_sleep(space_id, seconds)))
+        steps.append(("sleep time", partial(hub.set_sleep, space_id, plan.sleep_s)))
     if bucket := wish.storage:
-        steps.append(("storage", lambda: _mount(hub, space_id, there, bucket)))
+        steps.append(("storage", partial(_mount, hub, space_id, there, bucket)))
     for name, value in plan.changed.items():
-        steps.append((name, lambda name=name, value=value: hub.set_variable(space_id, name, value)))  # type: ignore[misc]
+        steps.append((name, partial(hub.set_variable, space_id, name, value)))
     for name, value in wish.secrets.items():
-        steps.append((name, lambda name=name, value=value: hub.set_secret(space_id, name, value)))  # type: ignore[misc]
+        steps.append((name, partial(hub.set_secret, space_id, name, value)))
     try:
         for what, step in steps:
             step()

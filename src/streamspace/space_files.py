@@ -15,7 +15,8 @@ FILES = (
     *("CHANGELOG.md", "LICENSE", "README.md", "app.py", "packages.txt", "pyproject.toml"),
     *("requirements.txt", "requirements-cpu.txt"),
 )
-NOT_NEEDED = ("models/make/",)  # the scripts that made the bundled model
+# The scripts that made the bundled models, and the second of them, which no Space asks for.
+NOT_NEEDED = ("models/make/", "models/streamspace-tiny-vision/")
 HIDDEN = re.compile(r"(^|/)(\.|__pycache__/)")  # as the name of a file or of a folder above it
 CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
 

@@ -16,7 +16,6 @@ from streamspace.errors import ConfigError, TooBig
 from streamspace.flag_values import check_value, pinned_flags
 from streamspace.types import size
 
-FREE = "cpu-basic"
 NEVER_S = -1  # the hub's sleep time of a Space that never sleeps
 SLEEP_S = 3600  # of new Spaces on hardware that costs
 WAIT_S = 5400.0
@@ -240,12 +239,12 @@ def form(given: Mapping[str, str], there: Mapping[str, str], hardware: Hardware)
 def on_cpu_sentence(weights: fits.Weights) -> str:
     """What a Space without a GPU can serve."""
     weight_bytes = weights.bytes_as("", "")
-    rate = max(0.1, CPU_BYTES_PER_S / max(weight_bytes, 1))
+    rate = min(max(0.1, CPU_BYTES_PER_S / max(weight_bytes, 1)), 100)
     told = f"{rate:.0f}" if rate >= 1 else f"{rate:.1f}"
     return (
         f"Without a GPU the weights ({size(weight_bytes, 0)}) are read from memory for every token: expect up to about "
-        f"{min(int(told) if rate >= 1 else rate, 100):g} tokens per second for one visitor, less for several, and some "
-        "seconds before the first token of a long prompt."
+        f"{told} tokens per second for one visitor, less for several, and some seconds before the first token of a "
+        "long prompt."
     )
 
 

@@ -26,6 +26,7 @@ class Facts:
     max_model_len: int  # tokens: prompt and answer together
     kv_cache_tokens: int  # of all sequences together, at most; 0 if vLLM does not say
     vllm_version: str
+    tool_parser: str = ""  # vLLM's name of how the model writes tool calls; "" if it has no tools
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,40 @@ from typing import Any, Literal
 
 from streamspace.translation import Sentence
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 Stage = Literal["downloading", "loading", "ready", "restarting", "failed"]
 ConstraintKind = Literal["json", "regex", "choice"]
 Split = Callable[[str, bool], tuple[str, str]]  # what the model wrote, and whether that is all → thought, answer
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """A tool that the model may call."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]  # of the arguments
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a tool that the model has written."""
+
+    name: str
+    arguments: str  # JSON
+    id: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What came before an answer: a call and its result, None while it runs; or text that was written before calls."""
+
+    call: Call | None
+    text: str | None = None
+    thought: str = ""
+    thought_s: float = 0.0
+    seconds: float = 0.0  # that the tool took
+    is_error: bool = False
 
 
 @dataclass(frozen=True)
@@ -21,6 +51,12 @@ class Message:
     thought: str = ""
     thought_s: float = 0.0
     images: tuple[str, ...] = field(default=(), repr=False)  # pictures before the text, as data URLs of base64
+    calls: tuple[Call, ...] = ()  # of tools, after the text of an answer
+    call_id: str = ""  # which call the text of a tool answers
+    folds: tuple[tuple[str, str, float], ...] = ()  # what is shown before the answer: title, text, seconds
+
+
+ReadCalls = Callable[[str, bool], tuple[str, tuple[Call, ...]]]  # an answer, and whether that is all → its text, calls
 
 
 @dataclass(frozen=True)
@@ -38,6 +74,7 @@ class Prompt:
     token_ids: tuple[int, ...]
     split: Split | None = None  # None: the model writes no thoughts
     pictures: Any = field(default=None, compare=False, repr=False)  # vLLM's own prompt, if there are any
+    calls: ReadCalls | None = None  # None: the model may call no tools
 
 
 @dataclass(frozen=True)
@@ -97,6 +134,8 @@ class Reply:
     metrics: Metrics | None = None
     verdict: str = ""  # after the end: whether the answer matches its constraint
     tokens: tuple[Token, ...] = ()  # after the end, if the settings ask for logprobs
+    calls: tuple[Call, ...] = ()  # after the end: tools that the model calls
+    steps: tuple[Step, ...] = ()  # the calls before this answer
 
 
 @dataclass(frozen=True)

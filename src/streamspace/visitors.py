@@ -97,7 +97,7 @@ class Attempts:
 
 
 class Keys:
-    """The operator's API keys; a client sends one as `Authorization: Bearer <key>`."""
+    """The operator's API keys; a client sends one as `Authorization: Bearer <key>`, or as Anthropic's do: X-Api-Key."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._digests = [_digest(key) for key in keys]
@@ -112,6 +112,8 @@ class Keys:
         Raises TooManyAttempts if it has a key after too many wrong ones.
         """
         scheme, _, key = headers.get("authorization", "").partition(" ")
+        if not headers.get("authorization"):
+            scheme, key = "bearer", headers.get("x-api-key", "")
         if not self._digests or scheme.lower() != "bearer" or not key.strip():
             return False
         self._attempts.check(address)

@@ -6,11 +6,12 @@ imported: the text that `config.engine_flags` reads, and the titles that `proces
 Importing this module imports vLLM, so only the engine's loading thread imports it.
 """
 
+import json
 import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -27,7 +28,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase as StatLoggerBase  # imported by name: a class derives from it
 
 from streamspace.errors import BadPicture, BrokenPicture
-from streamspace.patching import patch, require
+from streamspace.patching import MissingName, patch, require
 from streamspace.sampling import in_range
 
 
@@ -52,6 +53,7 @@ _LIMIT = "to end an answer of /v1 at the operator's --max-tokens"
 _ROOM = "to have max_tokens of /v1 be an upper bound"
 _THOUGHTS = "to tell thoughts from answers"
 _SEE = "to give the model pictures"
+_CALLS = "to read a model's calls of tools"
 _HANGS = "to notice an engine that hangs"
 _MEMORY = "to give the KV cache on a CPU what vLLM will find free"
 
@@ -87,11 +89,26 @@ MEMORY = Name("vllm.utils.cpu_resource_utils:get_memory_node_info", _MEMORY)
 MEMORY_NODES = Name("vllm.utils.cpu_resource_utils:get_visible_memory_node", _MEMORY)
 PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", _THOUGHTS)
 PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", _THOUGHTS)
+DELTA = Name(f"{_ENTRY}.generate.base.protocol:DeltaMessage", _CALLS)
+CHAT_REQUEST = Name(f"{_ENTRY}.openai.chat_completion.protocol:ChatCompletionRequest", _CALLS)
+CALL_DELTA = Name(f"{_ENTRY}.generate.base.protocol:DeltaToolCall", _CALLS)
+FUNCTION_DELTA = Name(f"{_ENTRY}.generate.base.protocol:DeltaFunctionCall", _CALLS)
+FOUND = Name(f"{_ENTRY}.generate.base.protocol:ExtractedToolCallInformation", _CALLS)
+CALL = Name(f"{_ENTRY}.generate.base.protocol:ToolCall", _CALLS)
+FUNCTION = Name(f"{_ENTRY}.generate.base.protocol:FunctionCall", _CALLS)
 CHAT = Name(f"{_ENTRY}.openai.chat_completion.serving:OpenAIServingChat.default_sampling_params", _LIMIT, "", True)
 CHAT_ROOM = Name(f"{_ENTRY}.openai.chat_completion.protocol:ChatCompletionRequest.build_tok_params", _ROOM)
 TEXT_ROOM = Name(f"{_ENTRY}.openai.completion.protocol:CompletionRequest.build_tok_params", _ROOM)
+RESPONSES_ROOM = Name(f"{_ENTRY}.openai.responses.protocol:ResponsesRequest.build_tok_params", _ROOM)
+FULL_MESSAGE = Name(
+    f"{_ENTRY}.anthropic.serving:AnthropicServingMessages.messages_full_converter", "to answer with a call cut short"
+)
 TEXT = Name(f"{_ENTRY}.openai.completion.serving:OpenAIServingCompletion.default_sampling_params", _LIMIT, "", True)
 NAMES = [value for value in globals().values() if isinstance(value, Name)]
+HANDLERS = (  # of vLLM's server, by their names in its state
+    *("openai_serving_chat", "openai_serving_completion"),
+    *("openai_serving_responses", "anthropic_serving_messages"),
+)
 TASKS = ("generate",)  # the tasks that vLLM's server is built for
 PICTURE = "picture"  # the parameter of a refusal for a picture's sake
 MOST_PLACES = 100  # numbered ones, such as `<|image_1|>`, that are looked for
@@ -150,12 +167,17 @@ async def abort_all(llm: AsyncLLM) -> None:
 
 
 def log_no_refusals() -> None:
-    """Keep a template's refusal of a conversation out of the log, where vLLM writes 50 lines each time."""
+    """Keep the refusal of a template or of a value out of the log, where vLLM writes 50 lines each time."""
     logging.getLogger("vllm.renderers.hf").addFilter(_is_no_exception)
+    logging.getLogger(f"{_ENTRY}.anthropic.api_router").addFilter(_is_no_refusal)
 
 
 def _is_no_exception(record: logging.LogRecord) -> bool:
     return not record.exc_info
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    return not record.exc_info or not isinstance(record.exc_info[1], VLLMValidationError)
 
 
 async def chat_prompt(llm: AsyncLLM, turns: Any, params: ChatParams) -> dict[str, Any]:
@@ -216,7 +238,8 @@ def has_pictures(prompt: Any) -> bool:
 
 def most_images(llm: AsyncLLM) -> int:
     """How many pictures a prompt may have; 0 if the model reads none."""
-    return int(_limits(llm).get("image", 0))
+    limits = _limits(llm)
+    return int(limits.get("image", limits.get("vision_chunk", 0)))  # the second is what Kimi's processor counts
 
 
 def _limits(llm: AsyncLLM) -> Mapping[str, int]:
@@ -319,20 +342,53 @@ async def start_server(app: Any, client: Any, adapters: Mapping[str, LoRARequest
         return models
 
     patch(models, "show_available_models", show_without_folders, SHOW_MODELS.purpose)
-    for handler in (app.state.openai_serving_chat, app.state.openai_serving_completion):
+    for name in HANDLERS:
+        if (handler := getattr(app.state, name, None)) is None:  # an older vLLM has fewer
+            continue
         defaults = require(handler, "default_sampling_params", CHAT.purpose)
         # vLLM refuses every request that has no temperature of its own if the model recommends more than 2.
         defaults |= in_range({**defaults, "max_tokens": defaults.get("max_tokens") or max_tokens}, max_tokens)
-    _want_little_room()
+    _want_little_room(CHAT_ROOM)
+    _want_little_room(TEXT_ROOM)
+    with suppress(MissingName, ImportError):  # an older vLLM may lack these two
+        _want_little_room(RESPONSES_ROOM)
+        _take_calls_cut_short()
 
 
 @cache
-def _want_little_room() -> None:
+def _take_calls_cut_short() -> None:
+    """Have an answer in Anthropic's form keep arguments that are no JSON as text; vLLM fails of them."""
+    module, _, attributes = FULL_MESSAGE.path.partition(":")
+    kind, method = attributes.split(".")
+    convert = find(FULL_MESSAGE)
+
+    def converted(handler: Any, answer: Any) -> Any:
+        message = answer.choices[0].message
+        whole: list[Any] = []
+        cut: list[Any] = []
+        for call in message.tool_calls:
+            (whole if _is_json(call.function.arguments) else cut).append(call)
+        message.tool_calls = whole
+        message.content = "".join([message.content or "", *(call.function.arguments for call in cut)])
+        return convert(handler, answer)
+
+    patch(getattr(import_module(module), kind), method, converted, FULL_MESSAGE.purpose)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+@cache
+def _want_little_room(name: Name) -> None:
     """Have requests want room for one token; vLLM refuses one whose max_tokens do not fit, but can cut them too."""
-    for name in (CHAT_ROOM, TEXT_ROOM):
-        module, _, attributes = name.path.partition(":")
-        kind, method = attributes.split(".")
-        patch(getattr(import_module(module), kind), method, _wanting_little_room(find(name)), name.purpose)
+    module, _, attributes = name.path.partition(":")
+    kind, method = attributes.split(".")
+    patch(getattr(import_module(module), kind), method, _wanting_little_room(find(name)), name.purpose)
 
 
 def _wanting_little_room(build: Callable[..., Any]) -> Callable[..., Any]:

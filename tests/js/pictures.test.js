@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
+import { newest } from "../../src/streamspace/ui/static/attachments.js";
 import {
   isPictureUrl,
   isTransparent,
@@ -56,4 +57,12 @@ test("the page knows pictures by their ids", () => {
   remember("two", "data:2");
   assert.equal(urlOf("one"), "data:1");
   assert.deepEqual(urlsOf(["one", "gone", "two"]), { one: "data:1", two: "data:2" });
+});
+
+test("of too many pictures the newest are sent", () => {
+  const urls = { a: "1234", b: "12", c: "123" };
+  assert.deepEqual(newest(urls, 9), urls);
+  assert.deepEqual(newest(urls, 8), { b: "12", c: "123" });
+  assert.deepEqual(newest(urls, 2), {});
+  assert.deepEqual(newest({}, 0), {});
 });

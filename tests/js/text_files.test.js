@@ -7,6 +7,7 @@ import {
   filesIn,
   freeName,
   plainName,
+  putBack,
   splitFiles,
   withFiles,
 } from "../../src/streamspace/ui/static/text_files.js";
@@ -72,4 +73,12 @@ test("a name stands in one line, and ends no code", () => {
   assert.equal(freeName("a.txt", ["a.txt", "a-2.txt"]), "a-3.txt");
   assert.equal(freeName("a", ["a"]), "a-2");
   assert.equal(freeName("a", []), "a");
+});
+
+test("a question that is put back gives its files back, before what was typed meanwhile", () => {
+  const files = [{ name: "a.txt", text: "a" }];
+  assert.deepEqual(putBack(`${withFiles("one", files)}\ntwo`), { typed: "one\ntwo", files });
+  assert.deepEqual(putBack(`${withFiles("", files)}\ntwo`), { typed: "two", files });
+  assert.deepEqual(putBack(withFiles("one", files)), { typed: "one", files });
+  assert.deepEqual(putBack("one\ntwo"), { typed: "one\ntwo", files: [] });
 });

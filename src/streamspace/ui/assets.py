@@ -11,12 +11,15 @@ from functools import cache
 from pathlib import Path
 from string import Template
 
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+
 STATIC = Path(__file__).with_name("static")
 STYLES = [STATIC / f"{name}.css" for name in ("page", "engine", "conversations", "gradio")]
 MODULES = (  # each after the modules that it imports
     "language dom clipboard markdown text_files dialect feed gradio_dom sidebar drawing reader stop pictures "
-    "conversation_versions conversation_records conversation_store conversation_list attachments chat compare versions "
-    "arrival conversations dialogs keyboard code code_sheet engine status tokens"
+    "pdf conversation_versions conversation_records conversation_store conversation_list attachments chat compare "
+    "versions arrival conversations dialogs keyboard code code_sheet engine status tokens"
 ).split()
 _COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)  # for readers of the file
 _IMPORT = re.compile(r'^import (?:\* as )?(\w+|\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
@@ -35,6 +38,18 @@ def call(function: str) -> str:
     if name not in _EXPORT.findall(_source(module)):
         raise LookupError(f"static/{module}.js exports no {name}")
     return f"(...inputs) => streamspace.{function}(...inputs)"
+
+
+def add_pdf_reader(app: FastAPI) -> None:
+    """Serve pdf.js, which a page loads when a visitor attaches a PDF."""
+    for path in (STATIC / "pdfjs").glob("*.mjs"):
+        _serve(app, path)
+
+
+def _serve(app: FastAPI, path: Path) -> None:
+    @app.get(f"/pdfjs/{path.name}", include_in_schema=False)
+    def script() -> FileResponse:
+        return FileResponse(path, media_type="text/javascript", headers={"Cache-Control": "public, max-age=86400"})
 
 
 def template(name: str) -> Template:

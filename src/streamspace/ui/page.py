@@ -15,7 +15,7 @@ from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Admission
 from streamspace.translation import LANGUAGES, catalog
-from streamspace.ui.assets import STYLES, call, head
+from streamspace.ui.assets import STYLES, add_pdf_reader, call, head
 from streamspace.ui.gradio_.drawing import add_drawing
 from streamspace.ui.gradio_.endpoints import add_endpoints
 from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
@@ -24,6 +24,7 @@ from streamspace.ui.gradio_.routes import keep_routes
 from streamspace.ui.gradio_.sign_in import account, add_sign_in
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks, Streams
 from streamspace.ui.language import translated
+from streamspace.ui.parts.conversations import QUICK
 from streamspace.ui.parts.engine_feed import EngineFeed
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import panel_names
@@ -34,6 +35,7 @@ from streamspace.ui.tabs.completion import CompletionTab
 from streamspace.ui.tabs.engine import EngineTab
 from streamspace.ui.theme import theme
 from streamspace.visitors import Keys
+from streamspace.votes import Votes
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
     pacer = Pacer(PAGE_SHARE if has_gpu(os.environ) else BESIDE_ENGINE_SHARE)
     demo = StreamingBlocks(title=f"{config.model_name} · {config.page.title}", analytics_enabled=False, fill_width=True)
     demo.admission = admission
+    demo.votes = Votes.of(config)
     with demo:
         with gr.Row(elem_id="head"):
             gr.Markdown(_heading(config), elem_id="heading")
@@ -60,8 +63,9 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
                 chat = ChatTab(engine, pacer, demo, admission)
             with gr.Tab("Completion"):
                 completion = CompletionTab(engine, pacer, demo, admission)
-            with gr.Tab("Compare"):
+            with gr.Tab("Compare") as tab:
                 compare = CompareTab(engine, pacer, demo, admission, chat)
+            tab.select(None, None, None, js=call("attachments.open"), **QUICK)
             with gr.Tab("Engine") as tab:
                 EngineTab(engine, tab)
         demo.add_routes.append(EngineFeed(engine, admission.queue).install)
@@ -110,7 +114,7 @@ def _enable_from_the_start(
 
 def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple[str, str] | None = None) -> FastAPI:
     """Serve the page at / of `app`, with the routes of a page of text only; `auth` is a name and a password."""
-    for add_routes in (StatusFeed(engine).install, add_drawing, *demo.add_routes):
+    for add_routes in (StatusFeed(engine).install, add_drawing, add_pdf_reader, *demo.add_routes):
         add_routes(app)  # before the page is mounted, which takes every other path
     if engine.config.hf_login:
         add_sign_in(app, f"{engine.config.model_name} · {engine.config.page.title}")

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from typing import Any
 
 import gradio as gr
 from starlette.datastructures import Headers
@@ -47,12 +48,14 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
         temperature: float | None = None,
         seed: int | None = None,
         images: list[str] | None = None,
+        history: list[dict[str, Any]] | None = None,
     ) -> str:
         """Ask the language model that is served here, and get its answer."""
         try:
             values = {
                 "question": question, "system_prompt": system_prompt,
                 "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "images": images,
+                "history": history,
             }  # fmt: skip
             answer, text = answer_to(engine, pacer, "question", values), ""
             async with aclosing(admission.answer(answer, lambda place: Reply(place=place))) as replies:

@@ -56,6 +56,7 @@ from streamspace.ui.gradio_.internals import (  # fmt: skip
 )
 from streamspace.ui.language import LANGUAGE, say
 from streamspace.visitors import ARRIVED_S, VISITOR, client_of
+from streamspace.votes import Votes
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class StreamingBlocks(gr.Blocks):
             sentence = f"Gradio cannot write its temporary folder ({error.strerror}): set GRADIO_TEMP_DIR to another."
             raise ConfigError(sentence) from None
         self.handlers: dict[Handler, int | None] = {}  # → the index of its argument that is a gr.EventData
+        self.votes: Votes | None = None  # if the operator wants them
         self.add_routes: list[Callable[[FastAPI], None]] = []  # each adds routes to the application of `mount`
 
     def stream(self, *handlers: Handler) -> None:

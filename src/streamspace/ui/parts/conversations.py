@@ -22,7 +22,6 @@ class Conversations:
         self._id = gr.Textbox(label="Conversation", visible="hidden")  # which one the page shows
         # Hidden buttons, which the script presses.
         self._keep = gr.Button("Keep", elem_id="keep")
-        self._keep_live = gr.Button("Keep the answer under way", elem_id="keep-live")
         self._open = gr.Button("Open", elem_id="open")
 
     def wire(
@@ -41,7 +40,7 @@ class Conversations:
         for end in ends:
             self.keep_after(end)
         self._keep.click(None, shown, None, js=call("conversations.save"), **QUICK)
-        self._keep_live.click(None, [self._id, chat[1]], None, js=call("conversations.saveTurn"), **QUICK)
+        chat[1].change(None, [self._id, chat[1]], None, js=call("conversations.follow"), **QUICK)
         self._open.click(None, box[0], [*shown, *box], js=call("conversations.show"), cancels=undone, **QUICK)
         demo.load(None, [chat[-1], box[0]], [*shown, *box], js=call("conversations.begin"), **QUICK)
 

@@ -60,6 +60,7 @@ FACTS = {
     "version": "Version",
     "context": "Context, tokens",
     "cache": "KV cache, tokens",
+    "tools": "Tool calls at /v1",
     "uptime": "Up for",
     "restarts": "Restarts",
     "answers": "Answers so far",
@@ -147,6 +148,7 @@ def facts_text(engine: ServedEngine, queue: Queue, window: Window) -> dict[str, 
     if facts is not None:
         text |= {"hardware": facts.hardware, "dtype": facts.dtype}
         text |= {"context": f"{facts.max_model_len:,}", "cache": f"{facts.kv_cache_tokens:,}"}
+        text["tools"] = facts.tool_parser or UNKNOWN
         text["version"] = f"vLLM {facts.vllm_version}, StreamSpace {__version__}"
     return text | {
         "uptime": UNKNOWN if uptime_s is None else duration(uptime_s),

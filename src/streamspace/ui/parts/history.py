@@ -1,5 +1,6 @@
 """The Chatbot's value ↔ the conversation. Pure, but for reading an event's data."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,11 +9,13 @@ from typing import Any, get_args
 import gradio as gr
 
 from streamspace.errors import BadRequest
-from streamspace.types import Message, Reply, Role
+from streamspace.translation import Sentence
+from streamspace.types import Message, Reply, Role, Step
 from streamspace.ui.gradio_.internals import event_data
 from streamspace.ui.language import say
 
 NOTHING = Message("assistant", "")
+TOOL = "tool"  # the id of a fold that is no thought
 ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 # How components draw a text. Its formulas are drawn by static/drawing.js, which needs the text as it was written.
 AS_WRITTEN: dict[str, Any] = {"line_breaks": True, "latex_delimiters": []}
@@ -46,7 +49,28 @@ class Turn:
 
     def grown(self, reply: Reply) -> Message:
         """The answer so far: `begun` and the reply."""
-        return joined([self.begun, Message("assistant", reply.text, reply.thought, reply.thought_s)])
+        folds = tuple(fold for step in reply.steps for fold in folds_of(step))
+        return joined([self.begun, Message("assistant", reply.text, reply.thought, reply.thought_s, folds=folds)])
+
+
+def folds_of(step: Step) -> Iterator[tuple[str, str, float]]:
+    """How a step is shown: a call with its arguments and its result as they are, which draw and load nothing."""
+    if step.call is None:
+        if step.thought:
+            yield say("Thought"), step.thought, step.thought_s
+        if step.text:
+            yield say("Said before"), step.text, 0.0
+        return
+    name = re.sub(r"[^\w.-]", "?", step.call.name)[:64]
+    title = say(Sentence("Tool {name} failed" if step.is_error else "Tool {name}", name=name))
+    parts = [fenced(text) for text in (step.call.arguments, step.text) if text]
+    yield title, "\n\n".join(parts), step.seconds
+
+
+def fenced(text: str) -> str:
+    """Text as a block of code, whatever is in it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def chatbot_message(role: Role, text: str, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -61,12 +85,15 @@ def chatbot_messages(message: Message, is_thinking: bool = False) -> History:
     The fold is open while the model `is_thinking` and has not begun to answer.
     """
     both = []
+    for title, text, seconds in message.folds:
+        metadata = {"title": title, "status": "done", "duration": round(seconds, 1), "id": TOOL}
+        both.append(chatbot_message(message.role, text, metadata))
     if message.thought:
         is_open = is_thinking and not message.text
         title, status = (say("Thinking"), "pending") if is_open else (say("Thought"), "done")
         metadata = {"title": title, "status": status, "duration": round(message.thought_s, 1)}
         both.append(chatbot_message(message.role, message.thought, metadata))
-    if message.text or not message.thought:
+    if message.text or not (message.thought or message.folds):
         pictures = {"pictures": [*message.images]} if message.images else None
         both.append(chatbot_message(message.role, message.text, pictures))
     return both
@@ -88,12 +115,17 @@ def messages_of(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
         role, text = ROLES[part["role"]], "".join([item.get("text", "") for item in part["content"]])
         metadata = part.get("metadata") or {}
         if role == "assistant" and metadata.get("title"):
+            if metadata.get("id") == TOOL:
+                fold = (str(metadata["title"]), text, float(metadata.get("duration") or 0))
+                thought = replace(thought, folds=(*thought.folds, fold))
+                continue
             thought = replace(thought, thought=text, thought_s=float(metadata.get("duration") or 0))
             continue
         if thought != NOTHING and role != "assistant":  # a thought that was cut off before its answer
             messages.append(thought)
             thought = NOTHING
-        messages.append(Message(role, text, thought.thought, thought.thought_s, _ids(metadata.get("pictures") or ())))
+        ids = _ids(metadata.get("pictures") or ())
+        messages.append(Message(role, text, thought.thought, thought.thought_s, ids, folds=thought.folds))
         thought = NOTHING
     return (*messages, thought) if thought != NOTHING else tuple(messages)
 
@@ -105,22 +137,24 @@ def _ids(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(values)
 
 
-def with_pixels(messages: Sequence[Message], pictures: dict[str, Any]) -> list[Message]:
+def with_pixels(messages: Sequence[Message], pictures: Any) -> list[Message]:
     """The messages with the pixels of their images; those that the browser has lost are left out."""
-    urls = pictures["urls"]
+    urls = pictures["urls"] if pictures else {}
     return [replace(message, images=_ids([urls[id_] for id_ in message.images if id_ in urls])) for message in messages]
 
 
 def joined(messages: Sequence[Message]) -> Message:
     """An answer in several messages as one."""
     thought, text = ("".join(getattr(part, name) for part in messages) for name in ("thought", "text"))
-    return Message("assistant", text, thought, sum(part.thought_s for part in messages))
+    folds = tuple(fold for part in messages for fold in part.folds)
+    return Message("assistant", text, thought, sum(part.thought_s for part in messages), folds=folds)
 
 
-def asked_question(
-    box: str, pictures: dict[str, Any], history: History, event: gr.EventData
-) -> tuple[History, Message]:
-    """The conversation before the question, and the question, by the visitor's action."""
+def asked_question(box: str, pictures: Any, history: History, event: gr.EventData) -> tuple[History, Message]:
+    """The conversation before the question, and the question, by the visitor's action.
+
+    `pictures` is what the browser says of them, see `Attachments`; nothing where no script ran.
+    """
     match event_data(event):
         case {"previous_value": _, "index": index, "value": str(value)}:  # edited
             index = index if isinstance(index, int) else index[0]
@@ -133,9 +167,9 @@ def asked_question(
     return history, asked_message(box, pictures)
 
 
-def asked_message(text: str, pictures: dict[str, Any]) -> Message:
+def asked_message(text: str, pictures: Any) -> Message:
     """What was typed, with the ids of the pictures that are attached; raises BadRequest for nothing at all."""
-    images = _ids(pictures["ids"])
+    images = _ids(pictures["ids"] if pictures else ())
     if not text.strip() and not images:
         raise BadRequest("The message is empty: type something first.")
     return Message("user", text, images=images)

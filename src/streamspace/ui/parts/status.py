@@ -57,10 +57,11 @@ class StatusFeed:
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
         sent: Status | None = None
+        model = self._engine.config.model_name
         try:
             while not self._engine.is_stopping:
                 news, status = self._news, self._engine.status
-                event = json.dumps({"stage": status.stage, "html": _inner(status, say)})
+                event = json.dumps({"stage": status.stage, "model": model, "html": _inner(status, say)})
                 yield ": nothing new\n\n" if status == sent else f"data: {event}\n\n"
                 sent = status
                 with suppress(TimeoutError):

@@ -1,6 +1,6 @@
 // What stands in the message box when the page comes: what stood there before a reload, or the question of a link.
 
-import { find } from "./dom.js";
+import { find, ifStored } from "./dom.js";
 
 const DRAFT = "streamspace-draft"; // in the tab's own sessionStorage
 const LOOK_MS = 100;
@@ -8,22 +8,13 @@ const LOOK_MS = 100;
 /** @returns {HTMLTextAreaElement} */
 const box = () => /** @type {HTMLTextAreaElement} */ (find("#message textarea"));
 
-/** @param {(storage: Storage) => string | null | undefined} work nothing where the browser keeps nothing */
-function inTab(work) {
-  try {
-    return work(sessionStorage);
-  } catch {
-    return null;
-  }
-}
-
 /** Keep what is in the box when the page goes. */
 export function keepDraft() {
-  window.addEventListener("pagehide", () => inTab((storage) => void storage.setItem(DRAFT, box().value)));
+  window.addEventListener("pagehide", () => ifStored(() => sessionStorage.setItem(DRAFT, box().value)));
 }
 
 /** What was in the box when the page went; empty if nothing was. */
-export const draft = () => inTab((storage) => storage.getItem(DRAFT)) ?? "";
+export const draft = () => ifStored(() => sessionStorage.getItem(DRAFT)) ?? "";
 
 /** The question of a link, `?q=…`, once; null for a page without one. With `&send=1` it is asked as soon as it can be. */
 export function linkedQuestion() {

@@ -6,8 +6,9 @@ import { pictureIds, randomId } from "./conversation_records.js";
 import { element, find } from "./dom.js";
 import { tabOf } from "./gradio_dom.js";
 import { say } from "./language.js";
+import { readPdf } from "./pdf.js";
 import { read, remember, urlOf, urlsOf } from "./pictures.js";
-import { decode, freeName, LONG_PASTE, MOST_BYTES, plainName, splitFiles, withFiles } from "./text_files.js";
+import { decode, freeName, LONG_PASTE, MOST_BYTES, plainName, putBack, withFiles } from "./text_files.js";
 
 /** @typedef {{ name: string, id: string, text?: undefined }} Picture
  * @typedef {{ name: string, text: string, id?: undefined }} Text
@@ -18,11 +19,12 @@ import { decode, freeName, LONG_PASTE, MOST_BYTES, plainName, splitFiles, withFi
 
 const PICTURE_NAME = /\.(?:avif|bmp|gif|heic|heif|jpe?g|png|svg|tiff?|webp)$/i;
 const TEXT_TYPES =
-  "text/*,.csv,.json,.jsonl,.md,.log,.py,.js,.ts,.c,.cpp,.h,.java,.go,.rs,.rb,.sh,.sql,.toml,.yaml,.yml";
+  "text/*,.pdf,.csv,.json,.jsonl,.md,.log,.py,.js,.ts,.c,.cpp,.h,.java,.go,.rs,.rb,.sh,.sql,.toml,.yaml,.yml";
 const MOST_CHARACTERS_A_TOKEN = 16; // no text has so many, but for long runs of one character
+const MOST_CHARACTERS = 15 * 2 ** 20; // of all pictures of a request: the server takes 16 MiB
 const CLIP = "M8 12.5 14.6 6a3 3 0 0 1 4.2 4.2l-8.5 8.5a5 5 0 0 1-7-7L11.5 3.5";
 
-/** What the model sees, as the server says: how many pictures a conversation may have, and its context in tokens. */
+/** What the model sees, as the server says: how many pictures a message may have, and its context in tokens. */
 const sight = () => {
   /** @type {HTMLElement | null} */
   const said = document.querySelector("#sees i");
@@ -79,21 +81,34 @@ class Tray {
     this.items = [];
     /** The files that are read, one after the other. */
     this.work = Promise.resolve();
+    this.selector = compose;
     this.compose = find(compose);
-    const panel = tabOf(this.compose);
+    /** @type {Element | null} */
+    this.panel = null;
     this.list = element("ul", { "aria-label": say("Attached") });
     this.sentence = element("p", { role: "status" });
-    find(".attached", panel).replaceChildren(this.list, this.sentence);
     this.input = element("input", { type: "file", multiple: true, hidden: true });
     this.input.onchange = () => {
       this.add([...(this.input.files ?? [])]);
       this.input.value = ""; // so that the same file can be chosen again
     };
+    this.mount();
+  }
+
+  /** Put it where it belongs: Gradio draws a tab anew when it is opened first. */
+  mount() {
+    if (this.list.isConnected) return;
+    this.compose = find(this.selector);
+    const panel = tabOf(this.compose);
+    find(".attached", panel).replaceChildren(this.list, this.sentence);
     find(".attach", this.compose).replaceChildren(this.button(), this.input);
-    panel.addEventListener("paste", (event) => this.paste(event));
-    panel.addEventListener("dragover", (event) => this.drag(event));
-    panel.addEventListener("dragleave", () => this.compose.classList.remove("dropping"));
-    panel.addEventListener("drop", (event) => this.drop(event));
+    if (panel !== this.panel) {
+      panel.addEventListener("paste", (event) => this.paste(event));
+      panel.addEventListener("dragover", (event) => this.drag(event));
+      panel.addEventListener("dragleave", () => this.compose.classList.remove("dropping"));
+      panel.addEventListener("drop", (event) => this.drop(event));
+    }
+    this.panel = panel;
     this.draw();
   }
 
@@ -158,7 +173,14 @@ class Tray {
     const name = freeName(plainName(file.name), others);
     const { most } = sight();
     if (isPicture(file) && (most || file.type !== "image/svg+xml")) return this.addPicture(file, name, most);
-    return this.addText(file, name);
+    if (file.type === "application/pdf" || /\.pdf$/i.test(file.name)) return this.addPdf(file, name, most);
+    if (file.size > MOST_BYTES) {
+      const number = MOST_BYTES / 2 ** 20;
+      return say("“{name}” is not attached: it is larger than {number} MiB.", { name, number });
+    }
+    const text = decode(new Uint8Array(await file.arrayBuffer()));
+    if (text === null) return say("“{name}” is not attached: it is neither a picture nor text in UTF-8.", { name });
+    return this.addText(name, text);
   }
 
   /** @param {File} file @param {string} name @param {number} most */
@@ -171,18 +193,32 @@ class Tray {
     if (!url) {
       return say("“{name}” is not attached: this browser cannot read it; JPEG and PNG always work.", { name });
     }
+    this.addPixels(name, url);
+  }
+
+  /** @param {string} name @param {string} url */
+  addPixels(name, url) {
     const id = randomId();
     remember(id, url);
     this.items.push({ name, id });
   }
 
-  /** @param {File} file @param {string} name */
-  async addText(file, name) {
-    const number = MOST_BYTES / 2 ** 20;
-    if (file.size > MOST_BYTES)
-      return say("“{name}” is not attached: it is larger than {number} MiB.", { name, number });
-    const text = decode(new Uint8Array(await file.arrayBuffer()));
-    if (text === null) return say("“{name}” is not attached: it is neither a picture nor text in UTF-8.", { name });
+  /** The text of a PDF; if it has none, its pages, where the model sees.
+   * @param {File} file @param {string} name @param {number} most */
+  async addPdf(file, name, most) {
+    const room = most - this.pictures().length;
+    const read = await readPdf(file, room).catch(() => null);
+    if (!read) return say("“{name}” is not attached: it is a broken PDF, or one that is locked.", { name });
+    const { text, urls, numPages } = read;
+    if (text) return this.addText(name, text);
+    if (!most) return say("“{name}” is not attached: it has no text, and this model reads text alone.", { name });
+    for (const [index, url] of urls.entries()) this.addPixels(`${name} (${index + 1})`, url);
+    const values = { name, number: urls.length, pages: numPages };
+    if (urls.length < numPages) return say("“{name}” has no text: {number} of its {pages} pages are attached.", values);
+  }
+
+  /** @param {string} name @param {string} text */
+  addText(name, text) {
     const { context } = sight();
     if (context && text.length > context * MOST_CHARACTERS_A_TOKEN) {
       const values = { name, number: text.length, tokens: context };
@@ -249,12 +285,21 @@ const trays = new Map(); // by their rows with the message box
 function trayOf(compose) {
   const tray = trays.get(compose) ?? new Tray(compose);
   trays.set(compose, tray);
+  tray.mount();
   return tray;
+}
+
+/** When the Compare tab is opened. */
+export function open() {
+  if (!document.querySelector("#compare-compose .attach")) return void requestAnimationFrame(open);
+  trayOf("#compare-compose");
 }
 
 /** When the page is there. */
 export function begin() {
-  for (const compose of ["#compose", "#compare-compose"]) trayOf(compose);
+  trayOf("#compose");
+  // A file that misses the page would be opened in its place, and what was typed would be gone.
+  for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 }
 
 /** The message with the attached files, and the pictures of the conversation, as the server gets them.
@@ -264,8 +309,24 @@ export async function attachedTo(compose, typed, messages) {
   const tray = trayOf(compose);
   await tray.work;
   const ids = tray.pictures();
-  const all = [...pictureIds({ messages: messages ?? [], live: [] }), ...ids];
-  return [withFiles(typed, tray.files()), { ids, urls: urlsOf(all) }];
+  const all = urlsOf([...pictureIds({ messages: messages ?? [], live: [] }), ...ids]);
+  const urls = newest(all, MOST_CHARACTERS);
+  if (Object.keys(urls).length < Object.keys(all).length) {
+    tray.sentence.textContent = say("The oldest pictures are not sent any more: together they have become too large.");
+  }
+  return [withFiles(typed, tray.files()), { ids, urls }];
+}
+
+/** The last of these pictures that together have so many characters at most. @param {Record<string, string>} urls
+ * @param {number} most */
+export function newest(urls, most) {
+  let left = most;
+  const all = Object.entries(urls).reverse();
+  const end = all.findIndex(([, url]) => {
+    left -= url.length;
+    return left < 0;
+  });
+  return Object.fromEntries(all.slice(0, end < 0 ? undefined : end).reverse());
 }
 
 /** After the server has taken a message, or has put one back: nothing is attached any more, or what was is again. The
@@ -276,7 +337,7 @@ export function take(change, box) {
   const [kind, , ...ids] = (change ?? "").split(" ");
   if (kind === "taken") tray.set([]);
   if (kind !== "back") return;
-  const { typed, files } = splitFiles(box ?? "");
+  const { typed, files } = putBack(box ?? "");
   const pictures = ids.map((id, index) => ({ name: say("Picture {number}", { number: index + 1 }), id }));
   tray.set([...pictures, ...files, ...tray.items]);
   return typed;

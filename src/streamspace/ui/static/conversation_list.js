@@ -81,6 +81,11 @@ export class ConversationList {
     this.undo.replaceChildren(...(undo ? [this.button(say("Undo"), undo)] : []));
   }
 
+  /** Whether there is a sentence to be read. */
+  get isSaying() {
+    return this.sentence.textContent !== "";
+  }
+
   /** @param {unknown} error */
   announceFailure(error) {
     console.warn("Conversations:", error);

@@ -8,8 +8,8 @@ import { isPictureUrl, remember } from "./pictures.js";
 import { splitFiles } from "./text_files.js";
 
 /** A message as Gradio's Chatbot has it, with its text as it was written. A thought is a message of its own, with a title.
- * A question has the ids of its pictures.
- * @typedef {{ title?: string, status?: string, duration?: number, pictures?: string[] }} Metadata
+ * So is a tool's call; its id says so. A question has the ids of its pictures.
+ * @typedef {{ title?: string, status?: string, duration?: number, id?: string, pictures?: string[] }} Metadata
  * @typedef {{ type: "text", text: string }} Part
  * @typedef {{ role: "user" | "assistant", metadata: Metadata | null, content: Part[], options: null }} Message
  *
@@ -30,6 +30,7 @@ export const VERSION = 3; // of a record
 const FILE_VERSION = 1; // of an exported file
 const FORMAT = "streamspace-conversations";
 const TITLE_LENGTH = 60;
+const TOOL = "tool"; // the id of what a fold has that is no thought
 
 export const randomId = () => [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
 
@@ -74,7 +75,7 @@ export function matches(record, words) {
 /** The message; if it is a thought, as one that has ended. @param {Message} message @returns {Message} */
 export const thoughtDone = ({ metadata, ...rest }) => ({
   ...rest,
-  metadata: metadata?.title ? { ...metadata, title: say("Thought"), status: "done" } : metadata,
+  metadata: metadata?.title && metadata.id !== TOOL ? { ...metadata, title: say("Thought"), status: "done" } : metadata,
 });
 
 // ---- Checks
@@ -182,7 +183,8 @@ const fromFileMessages = (messages) =>
     if (pictures.length) return message(role, content, { pictures: pictures.map(newPicture) });
     if (!metadata?.title) return message(role, content);
     const duration = Number(metadata.duration) || 0;
-    return message(role, content, { title: metadata.title, status: "done", duration });
+    const id = metadata.id === TOOL ? { id: TOOL } : {};
+    return message(role, content, { title: metadata.title, status: "done", duration, ...id });
   });
 
 /** A record of what a file has, checked, and with nothing else of it; throws an error if it is no conversation.

@@ -2,9 +2,11 @@
 
 /** @import { ConversationRecord } from "./conversation_records.js" */
 import { isNewer, isRecord, pictureIds, upgraded } from "./conversation_records.js";
+import { ifStored } from "./dom.js";
 import { urlsOf } from "./pictures.js";
 
 export const DATABASE = "streamspace-conversations";
+const STORES = ["records", "aside", "pictures"];
 const CURRENT = "streamspace-conversation"; // in the tab's own sessionStorage: which conversation it shows
 
 /** `all` and `aside` give whatever a damaged store has. `update` replaces a record by the result of `change` (null
@@ -61,13 +63,17 @@ export async function openStore() {
     opening.result.createObjectStore("pictures");
   };
   const database = await resultOf(opening);
+  if (!STORES.every((name) => database.objectStoreNames.contains(name))) {
+    database.close();
+    throw new DOMException("It is a database of something else.", "VersionError");
+  }
   database.onversionchange = () => database.close();
   /** @param {string} name */
   const read = (name) => database.transaction(name).objectStore(name);
   /** @param {(transaction: IDBTransaction) => void} work @returns {Promise<void>} */
   const write = (work) =>
     new Promise((resolve, reject) => {
-      const transaction = database.transaction(["records", "aside", "pictures"], "readwrite");
+      const transaction = database.transaction(STORES, "readwrite");
       transaction.oncomplete = () => resolve();
       transaction.onabort = () => reject(transaction.error ?? new Error("aborted"));
       work(transaction);
@@ -127,18 +133,8 @@ export function memoryStore() {
   };
 }
 
-/** The tab's own storage, which a reload leaves alone; null where it is blocked.
- * @template T @param {(storage: Storage) => T} work */
-function inTab(work) {
-  try {
-    return work(sessionStorage);
-  } catch {
-    return null;
-  }
-}
-
 /** The id of the conversation that the tab showed before a reload. */
-export const rememberedId = () => inTab((storage) => storage.getItem(CURRENT));
+export const rememberedId = () => ifStored(() => sessionStorage.getItem(CURRENT));
 
 /** @param {string} id */
-export const rememberId = (id) => inTab((storage) => storage.setItem(CURRENT, id));
+export const rememberId = (id) => ifStored(() => sessionStorage.setItem(CURRENT, id));

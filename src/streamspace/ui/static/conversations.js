@@ -34,6 +34,8 @@ let whenSaved = () => {};
 let turn = null;
 /** @type {import("./conversation_versions.js").Branch} what stood there when no turn was under way */
 let settled = { messages: [], note: { text: "", cut: false }, forks: [] };
+/** @type {{ id: string, live: Message[] } | null} the turn under way as it was drawn last, unless it has been saved */
+let latest = null;
 let newSystemPrompt = ""; // that a new chat begins with
 /** @type {ConversationRecord | null} the conversation for `show`; null is a new chat */
 let next = null;
@@ -46,7 +48,7 @@ async function readAll() {
     await store.setAside(damaged);
     const values = { number: damaged.length };
     list.announce(say("Damaged conversations, set aside: {number}; “Export all” has what is left of them.", values));
-  } else if (all.some(records.isNewer)) announceNewer();
+  } else if (all.some(records.isNewer) && !list.isSaying) announceNewer();
   return all.filter(records.isRecord).sort((a, b) => b.updated - a.updated);
 }
 
@@ -122,11 +124,18 @@ async function choose(at, number) {
   await open(currentId);
 }
 
-/** Save how far the answer under way has come: the rest of the page stays as it is, and costs nothing.
+/** Remember how far the answer under way has come: Gradio calls nothing more when a connection is lost.
  * @param {string | null} id @param {Message[] | null} live */
-export async function saveTurn(id, live) {
-  if (turn?.id !== (id || currentId) || isCleared()) return;
-  await enqueue(turn.id, { ...turn.content, live: plain(live) });
+export function follow(id, live) {
+  latest = live?.length ? { id: id || currentId, live } : null;
+}
+
+/** Save that: the rest of the page stays as it is, and costs nothing. */
+async function saveTurn() {
+  if (!turn || turn.id !== latest?.id || isCleared()) return;
+  const live = plain(latest.live);
+  latest = null;
+  await enqueue(turn.id, { ...turn.content, live });
 }
 
 /** @param {string} id @param {Content} content */
@@ -227,8 +236,8 @@ function saveNowAndThen() {
   const look = () => {
     clearInterval(timer);
     turn = null;
-    // Hidden buttons, whose events call `saveTurn` and `save`.
-    if (isBusy()) timer = window.setInterval(() => find(turn ? "#keep-live" : "#keep").click(), LOOK_MS);
+    // The hidden button's event calls `save`.
+    if (isBusy()) timer = window.setInterval(() => (turn ? saveTurn() : find("#keep").click()), LOOK_MS);
   };
   new MutationObserver(look).observe(find("#compose"), { attributeFilter: ["class"] });
   look(); // the visitor may have asked already

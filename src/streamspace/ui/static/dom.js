@@ -30,3 +30,13 @@ export function download(name, text, type) {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
+
+/** What the work with a storage of this browser gives; null where the browser allows none.
+ * @template T @param {() => T} work */
+export function ifStored(work) {
+  try {
+    return work();
+  } catch {
+    return null;
+  }
+}

@@ -11,7 +11,7 @@ import { say } from "./language.js";
  * @typedef {{ points: Point[], whole: boolean, tops: number[] }} Plots
  * @typedef {Plots & { text: Record<string, string>, bars: Record<string, number[]> }} EngineEvent */
 
-const LABELS = "dt, figcaption, caption, th, summary, .more";
+const LABELS = "dt, figcaption, caption, th, summary, label span, button, .more";
 
 /** The path of one plot's values, and the path of the times without an engine.
  * @param {Point[]} points the latest last @param {number} index of the plot
@@ -60,6 +60,24 @@ function drawIn(tab) {
   };
 }
 
+/** Have the operator's form change the model. The page is loaded again when the other model's app is there.
+ * @param {HTMLFormElement} form */
+function askIn(form) {
+  const answer = find("output", form);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const body = JSON.stringify(Object.fromEntries(new FormData(form)));
+    answer.textContent = say("Looking for the model …");
+    try {
+      const response = await fetch("model", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      const { detail, model } = await response.json();
+      answer.textContent = detail ?? say("The app starts again with {model}; this page follows.", { model });
+    } catch {
+      answer.textContent = say("The connection to the server is lost; trying again …");
+    }
+  });
+}
+
 /** When the tab is opened: follow the engine for as long as the tab can be seen. */
 export function follow() {
   const tab = document.querySelector("#engine .engine");
@@ -67,6 +85,8 @@ export function follow() {
   if (tab.dataset.followed) return;
   tab.dataset.followed = "yes";
   for (const label of tab.querySelectorAll(LABELS)) label.textContent = say(label.textContent ?? "");
+  const form = tab.querySelector("form");
+  if (form) askIn(form);
   let isSeen = false;
   const update = readFeed("engine", drawIn(tab), { isWanted: () => isSeen });
   new IntersectionObserver((entries) => {

@@ -1,21 +1,13 @@
 // The sidebar with conversations and settings: beside the chat where there is room, else a drawer over it. The browser
 // remembers whether it was open.
 
+import { ifStored } from "./dom.js";
 import { isSidebarOpen, sidebarToggle } from "./gradio_dom.js";
 import { say } from "./language.js";
 
 const KEPT = "streamspace-sidebar"; // in the browser's localStorage: "open" or "shut"
 const isWide = () => innerWidth >= 1100;
 const isDrawer = () => innerWidth <= 768; // where Gradio lets it cover the page
-
-/** @param {(storage: Storage) => unknown} work nothing where the browser keeps nothing */
-function inBrowser(work) {
-  try {
-    return work(localStorage);
-  } catch {
-    return null;
-  }
-}
 
 /** When the page is there. @param {() => void} onOpen */
 export function begin(onOpen) {
@@ -25,10 +17,10 @@ export function begin(onOpen) {
   const tell = () => toggle.setAttribute("aria-expanded", String(isSidebarOpen()));
   new MutationObserver(() => {
     tell();
-    if (!isDrawer()) inBrowser((storage) => storage.setItem(KEPT, isSidebarOpen() ? "open" : "shut"));
+    if (!isDrawer()) ifStored(() => localStorage.setItem(KEPT, isSidebarOpen() ? "open" : "shut"));
     if (isSidebarOpen()) onOpen();
   }).observe(/** @type {Element} */ (toggle.parentElement), { attributeFilter: ["class"] });
-  const kept = inBrowser((storage) => storage.getItem(KEPT));
+  const kept = ifStored(() => localStorage.getItem(KEPT));
   if (!isDrawer() && (kept === "open" || (kept === null && isWide()))) toggle.click();
   else tell();
 }

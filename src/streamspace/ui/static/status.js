@@ -8,10 +8,13 @@ import { say } from "./language.js";
 export function follow() {
   const state = find("#status .state");
   let stage = "";
+  let model = "";
   /** @param {string} name @param {string} innerHTML */
   const show = (name, innerHTML) => Object.assign(state, { className: `state ${name}`, innerHTML });
-  /** @param {{ stage: string, html: string }} status */
+  /** @param {{ stage: string, model: string, html: string }} status */
   const showStatus = (status) => {
+    if (model && status.model !== model) return location.reload(); // the operator changed it
+    model = status.model;
     show(status.stage, status.html);
     // The hidden button's event enables the controls that wait for the engine.
     if (status.stage === "ready" && stage !== "ready") find("#engine-ready").click();

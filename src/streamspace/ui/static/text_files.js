@@ -20,7 +20,7 @@ const LANGUAGES = new Map(
     python: "py pyi",
     ruby: "rb",
     rust: "rs",
-    text: "txt text log",
+    text: "txt text log pdf",
     typescript: "cts mts ts tsx",
     yaml: "yaml yml",
   }).flatMap(([language, endings]) => endings.split(" ").map((ending) => [ending, language])),
@@ -79,6 +79,14 @@ export function splitFiles(text) {
   const files = found.map(({ name, text: content }) => ({ name, text: content }));
   const typed = found.length ? text.slice(0, Math.max(0, found[0].start - 2)) : text;
   return withFiles(typed, files) === text ? { typed, files } : { typed: text, files: [] };
+}
+
+/** A question that was put back before what is typed, as what is typed and the question's files. @param {string} text */
+export function putBack(text) {
+  const end = filesIn(text).at(-1)?.end ?? text.length;
+  const { typed, files } = splitFiles(text.slice(0, end));
+  const rest = text.slice(end);
+  return { typed: typed ? typed + rest : rest.replace(/^\n/, ""), files };
 }
 
 /** A name that no other file has. @param {string} name @param {string[]} others */

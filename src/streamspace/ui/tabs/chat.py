@@ -21,6 +21,7 @@ from streamspace.limits import Admission
 from streamspace.prompt import conversation
 from streamspace.sampling import PARAMETERS, Settings
 from streamspace.summary import Summary
+from streamspace.toolbox import Toolbox, answer_with
 from streamspace.translation import Sentence
 from streamspace.types import Message, Reply
 from streamspace.ui.assets import call
@@ -48,6 +49,7 @@ from streamspace.ui.parts.history import (
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import THINKING, SettingsPanel, enable_thinking
 from streamspace.ui.parts.tokens import TokensView, logprobs_for, tokens_switch, tokens_view
+from streamspace.ui.parts.votes import add_thumbs
 from streamspace.visitors import ARRIVED_S
 from streamspace.words import Example
 
@@ -75,6 +77,7 @@ class ChatTab:
         self._engine = engine
         self._admission = admission
         self._pacer = pacer
+        self._toolbox = Toolbox(engine.config)
         words = engine.config.page
         suitable = EXAMPLES if engine.config.is_bundled else FOR_ANY_MODEL
         self._examples = suitable if words.examples is None else words.examples
@@ -157,6 +160,10 @@ class ChatTab:
         with gr.Group():
             self._panel = SettingsPanel(self._engine, self._engine.defaults)
         self._shows_tokens = tokens_switch("show-chat-tokens")
+        self._tools = gr.CheckboxGroup(
+            [*self._toolbox.sources], label="Tools", elem_id="tools", visible=bool(self._toolbox.sources),
+            info="The model may call these, if it has learnt to; each call is shown",
+        )  # fmt: skip
 
     def _wire(self, demo: StreamingBlocks) -> None:
         history, live, box = self._history, self._live, self._box
@@ -164,7 +171,7 @@ class ChatTab:
         questions = [box.submit, self._send.click, history.example_select, history.retry, history.edit]
         self._inputs = Inputs(
             box=box, history=history, attached=self._attached, system_prompt=self.system_prompt, thinking=self.thinking,
-            panel=self._panel.components, shows_tokens=self._shows_tokens,
+            panel=self._panel.components, shows_tokens=self._shows_tokens, tools=self._tools,
         )  # fmt: skip
         handlers = [self._handler("_answer", self._new_turn), self._handler("_continue", self._continued_turn)]
         begins = (call("chat.begin"), call("chat.resume"))
@@ -173,6 +180,7 @@ class ChatTab:
             for triggers, handler, begin in zip((questions, [self._more.click]), handlers, begins, strict=True)
         ]
         demo.stream(*handlers, self._give_back, self._undo)
+        add_thumbs(demo, self._engine, history, self._inputs, self._check)
         conversation, parts, ends = [history, live, self._note], [history, live, box], []
         changed = [*parts, self._attached]
         for answer in answers:
@@ -217,11 +225,10 @@ class ChatTab:
                 inputs["system_prompt"] = self._prompt_of(event) or inputs["system_prompt"]
                 turn, messages = await asyncio.to_thread(_begin, turn_of, event, inputs)
                 settings, reply = self._check(inputs), Reply()
+                sources = self._toolbox.chosen(inputs["tools"]) if turn.begun == NOTHING else ()
                 frames = _Frames(turn, settings, self._engine)
                 del event, values, inputs  # they may be large, and the request may wait for long
-                answer = self._admission.answer(
-                    stream_chat(self._engine, messages, settings, self._pacer), lambda place: Reply(place=place)
-                )
+                answer = answer_with(sources, self._ask, messages, settings, self._engine.max_model_len)
                 try:
                     async with aclosing(timed(answer, ARRIVED_S.get())) as replies:
                         async for reply in replies:
@@ -240,6 +247,11 @@ class ChatTab:
             case {"value": {"text": text}}:
                 return next((each.system_prompt for each in self._examples if each.text == text), None)
         return None
+
+    def _ask(self, messages: Sequence[Message], settings: Settings) -> AsyncGenerator[Reply, None]:
+        """One answer of the model, behind the limits."""
+        answer = stream_chat(self._engine, messages, settings, self._pacer)
+        return self._admission.answer(answer, lambda place: Reply(place=place))
 
     def _new_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
         """The turn of a question: a typed one, an example, an edited one, or the last one again.

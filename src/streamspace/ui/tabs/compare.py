@@ -32,6 +32,7 @@ from streamspace.ui.parts.conversations import QUICK
 from streamspace.ui.parts.history import AS_WRITTEN, asked_message, from_this_page, with_pixels
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import SettingsPanel, enable_thinking, panel_names
+from streamspace.ui.parts.votes import add_choice
 from streamspace.ui.tabs.chat import ChatTab
 
 NUMBERS = (2, 3, 4)  # of columns
@@ -177,6 +178,7 @@ class CompareTab:
             )  # fmt: skip
             taking.then(None, None, None, js=call("compare.showChat"), **QUICK)
             chat.conversations.keep_after(taking)
+        add_choice(demo, self._engine, self._uses, [self._question, self._system_prompt, *self._answers])
         # There is one system prompt, which can be changed in two places.
         copy = call("compare.copy")
         chat.system_prompt.change(None, chat.system_prompt, self._system_prompt, js=copy, **QUICK)

@@ -16,6 +16,12 @@ from streamspace.ui.assets import call
 from streamspace.ui.parts.engine_feed import FACTS, HISTOGRAMS, PLOTS, UNKNOWN, time_text
 
 HEIGHT = 40  # of a plot, in its own units
+FORM = (
+    '<form><label><span>Model</span><input name="model" required placeholder="Qwen/Qwen3-0.6B"></label>'
+    "<label><span>The operator's key, from the log</span>"
+    '<input name="key" type="password" required autocomplete="off"></label>'
+    "<button>Start again with this model</button><output></output></form>"
+)
 
 
 class EngineTab:
@@ -48,6 +54,7 @@ def page_html(config: Config) -> str:
         '<p class="more">Plots and histograms are of the last five minutes; at the right above each plot '
         "stands the end of its scale, and shaded is a time in which the engine was down."
         f"</p><dl>{limits}</dl>"
+        f"<details><summary>Change the model</summary>{FORM}</details>"
         f'<details><summary>The same as tables</summary><div class="tables">{_tables()}</div></details>'
         "</section>"
     )
