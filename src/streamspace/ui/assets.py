@@ -32,6 +32,12 @@ def head(values: Mapping[str, object]) -> str:
     return "\n".join([f"<script>\nglobalThis.streamspace = {data};", *map(_module, MODULES), "</script>"])
 
 
+def said(templates: Mapping[str, str], markup: str) -> dict[str, str]:
+    """Those of a language's templates that the scripts use, or that stand in this markup, which they translate."""
+    texts = "\0".join([*map(_source, MODULES), markup])
+    return {english: other for english, other in templates.items() if english in texts}
+
+
 def call(function: str) -> str:
     """The `js` of an event: a function of a module, as "chat.stop", with the event's inputs as its arguments."""
     module, name = function.split(".")
