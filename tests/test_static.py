@@ -13,7 +13,7 @@ from streamspace.ui.assets import MODULES, STATIC, call, head, said
 
 SCRIPTS = {path.stem: path.read_text("utf-8") for path in STATIC.glob("*.js")}
 NODE = ["node", "--input-type=module", "--eval"]
-BROWSER = "globalThis.document = { addEventListener() {} }; globalThis.navigator = { clipboard: {} };"
+BROWSER = "globalThis.document = { addEventListener() {} }; globalThis.navigator = { clipboard: {}, language: 'en' };"
 EXPORTS = "console.log(JSON.stringify(Object.entries(streamspace).map(([name, all]) => [name, Object.keys(all)])))"
 ENTITIES = "& &lt; &amp; &amp;lt; &#60; &é; &你; &x lt; amp; ;".split()
 CODE = ["`", "``", "```", "~~~", "~~~~", "\n```\n", "\n   ~~~"]

@@ -17,7 +17,7 @@ from fastapi.responses import FileResponse
 STATIC = Path(__file__).with_name("static")
 STYLES = [STATIC / f"{name}.css" for name in ("page", "engine", "conversations", "gradio")]
 MODULES = (  # each after the modules that it imports
-    "language dom clipboard markdown text_files dialect feed gradio_dom sidebar drawing reader stop pictures "
+    "language dom clipboard markdown text_files dialect feed gradio_dom direction sidebar drawing reader stop pictures "
     "pdf conversation_versions conversation_records conversation_store conversation_list attachments chat compare "
     "versions arrival conversations dialogs keyboard code code_sheet engine status tokens"
 ).split()
