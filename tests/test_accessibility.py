@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from streamspace.translation import say_in
 from streamspace.types import Delta, Metrics
 from tests.fake import deltas
 from tests.page import NewPage, begin_and_end, open_sidebar, send, wait_for_end
@@ -30,17 +31,17 @@ def findings(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(site: Site, new_page: NewPage, scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "language"), [("light", "en"), ("dark", "en"), ("light", "ar")])
+def test_axe_finds_nothing_serious(site: Site, new_page: NewPage, scheme: str, language: str) -> None:
     engine = site.engine
     engine.script = [Delta("An answer with `code`."), Delta(" And more.", "length", metrics=METRICS)]
     engine.thinks = True
-    page = new_page(site.url, color_scheme=scheme)
+    page = new_page(site.url, color_scheme=scheme, locale=language)
     begin_and_end(page, "Hello")
     open_sidebar(page)
     left = {}
     for tab in TABS:
-        page.get_by_role("tab", name=tab).click()
+        page.get_by_role("tab", name=say_in(language)(tab)).click()
         for fold in page.get_by_role("button", name="▼").all():
             fold.click()
         page.wait_for_timeout(300)  # folds and tabs fade in, and what is half there has half the contrast

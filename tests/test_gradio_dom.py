@@ -33,12 +33,15 @@ FIRST = {
     "#conversation .block": "Chatbots without a frame of their own",
     "#chat .bubble-wrap": "Chatbots without a background of their own",
     "#chat .placeholder": "the padding of an empty chat",
+    "#chat .examples .example": "an example reads in its own direction",
+    **{f'{name}[dir="ltr"]': "an Arabic page is mirrored" for name in (".block", "span")},
 }
 PENDING = {"[role=tabpanel] .note .translucent": "a click on Stop waits until Gradio can cancel"}
 LIVE = {
     "#live [data-testid=bot]": "Stop knows whether the answer has begun",
     "#live [data-testid=user]": "what a visitor typed is shown as typed",
     "#live .message": "the turn under way is shown",
+    "#live .message-wrap": "a conversation on an Arabic page is mirrored",
     "#live .icon-button-wrapper.top-panel": "the turn under way has no buttons above it",
     '[data-testid="status-tracker"]': "no tag of Gradio's covers the chat",
 }
@@ -46,7 +49,10 @@ ENDED = {
     "#chat .message": "an empty chat is higher",
     "#chat .message-buttons": "no buttons below messages while an answer is under way",
     "#chat .top-panel button": "a click on Clear waits until Gradio can cancel",
+    "#chat .message-buttons-right .icon-button-wrapper": "buttons at the edge of an Arabic page's questions",
+    **{f"#chat .message.{role}": "the square corner of a mirrored message" for role in ("user", "bot")},
 }
+SETTINGS = {f"#settings {name}": "sliders fill from the right" for name in ("[type=range]", ".reset-button")}
 COMPARE = {
     "#columns > .column": "columns beside each other",
     "#columns .own .form": "a column's settings stand in two columns",
@@ -54,7 +60,10 @@ COMPARE = {
     '#compare-number [value="3"]:checked': "as many columns as were chosen",
     '#compare-kind [value="settings"]:checked': "settings of columns, or of samples",
 }
-COMPLETION = {'#constrain [value="json"]': "a kind of constraint shows its own box only"}
+COMPLETION = {
+    '#constrain [value="json"]': "a kind of constraint shows its own box only",
+    "#constrain .code textarea": "code stands from the left",
+}
 
 
 @pytest.fixture
@@ -91,6 +100,8 @@ def test_the_page_has_the_names(page: Page) -> None:
     check(page, LIVE)
     expect(page.locator("#compose.busy")).to_have_count(0)
     check(page, ENDED)
+    page.locator("#settings > button").click()
+    check(page, SETTINGS)
     page.get_by_role("tab", name="Compare").click()
     page.locator("#compare-run").click()
     check(page, COMPARE)

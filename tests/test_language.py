@@ -24,6 +24,7 @@ SAME = {
     "vLLM",
     "# StreamSpace\n**streamspace-tiny**",
 }  # vLLM's names, in every language
+WIDE = {"width": 1366, "height": 768}
 
 
 def test_every_label_of_the_page_is_said_in_chinese() -> None:
@@ -123,10 +124,51 @@ def test_a_comparison_is_told_in_chinese(site: Site, new_page: NewPage) -> None:
     expect(page.locator("#chat [data-testid=bot]")).to_have_text("an answer")
 
 
+# In which half of the window each of these stands.
+HALVES = """() => ['#sidebar', '#sidebar button', '.attach', '#send'].map((name) => {
+  const { left, right } = document.querySelector(name).getBoundingClientRect();
+  return left + right < innerWidth ? 'left' : 'right';
+})"""
+
+
+@pytest.mark.browser
+def test_an_arabic_browser_gets_the_page_mirrored(site: Site, new_page: NewPage) -> None:
+    site.engine.script = deltas("An answer: `code()`\n\n- one\n\nإجابة: **نعم**.")
+    site.engine.status = Status("ready", Sentence("Ready: the context holds {number} tokens", number=1000))
+    page = new_page(site.url, locale="ar", viewport=WIDE)
+    expect(page.get_by_role("tab", name="الدردشة")).to_be_visible()
+    assert page.evaluate("[document.dir, document.documentElement.lang]") == ["rtl", "ar"]
+    expect(page.locator("#status")).to_contain_text("جاهز: يتسع السياق لعدد 1000 من الرموز")
+    page.wait_for_timeout(400)  # the sidebar moves
+    assert page.evaluate(HALVES) == ["right", "right", "right", "left"]
+    send(page, "ما هذا؟")
+    wait_for_end(page)
+    expect(page.locator("#note")).to_contain_text("انتهت.")
+    direction = "element => getComputedStyle(element).direction"
+    for text, wanted in (("An answer:", "ltr"), ("one", "ltr"), ("إجابة", "rtl"), ("code()", "ltr")):
+        assert page.locator("#chat .md").get_by_text(text).last.evaluate(direction) == wanted, text
+    assert page.locator("#message textarea").evaluate(direction) == "rtl"
+    site.engine.script = deltas("أخرى")
+    page.get_by_label("إعادة المحاولة").click()  # Gradio's own word
+    pager = page.get_by_role("group", name="صيغ هذه الجولة")
+    expect(pager).to_have_text("‹2/2›")
+    pager.get_by_role("button", name="الصيغة السابقة").press("ArrowRight")
+    expect(pager).to_have_text("‹1/2›")
+
+
+@pytest.mark.browser
+def test_a_german_browser_gets_the_page_as_it_is_in_english(site: Site, new_page: NewPage) -> None:
+    page = new_page(site.url, locale="de-DE", viewport=WIDE)
+    expect(page.get_by_role("button", name="Senden")).to_be_enabled()
+    page.wait_for_timeout(400)  # the sidebar moves
+    assert page.evaluate("[document.dir, document.documentElement.lang]") == ["", "de"]
+    assert page.evaluate(HALVES) == ["left", "left", "left", "right"]
+
+
 @pytest.mark.browser
 def test_other_browsers_get_an_english_page(site: Site, new_page: NewPage) -> None:
     site.engine.script = deltas("Done.")
-    page = new_page(site.url, locale="fr-FR")
+    page = new_page(site.url, locale="it-IT")
     send(page, "Bonjour")
     wait_for_end(page)
     expect(page.locator("#note")).to_contain_text("Ended.")

@@ -17,7 +17,7 @@ from fastapi.responses import FileResponse
 STATIC = Path(__file__).with_name("static")
 STYLES = [STATIC / f"{name}.css" for name in ("page", "engine", "conversations", "gradio")]
 MODULES = (  # each after the modules that it imports
-    "language dom clipboard markdown text_files dialect feed gradio_dom sidebar drawing reader stop pictures "
+    "language dom clipboard markdown text_files dialect feed gradio_dom direction sidebar drawing reader stop pictures "
     "pdf conversation_versions conversation_records conversation_store conversation_list attachments chat compare "
     "versions arrival conversations dialogs keyboard code code_sheet engine status tokens"
 ).split()
@@ -30,6 +30,12 @@ def head(values: Mapping[str, object]) -> str:
     """The script of the page's head; the modules find the values, as JSON, in `streamspace`."""
     data = json.dumps(values, ensure_ascii=False).replace("<", "\\u003c")
     return "\n".join([f"<script>\nglobalThis.streamspace = {data};", *map(_module, MODULES), "</script>"])
+
+
+def said(templates: Mapping[str, str], markup: str) -> dict[str, str]:
+    """Those of a language's templates that the scripts use, or that stand in this markup, which they translate."""
+    texts = "\0".join([*map(_source, MODULES), markup])
+    return {english: other for english, other in templates.items() if english in texts}
 
 
 def call(function: str) -> str:

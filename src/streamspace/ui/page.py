@@ -15,7 +15,7 @@ from streamspace.frames import BESIDE_ENGINE_SHARE, PAGE_SHARE, Pacer
 from streamspace.hardware import has_gpu
 from streamspace.limits import Admission
 from streamspace.translation import LANGUAGES, catalog
-from streamspace.ui.assets import STYLES, add_pdf_reader, call, head
+from streamspace.ui.assets import STYLES, add_pdf_reader, call, head, said
 from streamspace.ui.gradio_.drawing import add_drawing
 from streamspace.ui.gradio_.endpoints import add_endpoints
 from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
@@ -32,7 +32,7 @@ from streamspace.ui.parts.status import StatusFeed, status_html
 from streamspace.ui.tabs.chat import ChatTab
 from streamspace.ui.tabs.compare import CompareTab
 from streamspace.ui.tabs.completion import CompletionTab
-from streamspace.ui.tabs.engine import EngineTab
+from streamspace.ui.tabs.engine import EngineTab, page_html
 from streamspace.ui.theme import theme
 from streamspace.visitors import Keys
 from streamspace.votes import Votes
@@ -145,7 +145,7 @@ def _head_values(config: Config) -> dict[str, object]:
     """What the page's scripts know."""
     examples = [example for example in config.page.examples or () if example.system_prompt]
     return {
-        "catalogs": {language: dict(catalog(language)) for language in LANGUAGES},
+        "catalogs": {language: said(catalog(language), page_html(config)) for language in LANGUAGES},
         "api": {
             "model": config.model_name, "isOpenAI": config.serves_openai, "needsKey": bool(config.api_keys),
             "parameters": [*(["adapter"] if config.adapters else []), *panel_names()],

@@ -2,6 +2,7 @@
 
 /** @import { Token } from "./dialect.js" */
 import { dialect, formula, growingTokens, typedTokens } from "./dialect.js";
+import { isFromTheRight } from "./direction.js";
 import { GROWING, GROWING_HERE, TYPED } from "./gradio_dom.js";
 
 /** A piece of a text's Markdown, and what of the page shows it. @typedef {{ key: string, nodes: Node[] }} Block */
@@ -49,7 +50,8 @@ export async function finish(piece, loadKatex) {
   }
   for (const block of /** @type {NodeListOf<HTMLElement>} */ (piece.querySelectorAll(BLOCKS))) {
     const direction = directionOf(block);
-    if (direction === "rtl" || (direction && block.parentElement?.closest("[dir]"))) block.dir = direction;
+    const isOther = direction === "rtl" || isFromTheRight() || block.parentElement?.closest("[dir]");
+    if (direction && isOther) block.dir = direction;
   }
 }
 

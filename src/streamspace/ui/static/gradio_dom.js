@@ -49,5 +49,15 @@ const sidebar = () => find("#sidebar");
 export const sidebarToggle = () => find(".toggle-button", sidebar());
 export const isSidebarOpen = () => sidebar().matches(".open");
 
+/** Have Gradio draw the page from right to left, by the config from which it is about to draw. */
+export function drawFromTheRight() {
+  /** @type {{ type: string, props: Record<string, unknown> }[]} */
+  const parts = /** @type {any} */ (globalThis).gradio_config?.components ?? [];
+  for (const { type, props } of parts) {
+    props.rtl = true;
+    if (type === "sidebar") props.position = "right";
+  }
+}
+
 export const showChatTab = () => find("#chat-tab-button").click();
 export const focusMessageBox = () => find("#message textarea").focus();

@@ -1,6 +1,7 @@
 // ‹ 2/3 › at a question of which there are other versions.
 
 /** @import { Branch } from "./conversation_versions.js" */
+import { isFromTheRight } from "./direction.js";
 import { element, find } from "./dom.js";
 import { questionButtons } from "./gradio_dom.js";
 import { say } from "./language.js";
@@ -71,7 +72,8 @@ function pager(at, current, number, words) {
     button("›", say("The next version"), current + 1),
   );
   made.addEventListener("keydown", ({ key }) => {
-    const to = current + (key === "ArrowRight" ? 1 : key === "ArrowLeft" ? -1 : 0);
+    const [before, next] = isFromTheRight() ? ["ArrowRight", "ArrowLeft"] : ["ArrowLeft", "ArrowRight"];
+    const to = current + (key === next ? 1 : key === before ? -1 : 0);
     if (to !== current && to >= 0 && to < number) go(to);
   });
   return made;
