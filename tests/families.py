@@ -1,0 +1,128 @@
+"""Models of many families: tiny, with random weights, made from their configurations; the bundled model's tokenizer.
+
+`python -m tests.families FOLDER` writes all of them, each into a folder of its name.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from streamspace.config import BUNDLED_MODEL
+
+SHAPE = {
+    "hidden_size": 256,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "max_position_embeddings": 1024,
+}
+EXPERTS = {
+    "num_experts": 4,
+    "num_local_experts": 4,
+    "n_routed_experts": 4,
+    "moe_num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_k": 2,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+    "moe_intermediate_size": 128,
+    "shared_expert_intermediate_size": 128,
+    "n_shared_experts": 1,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+}
+# Multi-head latent attention, as DeepSeek has it.
+LATENT = {
+    "q_lora_rank": 64,
+    "kv_lora_rank": 512,  # with the next, the one size that vLLM's kernels have
+    "qk_rope_head_dim": 64,
+    "qk_nope_head_dim": 64,
+    "v_head_dim": 64,
+    "num_key_value_heads": 4,
+}
+# States instead of a cache of keys and values, in all layers or in some.
+STATE = {"state_size": 16, "expand": 2, "conv_kernel": 4, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_expand": 2}
+# Names that transformers' configuration has no more, and vLLM still reads from the repositories' files.
+CONVOLUTION = {"conv_dim": 256, "conv_dim_out": 256, "block_dim": 256, "block_ff_dim": 256}
+LEFT_OUT = object()  # a value that the configuration computes itself
+# Name → transformers' type of its configuration, and what differs from SHAPE.
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "Qwen2.5": ("qwen2", {}),
+    "Qwen3": ("qwen3", {}),
+    "Qwen3-MoE": ("qwen3_moe", EXPERTS),
+    "Qwen3-Next": ("qwen3_next", {**EXPERTS, "num_hidden_layers": 4}),
+    "Llama-3.2": ("llama", {}),
+    "Gemma-2": ("gemma2", {"query_pre_attn_scalar": 64, "sliding_window": 256}),
+    "Gemma-3": ("gemma3_text", {"query_pre_attn_scalar": 64, "sliding_window": 256}),
+    "Mistral": ("mistral", {"sliding_window": None}),
+    "Ministral-3": ("ministral3", {}),
+    "Mixtral": ("mixtral", EXPERTS),
+    "Phi-2": ("phi", {"num_key_value_heads": 4, "intermediate_size": 1024}),
+    "Phi-3": ("phi3", {"pad_token_id": 0}),
+    "SmolLM3": ("smollm3", {}),
+    "OLMo-2": ("olmo2", {}),
+    "OLMo-3": ("olmo3", {}),
+    "OLMoE": ("olmoe", EXPERTS),
+    "Granite": ("granite", {}),
+    "Granite-MoE": ("granitemoe", EXPERTS),
+    "Granite-4": ("granitemoehybrid", {**EXPERTS, **STATE, "mamba_n_heads": 8, "mamba_d_head": 64}),
+    "Falcon": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2, "head_dim": LEFT_OUT}),
+    "Falcon-Mamba": ("falcon_mamba", STATE),
+    "Falcon-H1": ("falcon_h1", {**STATE, "mamba_n_heads": 8, "mamba_d_head": 64, "mamba_d_ssm": 512}),
+    "GPT-2": ("gpt2", {}),
+    "GPT-J": ("gptj", {"rotary_dim": 32}),
+    "GPT-NeoX": ("gpt_neox", {}),
+    "GPT-BigCode": ("gpt_bigcode", {"num_key_value_heads": LEFT_OUT}),
+    "gpt-oss": ("gpt_oss", {**EXPERTS, "sliding_window": 128}),
+    "OPT": ("opt", {"ffn_dim": 256, "word_embed_proj_dim": 256}),
+    "BLOOM": ("bloom", {}),
+    "MPT": ("mpt", {"d_model": 256, "n_heads": 4, "n_layers": 2, "max_seq_len": 1024}),
+    "StableLM": ("stablelm", {}),
+    "Starcoder-2": ("starcoder2", {}),
+    "InternLM-3": ("internlm3", {}),
+    "MiniCPM-3": ("minicpm3", LATENT),
+    "GLM-4": ("glm4", {}),
+    "GLM-4-MoE": ("glm4_moe", EXPERTS),
+    "DeepSeek-V2-Lite": ("deepseek_v2", {**EXPERTS, **LATENT, "q_lora_rank": None}),
+    "DeepSeek-V3": ("deepseek_v3", {**EXPERTS, **LATENT, "topk_method": "noaux_tc"}),
+    "Cohere": ("cohere", {}),
+    "Command-R7B": ("cohere2", {"sliding_window": 256}),
+    "EXAONE-4": ("exaone4", {"sliding_window": 256}),
+    "ERNIE-4.5": ("ernie4_5", {}),
+    "Hunyuan": ("hunyuan_v1_dense", {}),
+    "Seed-OSS": ("seed_oss", {}),
+    "Nemotron": ("nemotron", {}),
+    "Mamba": ("mamba", STATE),
+    "Mamba-2": ("mamba2", {**STATE, "intermediate_size": 512, "num_heads": 8, "n_groups": 1}),
+    "Jamba": ("jamba", {**EXPERTS, **STATE, "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2}),
+    "LFM2": ("lfm2", {"layer_types": ["conv", "full_attention"], "block_multiple_of": 64, **CONVOLUTION}),
+}
+
+
+def write(name: str, folder: Path) -> Path:
+    """Write a model of this family; returns the folder."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    bundled = json.loads((BUNDLED_MODEL / "config.json").read_text("utf-8"))
+    kind, differs = FAMILIES[name]
+    ids = {key: bundled[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in bundled}
+    torch.manual_seed(0)
+    values = {"vocab_size": bundled["vocab_size"], **ids, **SHAPE, **differs}
+    config = AutoConfig.for_model(kind, **{key: value for key, value in values.items() if value is not LEFT_OUT})
+    config.dtype = torch.bfloat16
+    AutoModelForCausalLM.from_config(config).bfloat16().save_pretrained(folder)
+    for path in BUNDLED_MODEL.iterdir():
+        if path.name.startswith(("tokenizer", "special_tokens", "chat_template", "vocab", "merges")):
+            shutil.copy(path, folder)
+    return folder
+
+
+if __name__ == "__main__":
+    for each in FAMILIES:
+        print(write(each, Path(sys.argv[1], each)))
