@@ -12,13 +12,16 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from streamspace.chat import ServedEngine
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.limits import Admission, Limits
 from streamspace.sampling import Settings
 from streamspace.server import build_app
 from streamspace.stats import Stats
-from streamspace.types import Delta, Message, Metrics, Prompt, Status
+from streamspace.types import Delta, Message, Metrics, Prompt, Status, ToolSpec
 from streamspace.ui import build_demo
 
 PROSE = """The sea is wide, and *nobody* knows it whole. Its waves come from the wind, its tides from the moon:
@@ -52,14 +55,24 @@ class ScriptedEngine:
         self.max_seconds = 3600.0
         self.is_stopping = False
         self.stats = Stats()
+        self.operator_key = ""
         self._tokens_per_s = tokens_per_s
 
     def start(self) -> None: ...
 
+    def retry(self) -> None: ...
+
+    def check_ready(self) -> None: ...
+
+    async def openai(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("Nothing is here.", 404)(scope, receive, send)
+
     async def stop(self) -> None:
         self.is_stopping = True
 
-    async def render_chat(self, messages: Sequence[Message], enable_thinking: bool | None = None) -> Prompt:
+    async def render_chat(
+        self, messages: Sequence[Message], enable_thinking: bool | None = None, tools: Sequence[ToolSpec] = ()
+    ) -> Prompt:
         return Prompt((0,))
 
     async def render_text(self, text: str) -> Prompt:
@@ -83,7 +96,7 @@ class ScriptedEngine:
             sent = due
 
 
-def site(engine: Any) -> FastAPI:
+def site(engine: ServedEngine) -> FastAPI:
     """The whole application on an engine."""
     admission = Admission(engine, Limits.of(engine.config))
     return build_app(engine, build_demo(engine, admission), admission)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.scripted import ScriptedEngine
 from streamspace.chat import ServedEngine
 from streamspace.errors import BadRequest, EngineNotReady, EngineRestarting, PromptTooLong
 from streamspace.sampling import Settings
@@ -17,6 +18,9 @@ from tests.support import Running, wait_until
 
 GREEDY = Settings(max_tokens=40, temperature=0.0, seed=None)
 SCRIPT: list[Step] = [step for number in range(39) for step in (Delta(f"{number} "), 0.01)]
+
+
+BENCHMARKED: ServedEngine = ScriptedEngine(tokens_per_s=100)  # mypy compares the two
 
 
 @dataclass(frozen=True)
