@@ -130,7 +130,7 @@ def test_on_a_cpu_a_model_that_keeps_states_keeps_none_for_later_requests(tmp_pa
         chosen: bool | None = flags.vllm_flags(load_config(arguments, {}), folder).enable_prefix_caching
         return chosen
 
-    (tmp_path / "config.json").write_text('{"architectures": ["GraniteMoeHybridForCausalLM"]}')
+    (tmp_path / "config.json").write_text('{"architectures": ["GraniteMoeHybridForCausalLM"], "mamba_d_conv": 4}')
     assert caching() is False
     assert caching("--enable-prefix-caching") is True
     assert caching("--enable-chunked-prefill") is None

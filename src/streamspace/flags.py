@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import math
+import re
 import shlex
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -60,6 +61,8 @@ MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one
 CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads need CPUs too
 # vLLM's own modules of these import torchvision, of which PyPI has no build for a CPU; those of transformers do not.
 NEED_TORCHVISION = {"LlavaForConditionalGeneration"}
+# In config.json of models of which some layers keep a state.
+STATE_HINTS = re.compile(r"mamba|ssm|state_size|linear_|conv_|lightning|attn_type_list|block_type|layer_types", re.I)
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 
 
@@ -147,9 +150,17 @@ def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> Non
 
 
 def _keeps_states(model: Mapping[str, Any]) -> bool:
-    """Whether layers of the model with this config.json keep a state, as Mamba's do, and others keys and values."""
+    """Whether layers of the model with this config.json keep a state, as Mamba's do, and others keys and values.
+
+    vLLM looks into the model's module for it, which takes seconds the first time; so only where the file hints at it.
+    """
+    if not STATE_HINTS.search(json.dumps(model)):
+        return False
     known: Mapping[str, Any] = find(MODEL_INFO)
-    infos = [known[name].inspect_model_cls() for name in model.get("architectures") or () if name in known]
+    try:
+        infos = [known[name].inspect_model_cls() for name in model.get("architectures") or () if name in known]
+    except Exception:  # whatever the module's import raises; the start will say it
+        return False
     return any(info is not None and info.is_hybrid for info in infos)
 
 
