@@ -160,13 +160,15 @@ def programs() -> Iterator[Start]:
         )
         return started[-1]
 
-    yield run
-    for process in started:
-        if process.poll() is None:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-            process.kill()
-        process.communicate()
+    try:
+        yield run
+    finally:  # also where a test fails in the middle of it
+        for process in started:
+            if process.poll() is None:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+                process.kill()
+            process.communicate()
 
 
 def ask_from_node(entrypoint: str, url: str, **asked: Any) -> dict[str, Any]:
