@@ -124,6 +124,14 @@ def test_brackets_of_a_label_are_its_own() -> None:
     assert draw("whole", texts) == [f'<p><a href="y">{"[" * depth}x{"]" * depth}</a></p>\n' for depth in range(4)]
 
 
+def test_brackets_do_not_hold_up_the_browser() -> None:
+    """Each level of links in links is read twice, so that 22 of them took half a minute."""
+    nested = ["[" * depth + "x" + "](y)" * depth for depth in (5, 60, 200)]
+    many = ["[" * 20_000, "[`" * 10_000, "[\\]" * 7_000, "[a [b [c]]](d) " * 2_000, "$$" * 10_000]
+    drawn = draw("whole", [*nested, *many])
+    assert [html.count("<a ") for html in drawn] == [1, 1, 1, 0, 0, 0, 2_000, 0]
+
+
 PIECES = [
     *"word *it* `co``de` [link](http://a.b/c) ~~old~~ \\(x_1\\) $y^2$ $5 3~5 a_b_c **注意：**后 <b> &lt;".split(),
     *'http://x.y/z 2*3 中文， 1. #tag ! | \\ "q" [[1]](http://n.o/) [a[b]'.split(),

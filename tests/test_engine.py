@@ -65,7 +65,7 @@ def test_an_engine_that_dies_of_its_first_answer_has_its_own_words(monkeypatch: 
         raise EngineStopped
 
     monkeypatch.setattr(Engine, "_load", load)
-    monkeypatch.setattr(forkserver, "last_words", lambda: "AttributeError: '_C' has no attribute 'scan'")
+    monkeypatch.setattr(forkserver, "last_words", lambda wait_s: "AttributeError: '_C' has no attribute 'scan'")
     status = final_status(Engine(load_config((), {})))
     assert status.detail == (
         "vLLM could not start streamspace-tiny: its process failed: AttributeError: '_C' has no attribute 'scan' (the "
@@ -73,15 +73,36 @@ def test_an_engine_that_dies_of_its_first_answer_has_its_own_words(monkeypatch: 
     )
 
 
+def test_an_engine_that_is_stopped_while_it_loads_waits_for_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = threading.Event()
+
+    def load(engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        loading.set()
+        engine._stopping.wait()
+        raise EngineStopped
+
+    async def stop_early() -> None:
+        engine = Engine(load_config((), {}))
+        engine.start()
+        await asyncio.to_thread(loading.wait)
+        await engine.stop()
+
+    asked: list[float] = []
+    monkeypatch.setattr(Engine, "_load", load)
+    monkeypatch.setattr(forkserver, "last_words", asked.append)
+    asyncio.run(asyncio.wait_for(stop_early(), 60))
+    assert not asked
+
+
 def test_a_dying_engine_gets_the_time_to_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM tells of its death before its process has raised the exception."""
     words, writes = multiprocessing.Pipe(duplex=False)
     monkeypatch.setattr(forkserver, "_words", words)
-    assert forkserver.last_words(wait_s=0) == ""
-    threading.Timer(0.3, writes.send, ["RuntimeError: why"]).start()
-    assert forkserver.last_words() == "RuntimeError: why"
-    writes.close()  # as of a process that was killed
     assert forkserver.last_words() == ""
+    threading.Timer(0.3, writes.send, ["RuntimeError: why"]).start()
+    assert forkserver.last_words(60) == "RuntimeError: why"
+    writes.close()  # as of a process that was killed
+    assert forkserver.last_words(60) == ""
     words.close()
 
 

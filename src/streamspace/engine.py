@@ -61,6 +61,7 @@ if TYPE_CHECKING:  # importing it for real takes 5 to 10 seconds, which the page
 
 log = logging.getLogger(__name__)
 
+LAST_WORDS_S = 2.0  # vLLM tells of a death at the start before the process that dies has said why
 NUM_STEPS = 4  # on the way to ready: files, vLLM, weights, warm-up
 STOP_S = 7.0  # how long the engine's thread may take to end, 5 of them for vLLM's own shutdown
 BUILD_STOP_S = 4.0  # the same while it loads; an import of vLLM cannot be interrupted at all
@@ -282,8 +283,10 @@ class Engine:
         """Load an engine and watch it to its end."""
         try:
             vllm = self._load(loop)
-        except EngineStopped:  # it has died of its first answer, or is told to stop
-            return self._not_started(RuntimeError(PROCESS_FAILED))
+        except EngineStopped as error:
+            if self._stopping.is_set():
+                return _Life(error.sentence, may_heal=False)
+            return self._not_started(RuntimeError(PROCESS_FAILED))  # it has died of its first answer
         except StreamSpaceError as error:
             return _Life(error.sentence, may_heal=False)
         except Exception as error:
@@ -319,7 +322,7 @@ class Engine:
         if isinstance(error, TimeoutError):
             late = f"vLLM could not start {self.config.model_name}: its first answer took longer than {WARM_UP_S:g} s."
             return _Life(late, may_heal=True)
-        words = forkserver.last_words() if PROCESS_FAILED in str(error) else ""
+        words = forkserver.last_words(LAST_WORDS_S) if PROCESS_FAILED in str(error) else ""
         why = reason(error, words, self.config, hardware.has_gpu(os.environ))
         if why.may_heal and self._has_kept and not self._is_renewed:
             self._is_renewed = True

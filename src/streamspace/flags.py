@@ -158,10 +158,9 @@ def _keeps_states(model: Mapping[str, Any]) -> bool:
         return False
     known: Mapping[str, Any] = find(MODEL_INFO)
     try:
-        infos = [known[name].inspect_model_cls() for name in model.get("architectures") or () if name in known]
-    except Exception:  # whatever the module's import raises; the start will say it
+        return any(known[name].inspect_model_cls().is_hybrid for name in model["architectures"] if name in known)
+    except Exception:  # whatever the module's import raises, or a file without its architectures; the start says it
         return False
-    return any(info is not None and info.is_hybrid for info in infos)
 
 
 def _torchvision() -> bool:

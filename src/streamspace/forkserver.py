@@ -67,10 +67,10 @@ def start() -> None:
     atexit.register(_stop)
 
 
-def last_words(wait_s: float = 2.0) -> str:
+def last_words(wait_s: float = 0.0) -> str:
     """The exception that ended the newest engine process, as "type: text"; empty if it lives or was killed.
 
-    vLLM tells of an engine's death before its process has ended, so it gets `wait_s` to say why.
+    It is waited for `wait_s` at most, less if the process ends.
     """
     try:
         return str(_words.recv()) if _words is not None and _words.poll(wait_s) else ""

@@ -144,8 +144,9 @@ def open_share_link(host: str, port: int) -> str | None:
 def _head_values(config: Config) -> dict[str, object]:
     """What the page's scripts know."""
     examples = [example for example in config.page.examples or () if example.system_prompt]
+    engine_tab = page_html(config)
     return {
-        "catalogs": {language: said(catalog(language), page_html(config)) for language in LANGUAGES},
+        "catalogs": {language: said(catalog(language), engine_tab) for language in LANGUAGES},
         "api": {
             "model": config.model_name, "isOpenAI": config.serves_openai, "needsKey": bool(config.api_keys),
             "parameters": [*(["adapter"] if config.adapters else []), *panel_names()],

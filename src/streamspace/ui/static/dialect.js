@@ -110,17 +110,19 @@ function emStrong(src, masked, before) {
 
 // ---- Links
 
-const MOST_LABEL = 1000; // characters between a link's brackets
+// Marked looks one bracket deep. A label with a link in it is read twice, so that each level doubles the work.
+const MOST_DEPTH = 4;
+const MOST_LABEL = 500; // characters between a link's brackets
 const MOST_TARGET = 4000; // and behind them
 const IN_LABEL = /\\[\s\S]|(`+)(?!`)[\s\S]*?[^`]\1(?!`)|<https?:[^\s<>]*>|[[\]]/g;
 
-/** What stands between a bracket and the one that closes it; null if none does. Marked looks one bracket deep alone.
- * @param {string} src the rest of a paragraph @param {number} start where the bracket has opened */
-function labelOf(src, start) {
+/** What stands before the bracket that closes a label; null if none does, undefined if it is too deep.
+ * @param {string} text what follows the label's opening bracket */
+function labelOf(text) {
   let depth = 1;
-  for (const { 0: found, index } of src.slice(start, start + MOST_LABEL).matchAll(IN_LABEL)) {
-    if (found === "[") depth++;
-    else if (found === "]" && --depth === 0) return src.slice(start, start + index);
+  for (const { 0: found, index } of text.matchAll(IN_LABEL)) {
+    if (found === "[" && ++depth > MOST_DEPTH) return undefined;
+    if (found === "]" && --depth === 0) return text.slice(0, index);
   }
   return null;
 }
@@ -128,38 +130,31 @@ function labelOf(src, start) {
 /** @param {Token[]} tokens @returns {boolean} */
 const haveLink = (tokens) => tokens.some(({ type, tokens }) => type === "link" || haveLink(tokens ?? []));
 
-/** A link or a picture by marked's own tokenizer, whatever brackets its label has. No link has another in it: where one
+/** Finds links and pictures as marked does, whatever brackets their labels have. No link has another in it: where one
  * is, the outer one is text, as CommonMark says.
- * @param {any} tokenizer marked's @param {string} src @param {"](" | "]["} middle what follows the label
- * @param {(scout: any, src: string) => Token} find what marked's own finds */
-function linkBy(tokenizer, src, middle, find) {
-  const start = src.indexOf("[") + 1;
-  const label = labelOf(src, start);
-  if (label === null) return src.length > MOST_LABEL ? false : undefined; // false leaves it to marked
-  const end = start + label.length;
-  if (!/[[<`\\]/.test(label) || !src.startsWith(middle, end)) return false;
-  const scout = Object.create(tokenizer, { lexer: { value: { state: {}, inlineTokens: () => [] } } });
-  const found = find(scout, src.slice(0, start) + "a".repeat(label.length) + src.slice(end, end + MOST_TARGET));
-  if (!found || found.type === "text") return found;
-  const raw = src.slice(0, found.raw.length);
-  if (found.type === "image") return { ...found, raw, text: asWords(label) };
-  const { lexer } = tokenizer;
-  lexer.state.inLink = true;
-  const tokens = lexer.inlineTokens(label);
-  lexer.state.inLink = false;
-  return haveLink(tokens) ? { type: "text", raw: "[", text: "[" } : { ...found, raw, text: label, tokens };
-}
-
-/** @this {any} marked's tokenizer @param {string} src */
-function link(src) {
-  if (!/^!?\[/.test(src)) return;
-  return linkBy(this, src, "](", (scout, masked) => Object.getPrototypeOf(this).link.call(scout, masked));
-}
-
-/** @this {any} marked's tokenizer @param {string} src @param {Record<string, unknown>} links */
-function reflink(src, links) {
-  if (!/^!?\[/.test(src)) return;
-  return linkBy(this, src, "][", (scout, masked) => Object.getPrototypeOf(this).reflink.call(scout, masked, links));
+ * @param {"link" | "reflink"} name of marked's tokenizer @param {"](" | "]["} middle what follows the label */
+function linkBy(name, middle) {
+  /** @this {any} marked's tokenizer @param {string} src @param {Record<string, unknown>} [links] */
+  return function (src, links) {
+    const start = /^!?\[/.exec(src)?.[0].length ?? 0;
+    const near = src.slice(start, start + MOST_LABEL);
+    if (!start || !near.includes(middle)) return false; // false leaves it to marked
+    const label = labelOf(near);
+    if (label === null && src.length <= MOST_LABEL) return; // none
+    if (!label || !/[[<`\\]/.test(label) || !src.startsWith(middle, start + label.length)) return false;
+    const scout = Object.create(this, { lexer: { value: { state: {}, inlineTokens: () => [] } } });
+    const rest = src.slice(start + label.length, start + label.length + MOST_TARGET);
+    const masked = src.slice(0, start) + "a".repeat(label.length) + rest;
+    const found = Object.getPrototypeOf(this)[name].call(scout, masked, links);
+    if (!found || found.type === "text") return found;
+    const raw = src.slice(0, found.raw.length);
+    if (found.type === "image") return { ...found, raw, text: asWords(label) };
+    const { lexer } = this;
+    lexer.state.inLink = true;
+    const tokens = lexer.inlineTokens(label);
+    lexer.state.inLink = false;
+    return haveLink(tokens) ? { type: "text", raw: "[", text: "[" } : { ...found, raw, text: label, tokens };
+  };
 }
 
 // ---- The rest of the dialect
@@ -242,8 +237,8 @@ export const dialect = {
     def,
     emStrong,
     inlineText,
-    link,
-    reflink,
+    link: linkBy("link", "]("),
+    reflink: linkBy("reflink", "]["),
     url,
   },
 };
