@@ -302,8 +302,15 @@ class _Answer:
         calls: tuple[Call, ...] = ()
         if read := self.prompt.calls:
             text, calls = read(text, is_whole)
-        reply = Reply(text, delta.finish_reason, self.num_left_out, thought=thought, calls=calls)
-        self.reply = replace(reply, stop=delta.stop, metrics=delta.metrics)
+        self.reply = Reply(
+            text,
+            delta.finish_reason,
+            self.num_left_out,
+            thought=thought,
+            stop=delta.stop,
+            metrics=delta.metrics,
+            calls=calls,
+        )
 
 
 async def _replies(
