@@ -78,7 +78,7 @@ def fill_setting(settings: Locator, name: str, value: str) -> None:
         settings.page.wait_for_timeout(200)
         return field.input_value() == value
 
-    wait_until(stays, 5, f"{name} = {value!r}")
+    wait_until(stays, 30, f"{name} = {value!r}")
 
 
 # Until the page has taken notice of Enter, the end of the answer before still stands.

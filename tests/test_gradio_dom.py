@@ -114,8 +114,15 @@ def test_the_scripts_that_draw_messages_have_the_places_for_our_hooks(monkeypatc
     scripts = drawing.drawing_scripts()
     assert all((drawing.ASSETS.parent / path[1:]).is_file() for path in scripts)
     both = "".join(scripts.values())
-    hooks = ("hooks()?.tokens(", "hooks()?.finish(", "hooks().replace(", "attachments?.draw(")
-    assert [both.count(hook) for hook in hooks] == [1] * 4
+    hooks = (
+        "hooks()?.tokens(",
+        "hooks()?.finish(",
+        "hooks().replace(",
+        "attachments?.draw(",
+        ".paced(",
+        ".hasOtherStatus(",
+    )
+    assert [both.count(hook) for hook in hooks] == [1] * 6
     with monkeypatch.context() as patched:
         patched.setitem(drawing.HOOKS, "renamed()", "")
         with pytest.raises(

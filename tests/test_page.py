@@ -238,6 +238,21 @@ def test_enter_during_an_answer_leaves_what_is_typed_for_later(site: Site, new_p
     assert [message.text for message in engine.conversations[-1]] == ["one", "so far", "two"]
 
 
+def test_stop_can_be_pressed_on_a_device_that_draws_more_slowly_than_the_answer_comes(
+    site: Site, new_page: NewPage
+) -> None:
+    site.engine.script = [step for number in range(4000) for step in (Delta(f"**{number}** and `{number}`, "), 0.003)]
+    page = new_page(site.url)
+    expect(page.locator("#send")).to_be_enabled()
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 8})
+    send(page, "Hello")
+    expect(bot(page)).to_contain_text("400 and 400")
+    page.get_by_role("button", name="Stop").click(timeout=20_000)
+    wait_until(lambda: site.engine.num_closed_early == 1, what="the release")
+    wait_for_end(page)
+    expect(page.locator("#chat [data-testid=bot]")).to_contain_text("400 and 400")
+
+
 def test_stop_before_the_first_token_keeps_the_question_and_brings_send_back(site: Site, new_page: NewPage) -> None:
     engine = site.engine
     engine.script = [SILENCE_S]

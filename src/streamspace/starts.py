@@ -4,9 +4,11 @@ It stands in VLLM_CACHE_ROOT, which is on the mounted storage of a Space that ha
 another machine, never stops a start: after a failure the next attempt begins with an empty folder (`renew`).
 """
 
+import atexit
 import json
 import logging
 import os
+import shutil
 import statistics
 import tempfile
 import threading
@@ -22,6 +24,7 @@ STORAGE = Path("/data")  # where the hub mounts a Space's bucket
 ROOT = "VLLM_CACHE_ROOT"
 PLAN = "VLLM_ENABLE_STARTUP_PLAN"  # memory is not measured again where nothing has changed
 TIMES = "streamspace-starts.json"  # how long the last starts took, by what was started
+PASSING = "streamspace-cache-"  # a folder for one start
 MOST_TIMES, MOST_KINDS = 5, 50
 PIECE_BYTES = 8 << 20
 
@@ -31,7 +34,16 @@ def variables(environ: Mapping[str, str], storage: Path = STORAGE) -> dict[str, 
     found = {PLAN: "1"} if vllm_reads(PLAN) else {}
     if environ.get("SPACE_ID") and storage.is_dir() and os.access(storage, os.W_OK):
         found[ROOT] = str(storage / "streamspace" / "vllm")
+    elif ROOT not in environ and not _can_be_written(folder(environ)):
+        found[ROOT] = tempfile.mkdtemp(prefix=PASSING)  # else vLLM logs a traceback for each file that it cannot keep
+        atexit.register(shutil.rmtree, found[ROOT], ignore_errors=True)
     return found
+
+
+def _can_be_written(path: Path) -> bool:
+    """Whether the folder is there to be written to, or can be made."""
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def folder(environ: Mapping[str, str]) -> Path:
@@ -52,7 +64,7 @@ def renew(environ: MutableMapping[str, str]) -> None:
 
     A temporary folder ends with the container, so a Space goes on with it until it is started again.
     """
-    environ[ROOT] = tempfile.mkdtemp(prefix="streamspace-cache-")
+    environ[ROOT] = tempfile.mkdtemp(prefix=PASSING)
     log.warning("The next attempt starts without what earlier starts have kept, in case that is broken.")
 
 

@@ -17,13 +17,13 @@ from fastapi.responses import FileResponse
 STATIC = Path(__file__).with_name("static")
 STYLES = [STATIC / f"{name}.css" for name in ("page", "engine", "conversations", "gradio")]
 MODULES = (  # each after the modules that it imports
-    "language dom clipboard markdown text_files dialect feed gradio_dom direction sidebar drawing reader stop pictures "
-    "pdf conversation_versions conversation_records conversation_store conversation_list attachments chat compare "
-    "versions arrival conversations dialogs keyboard code code_sheet engine status tokens"
+    "language dom clipboard markdown text_files dialect feed gradio_dom direction sidebar drawing pacing reader stop "
+    "pictures pdf conversation_versions conversation_records conversation_store conversation_list attachments chat "
+    "compare versions arrival conversations dialogs keyboard code code_sheet engine status tokens"
 ).split()
 _COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)  # for readers of the file
 _IMPORT = re.compile(r'^import (?:\* as )?(\w+|\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:class|const|function) (\w+))", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:class|const|function\*?) (\w+))", re.MULTILINE)
 
 
 def head(values: Mapping[str, object]) -> str:

@@ -5,10 +5,11 @@ a reader does while a text grows, and its Chatbot none for pictures that the bro
 with a few expressions replaced.
 """
 
+import hashlib
 from pathlib import Path
 
 import gradio as gr
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from streamspace.patching import MissingName
@@ -38,17 +39,35 @@ HOOKS = {
 BUBBLE_HOOKS = {
     "I(r,`data-testid`,u()),": ("globalThis.streamspace?.attachments?.draw(r,C(t)?.metadata),I(r,`data-testid`,u()),"),
 }
+# The same in that of its Blocks. With each frame it tells every component of every event whether it loads, which takes
+# as long as all else that Gradio does for the frame.
+BLOCKS_HOOKS = {
+    "Object.entries(this.loading_stati.current).map(": (
+        "Object.entries(this.loading_stati.current)"
+        ".filter(globalThis.streamspace?.drawing.hasOtherStatus(this)??(()=>!0)).map("
+    ),
+    # It draws each frame that comes, and a slow device cannot.
+    "submit_loop:for await(let s of t.data)": (
+        "submit_loop:for await(let s of globalThis.streamspace?.pacing.paced(t.data)??t.data)"
+    ),
+}
 
 
 def drawing_scripts() -> dict[str, str]:
-    """The paths of the scripts of Gradio's components for Markdown and Chatbot → the scripts with our hooks in them.
+    """The paths of the scripts of Gradio's Blocks, Markdown and Chatbot → the scripts with our hooks in them.
 
     Raises:
         MissingName: a script is another one than that for which the hooks are written.
     """
     katex = next(ASSETS.glob("katex-*.js")).name
     hooks = {place: hook.replace("$katex", katex) for place, hook in HOOKS.items()}
-    return dict([_hooked("markdown-code", "draws Markdown", hooks), _hooked("Index", "draws messages", BUBBLE_HOOKS)])
+    return dict(
+        [
+            _hooked("markdown-code", "draws Markdown", hooks),
+            _hooked("Index", "draws messages", BUBBLE_HOOKS),
+            _hooked("Blocks", "tells what loads", BLOCKS_HOOKS),
+        ]
+    )
 
 
 def _hooked(name: str, does: str, hooks: dict[str, str]) -> tuple[str, str]:
@@ -72,6 +91,11 @@ def add_drawing(app: FastAPI) -> None:
 
 
 def _serve(app: FastAPI, path: str, script: str) -> None:
+    # The path has the version of Gradio's script alone, so a browser must ask each time whether ours is the same.
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{hashlib.sha256(script.encode()).hexdigest()[:32]}"'}
+
     @app.get(path, include_in_schema=False)
-    def drawing() -> Response:
-        return Response(script, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+    def drawing(request: Request) -> Response:
+        if request.headers.get("If-None-Match", "").removeprefix("W/") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(script, media_type="text/javascript", headers=headers)

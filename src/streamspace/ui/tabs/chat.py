@@ -105,8 +105,15 @@ class ChatTab:
             gr.Markdown(small_print, elem_id="small-print")
 
     def _lay_out_turns(self) -> None:
-        look: dict[str, Any] = {"show_label": False, "height": None, "allow_tags": False, **AS_WRITTEN}
-        # The outer column scrolls and keeps its end in view; see gradio.css.
+        # The outer column scrolls and keeps its end in view; see gradio.css. A Chatbot that scrolls would have the page
+        # laid out twice a frame.
+        look: dict[str, Any] = {
+            "show_label": False,
+            "height": None,
+            "allow_tags": False,
+            "autoscroll": False,
+            **AS_WRITTEN,
+        }
         with gr.Column(elem_id="conversation"), gr.Column():
             self._history = gr.Chatbot(
                 label="Conversation", elem_id="chat", buttons=["copy", "copy_all"], editable="all", **look,

@@ -1,0 +1,71 @@
+// Frames come as fast as the server sends them, and a slow device draws them more slowly. What it cannot draw is merged
+// with the next frame, so that the page always has time for a click on Stop. Pure but for `drawn`.
+
+/** What Gradio's client tells of an event. @typedef {{ type: string, stage?: string, data?: unknown[] }} News */
+/** A change of a component, without a value if that stays. @typedef {{ __type__: "update", value?: unknown }} Change */
+
+const LONGEST_MS = 1000; // that a frame waits for the one before: a page that is not seen is not drawn at all
+
+/** @param {unknown} value @returns {value is Change} */
+const isChange = (value) =>
+  typeof value === "object" && value !== null && /** @type {Change} */ (value).__type__ === "update";
+
+/** What a component is told by two values, one after the other. @param {unknown} first @param {unknown} second */
+function merged(first, second) {
+  if (!isChange(second)) return second;
+  return isChange(first) ? { ...first, ...second } : { value: first, ...second };
+}
+
+/** Add news to those that wait; of frames that wait there is one. @param {News[]} waiting @param {News} news */
+export function add(waiting, news) {
+  const isStage = news.type === "status" && news.stage === "generating";
+  if (isStage && waiting.some(({ type }) => type === "data")) return; // what waits says that it goes on
+  const last = waiting.at(-1);
+  if (news.type !== "data" || last?.type !== "data" || last.data?.length !== news.data?.length) waiting.push(news);
+  else waiting[waiting.length - 1] = { ...news, data: news.data?.map((value, at) => merged(last.data?.[at], value)) };
+}
+
+/** Wait until the browser has drawn what changed, and then as long as that took. */
+export async function drawn() {
+  const began = performance.now();
+  await new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, LONGEST_MS);
+  });
+  const took = Math.min(performance.now() - began, LONGEST_MS);
+  await new Promise((resolve) => setTimeout(resolve, took));
+}
+
+/** The news of an event, with as many frames as the browser can draw in half of its time.
+ * @param {AsyncIterable<News>} source @param {() => Promise<unknown>} wait @returns {AsyncGenerator<News>} */
+export async function* paced(source, wait = drawn) {
+  const iterator = source[Symbol.asyncIterator]();
+  /** @type {News[]} */
+  const waiting = [];
+  let wake = () => {};
+  const read = async () => {
+    for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+      add(waiting, next.value);
+      wake();
+    }
+  };
+  let isOver = false;
+  const reading = read().finally(() => {
+    isOver = true;
+    wake();
+  });
+  try {
+    while (true) {
+      const news = waiting.shift();
+      if (news) {
+        yield news;
+        if (news.type === "data") await wait();
+      } else if (isOver) break;
+      else await new Promise((resolve) => (wake = () => resolve(undefined)));
+    }
+    await reading; // raises what the source has raised
+  } finally {
+    reading.catch(() => {});
+    await iterator.return?.();
+  }
+}
