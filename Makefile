@@ -16,7 +16,7 @@ demo: setup ## install what is missing and start the demo: make demo ARGS="--por
 # Of several options of one kind pytest takes the last, so ARGS may have its own -m or -n.
 without := $(if $(SKIP_BROWSER), and not browser)
 test: ## install what is missing and run the tests: make test ARGS="-k frames"
-	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus haproxy
+	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus
 	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
 	$(python) -m pytest -n 2 --dist loadgroup -m "not slow$(without)" $(ARGS)
 
@@ -28,7 +28,7 @@ space: ## make or update a Hugging Face Space: make space MODEL_ID=Qwen/Qwen3-0.
 		$(if $(DRY_RUN),--dry-run) $(ARGS)
 
 nightly: ## the slow and rare tests, which `make test` leaves out
-	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser)
+	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) haproxy
 	$(python) -m pytest -m "slow$(without)" $(ARGS)
 
 check: ## format, lint, types and import order of Python and JavaScript, CSS, and Dockerfiles

@@ -7,7 +7,6 @@ that holds the chat. Busy is what chromium itself counts as the tasks of the pag
 """
 
 import argparse
-import shutil
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -24,11 +23,8 @@ from streamspace.sampling import Settings
 from streamspace.server import build_app
 from streamspace.ui import build_demo
 from streamspace.ui.parts.history import chatbot_message
+from tests.visiting import CHROMIUM_FLAGS, chromium
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 MOST_TOKENS = 2000  # enough for the answer not to end before the measurement
 
 
@@ -93,7 +89,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.5)
     given = parser.parse_args()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         version = browser.version
         for name, make in (("this page", our_page), ("one Chatbot", plain_page)):
             engine = ScriptedEngine(given.tokens_per_s)

@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import json
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -35,9 +34,9 @@ from mcp.client.streamable_http import streamablehttp_client
 from openai import OpenAI
 from playwright.sync_api import expect, sync_playwright
 
-from benchmarks.browser import FLAGS
 from benchmarks.startup import running_app
 from streamspace.config import BUNDLED_MODEL
+from tests.visiting import CHROMIUM_FLAGS, chromium
 
 QUESTIONS = ("What is the KV cache?", "What is a token?", "Who are you?", "What is streaming?")
 MAX_TOKENS = 60
@@ -144,7 +143,7 @@ def mcp(url: str) -> Iterator[Ask]:
 def page(url: str) -> Iterator[Ask]:
     """Chromium, where each question is a new chat."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         tab = browser.new_page()
 
         def ask(question: str) -> str:

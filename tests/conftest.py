@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,23 +12,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from streamspace.config import BUNDLED_MODEL, load_config
+from streamspace.config import BUNDLED_MODEL
 from streamspace.sampling import Settings
 from tests.fake import FakePageEngine
 from tests.page import NewPage
 from tests.support import Running, Start, programs, run_application, wait_until
-from tests.visiting import Visitors
+from tests.visiting import CHROMIUM_FLAGS, Visitors, chromium
 from tests.wire import Site, Tab, served_site
-
-CHROMIUM_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Running]:
-    with run_application(load_config(environ={"MODEL_ID": str(BUNDLED_MODEL)})) as application:
+    with run_application(MODEL_ID=str(BUNDLED_MODEL)) as application:
         yield application
 
 
@@ -39,7 +33,7 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     from tests import vision
 
     folder = vision.write_model(tmp_path_factory.mktemp("model") / "tiny-llava")
-    with run_application(load_config(vision.FLAGS, {"MODEL_ID": str(folder)})) as application:
+    with run_application(*vision.FLAGS, MODEL_ID=str(folder)) as application:
         yield application
 
 
@@ -88,7 +82,7 @@ def tab(site: Site) -> Iterator[Tab]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 

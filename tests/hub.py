@@ -24,6 +24,9 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
 SHA = "a" * 40
 PIECE_BYTES = 16 * 1024
 
@@ -253,6 +256,15 @@ def _oid(content: bytes | Path) -> str:
 def folder_files(folder: Path) -> Files:
     """List a folder's files the way `Hub.models` wants them."""
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def use(url: str, monkeypatch: pytest.MonkeyPatch, cache: Path | None = None) -> None:
+    """Have this process's huggingface_hub ask this hub, and with a cache keep nothing elsewhere."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    if cache:
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # this hub serves plain HTTP
 
 
 def main() -> None:

@@ -20,8 +20,9 @@ import psutil
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 
-from streamspace.config import Config
+from streamspace.config import Config, load_config
 from streamspace.connections import listen
 from streamspace.engine import Engine
 from streamspace.limits import Admission, Limits
@@ -71,8 +72,30 @@ def admission_of(engine: Any) -> Admission:
 
 
 @contextmanager
-def run_application(config: Config) -> Iterator[Running]:
-    """The whole application with this configuration, in this process, once its engine is ready."""
+def metrics_kept() -> Iterator[None]:
+    """Give the registry back the series that it had: a new engine of vLLM throws out those of any other."""
+    before = [*REGISTRY._collector_to_names]
+    try:
+        yield
+    finally:
+        for collector in {*REGISTRY._collector_to_names} - {*before}:
+            REGISTRY.unregister(collector)
+        for collector in before:
+            if collector not in REGISTRY._collector_to_names:
+                REGISTRY.register(collector)
+
+
+@contextmanager
+def run_application(*arguments: str, **environ: str) -> Iterator[Running]:
+    """The whole application with these flags and variables, in this process, once its engine is ready.
+
+    It imports nothing again and its engine is forked from the same process, so it costs a fifth of a start of `app.py`.
+    """
+    with metrics_kept():
+        yield from _run_application(load_config(arguments, environ))
+
+
+def _run_application(config: Config) -> Iterator[Running]:
     engine = Engine(config)
     demo = build_demo(engine, admission_of(engine))
     port = free_port()

@@ -3,9 +3,8 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from gradio_client import Client
@@ -19,11 +18,10 @@ from streamspace.frames import Pacer
 from streamspace.prompt import conversation
 from streamspace.sampling import Settings
 from streamspace.types import Message, Prompt, Role, Status, ToolSpec
-from tests.apps import App
 from tests.client import JSON, ask
 from tests.fake import FakeEngine, FakePageEngine, deltas
 from tests.page import NewPage, begin_and_end, bot, compare, open_compare, wait_for_all
-from tests.support import programs
+from tests.support import Running, run_application
 from tests.wire import served_site
 
 ODD = Settings(temperature=2.5, top_p=0.001, top_k=-1, repetition_penalty=3.0, min_p=-1, seed=None)
@@ -142,7 +140,7 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def chat_of(app: App, *roles: str) -> tuple[int, str]:
+def chat_of(app: Running, *roles: str) -> tuple[int, str]:
     """What /v1 answers to a conversation of these roles: the text, or the sentence of the refusal."""
     body = {"messages": [{"role": role, "content": "Hi"} for role in roles], "max_tokens": 2, "temperature": 0}
     status, _, text = ask(app.url, "POST", "/v1/chat/completions", json.dumps(body).encode(), JSON)
@@ -150,36 +148,32 @@ def chat_of(app: App, *roles: str) -> tuple[int, str]:
     return status, str(told["error"]["message"] if status >= 400 else told["choices"][0]["message"]["content"])
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Any]:
-    with programs() as start:
-        yield lambda *arguments, **environ: App(start, tmp_path / "log", *arguments, **environ)
-
-
 @pytest.mark.xdist_group("processes")
-def test_a_model_without_a_template_continues_texts_and_says_that_it_has_none(started: Any, base_model: Path) -> None:
-    app = started("--model", str(base_model))
-    app.wait(200, 240)
-    app.answer_once()
-    client = Client(app.url, verbose=False)
-    with pytest.raises(AppError, match=NO_TEMPLATE):
-        client.predict("Hi", api_name="/chat")
-    client.close()
-    status, sentence = chat_of(app, "user")
+def test_a_model_without_a_template_continues_texts_and_says_that_it_has_none(
+    base_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with run_application("--model", str(base_model)) as app:
+        client = Client(app.url, verbose=False)
+        assert client.predict("Once", max_tokens=5, temperature=0, api_name="/complete")
+        with pytest.raises(AppError, match=NO_TEMPLATE):
+            client.predict("Hi", api_name="/chat")
+        client.close()
+        status, sentence = chat_of(app, "user")
     assert status == 400 and sentence.startswith(NO_TEMPLATE)
-    assert "Traceback" not in app.written
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.xdist_group("processes")
-def test_a_given_template_is_the_chats_and_v1s(started: Any, base_model: Path, tmp_path: Path) -> None:
+def test_a_given_template_is_the_chats_and_v1s(
+    base_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "strict.jinja"
     file.write_text(STRICT)
-    app = started("--model", str(base_model), CHAT_TEMPLATE=str(file))
-    app.wait(200, 240)
-    assert chat_of(app, "user")[0] == 200
-    assert chat_of(app, "system", "user") == (400, "System role not supported.")
-    client = Client(app.url, verbose=False)
-    history = [{"role": "user", "content": "Hi"}]
-    assert client.predict("Who are you?", history, "Be brief.", 5, 0, api_name="/chat")
-    client.close()
-    assert "Traceback" not in app.written
+    with run_application("--model", str(base_model), CHAT_TEMPLATE=str(file)) as app:
+        assert chat_of(app, "user")[0] == 200
+        assert chat_of(app, "system", "user") == (400, "System role not supported.")
+        client = Client(app.url, verbose=False)
+        history = [{"role": "user", "content": "Hi"}]
+        assert client.predict("Who are you?", history, "Be brief.", 5, 0, api_name="/chat")
+        client.close()
+    assert "Traceback" not in caplog.text

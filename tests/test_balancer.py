@@ -22,7 +22,7 @@ from tests.apps import App, health
 from tests.page import begin_and_end, bot, questions, send, set_up
 from tests.support import ROOT, free_port, programs, wait_until
 
-pytestmark = pytest.mark.xdist_group("processes")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
 NewPage = Callable[..., Page]
 UNPACKED = ROOT / ".venv" / "haproxy"

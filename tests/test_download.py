@@ -25,7 +25,7 @@ from streamspace import download, errors, hub_failures
 from streamspace.download import Progress, fetch
 from streamspace.hub_internals import CHUNK_BYTES, abort_xet
 from streamspace.model_files import ADAPTER, adapter_files, kind_of_model, needed_files
-from tests.hub import SHA, Fault, Hub
+from tests.hub import SHA, Fault, Hub, use
 from tests.support import wait_until
 
 WEIGHTS = bytes(range(256)) * 8192  # 2 MiB, 8 chunks
@@ -106,11 +106,6 @@ def child(hub: Hub) -> Iterator[Callable[..., Fetch]]:
     for process in started:
         process.kill()
         process.communicate()
-
-
-def use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 def use_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -889,11 +884,16 @@ def test_cancelling_ends_a_download_over_xet(xet: None, hub: Hub, capfd: pytest.
     hub.xet_url, hub.xet_hashes = hub.url, {"model.safetensors": "0" * 64}
     hub.always = [Fault(".*", "reconstruction", then="silence")]
     cancelled = threading.Event()
-    threading.Timer(0.5, cancelled.set).start()
-    started = time.monotonic()
+    began_s: list[float] = []
+
+    def cancel_once_it_is_asked_for() -> None:
+        wait_until(lambda: any("reconstruction" in line for line in hub.requests), what="the request")
+        began_s.append(time.monotonic())
+        cancelled.set()
+
+    threading.Thread(target=cancel_once_it_is_asked_for).start()
     with pytest.raises(errors.DownloadCancelled):
         fetch_model("org/tiny", cancelled=cancelled)
-    assert time.monotonic() - started < download.CANCEL_GRACE_S
-    assert any("reconstruction" in line for line in hub.requests)
+    assert time.monotonic() - began_s[0] < download.CANCEL_GRACE_S
     assert partial_files() == []
     assert "Traceback" not in capfd.readouterr().err

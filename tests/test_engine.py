@@ -24,8 +24,7 @@ from streamspace.errors import EngineStopped
 from streamspace.healing import Replica, Watchdog
 from streamspace.patching import require
 from streamspace.types import Status
-from tests.apps import App, health
-from tests.support import Start, final_status
+from tests.support import final_status
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -144,16 +143,11 @@ def long_model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_context_that_does_not_fit_whole_is_cut_to_what_fits_and_both_are_told(
-    long_model: Path, start: Start, tmp_path: Path
-) -> None:
-    memory = ("--kv-cache-memory-bytes", str(1 << 28), "--dtype", "bfloat16")
-    app = App(start, tmp_path / "log", "--model", str(long_model), *memory)
-    app.wait(200)
-    detail = health(app.port)[1]["detail"]
+def test_a_context_that_does_not_fit_whole_is_cut_to_what_fits_and_both_are_told(long_model: Path) -> None:
+    memory = ["--kv-cache-memory-bytes", str(1 << 28), "--dtype", "bfloat16"]
+    detail = final_status(Engine(load_config(["--model", str(long_model), *memory], {}))).detail
     found = re.fullmatch(r"Ready: the context holds (\d+) of the model's 524288 tokens", detail)
     assert found and 60_000 < int(found[1]) < 66_000, detail  # of 4 KiB each
-    app.answer_once()
 
 
 def test_a_whole_context_gets_its_memory_without_a_flag(long_model: Path) -> None:

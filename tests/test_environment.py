@@ -2,17 +2,11 @@
 
 import logging
 import os
-import re
-import shutil
-from pathlib import Path
 
 import pytest
 
-from streamspace.config import BUNDLED_MODEL
 from streamspace.environment import check
 from streamspace.errors import ConfigError
-from tests.apps import App
-from tests.support import Start
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -95,25 +89,3 @@ def test_without_a_path_to_programs_there_is_the_systems(monkeypatch: pytest.Mon
     monkeypatch.delenv("PATH")
     checked(monkeypatch)
     assert os.environ["PATH"] == os.defpath
-
-
-HARD = {
-    "ALL_PROXY": "socks://127.0.0.1:7890/",
-    "NO_PROXY": "localhost,127.0.0.0/8,::1/128",
-    "HTTP_PROXY": "http://127.0.0.1:9",  # where nothing listens
-    "VLLM_PORT": "tcp://10.0.0.5:8000",
-    "HOME": "/nonexistent",
-    "LC_ALL": "C",
-    "PYTHONCOERCECLOCALE": "0",
-}
-
-
-@pytest.mark.xdist_group("processes")
-def test_it_starts_and_answers_whatever_the_environment_says(start: Start, tmp_path: Path) -> None:
-    folder = shutil.copytree(BUNDLED_MODEL, tmp_path / "一个 model")
-    app = App(start, tmp_path / "log", "--model", str(folder), **HARD)
-    app.wait(200, 240)
-    app.answer_once()
-    assert "Traceback" not in app.written
-    warnings = re.findall(r"^[0-9:]{8} WARNING (\w+)", app.written, re.MULTILINE)  # ours: vLLM's begin in another way
-    assert sorted(warnings) == ["ALL_PROXY", "NO_PROXY", "VLLM_PORT"]

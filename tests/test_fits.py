@@ -9,11 +9,11 @@ import pytest
 from streamspace import fits, hardware
 from streamspace.config import BUNDLED_MODEL, load_config
 from streamspace.download import weights_of
+from streamspace.engine import Engine
 from streamspace.errors import TooBig
 from streamspace.fits import Machine, Weights, check
-from tests.apps import App
-from tests.hub import Hub, folder_files
-from tests.support import programs
+from tests.hub import Hub, folder_files, use
+from tests.support import final_status
 
 GB = 10**9
 BF16 = Weights(16 * GB, {"BF16": 8 * GB})  # of 8 billion values
@@ -135,10 +135,11 @@ def test_a_container_has_the_ram_that_its_group_leaves(tmp_path: Path) -> None:
 
 
 @pytest.mark.xdist_group("processes")
-def test_what_is_too_big_is_not_fetched(tmp_path: Path) -> None:
-    with Hub({"org/huge": folder_files(BUNDLED_MODEL)}, num_values={"BF16": 10**13}) as hub, programs() as start:
-        environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
-        app = App(start, tmp_path / "log", "--model", "org/huge", **environ)
-        sentence = app.wait_for_stage("failed", 180)
+def test_what_is_too_big_is_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Hub({"org/huge": folder_files(BUNDLED_MODEL)}, num_values={"BF16": 10**13}) as hub:
+        use(hub.url, monkeypatch, tmp_path)
+        sentence = final_status(Engine(load_config(["--model", "org/huge"], {}))).detail
         assert sentence.startswith("The model org/huge does not fit: it needs at least 20000.1 GB of the RAM, and")
-        assert hub.file_requests() == [] and "Traceback" not in app.written
+        assert hub.file_requests() == [] and "Traceback" not in caplog.text

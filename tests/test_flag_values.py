@@ -11,11 +11,11 @@ import pytest
 
 from streamspace import flag_values
 from streamspace.config import BUNDLED_MODEL, load_config
+from streamspace.engine import Engine
 from streamspace.errors import ConfigError
 from streamspace.flag_values import SNAPSHOT, known_flags
-from tests.apps import App
-from tests.hub import Hub, folder_files
-from tests.support import ROOT, Start
+from tests.hub import Hub, folder_files, use
+from tests.support import ROOT, final_status
 
 VALUES = (
     *(
@@ -123,9 +123,11 @@ def test_no_value_is_refused_that_vllm_takes() -> None:
 
 
 @pytest.mark.xdist_group("processes")
-def test_what_only_vllm_knows_is_refused_before_anything_is_fetched(start: Start, tmp_path: Path) -> None:
+def test_what_only_vllm_knows_is_refused_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with Hub({"org/tiny": folder_files(BUNDLED_MODEL)}) as hub:
-        app = App(start, tmp_path / "log", "--model", "org/tiny", "--enable-auto-tool-choice", HF_ENDPOINT=hub.url)
-        sentence = app.wait_for_stage("failed", 180)
+        use(hub.url, monkeypatch, tmp_path)
+        sentence = final_status(Engine(load_config(["--model", "org/tiny", "--enable-auto-tool-choice"], {}))).detail
         assert sentence == "vLLM's engine flags: --enable-auto-tool-choice requires --tool-call-parser."
-        assert hub.requests == [] and "Traceback" not in app.written
+        assert hub.requests == [] and "Traceback" not in caplog.text

@@ -12,12 +12,12 @@ from playwright.sync_api import Page, expect
 
 from streamspace import flags as engine_flags
 from streamspace.config import BUNDLED_MODEL, load_config
+from streamspace.engine import Engine
 from streamspace.errors import ConfigError
 from tests.adapters import write_adapter
-from tests.apps import App
-from tests.hub import Hub, folder_files
+from tests.hub import Hub, folder_files, use
 from tests.page import begin_and_end, bot, set_up
-from tests.support import programs
+from tests.support import Running, final_status, run_application
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -39,20 +39,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def app(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def app(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One adapter from a folder that is removed as soon as it is read, the other from the hub."""
-    log = tmp_path_factory.mktemp("lora")
-    passing = shutil.copytree(folders["pirate"], log / "passing")
-    with Hub({"org/poet": folder_files(folders["poet"])}) as hub, programs() as start:
-        # No Xet: this hub serves plain HTTP.
-        environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(log / "cache"), "HF_HUB_DISABLE_XET": "1"}
-        app = App(start, log / "log", "--lora-modules", f"pirate={passing}", "poet=org/poet", **environ)
-        app.wait(200)
-        shutil.rmtree(passing)
-        yield app
+    folder = tmp_path_factory.mktemp("lora")
+    passing = shutil.copytree(folders["pirate"], folder / "passing")
+    with Hub({"org/poet": folder_files(folders["poet"])}) as hub, pytest.MonkeyPatch.context() as monkeypatch:
+        use(hub.url, monkeypatch, folder / "cache")
+        with run_application("--lora-modules", f"pirate={passing}", "poet=org/poet") as app:
+            shutil.rmtree(passing)
+            yield app
 
 
-def test_clients_name_an_adapter_as_they_name_a_model(app: App) -> None:
+def test_clients_name_an_adapter_as_they_name_a_model(app: Running) -> None:
     client = OpenAI(base_url=f"{app.url}/v1", api_key="-", max_retries=0)
     models = client.models.list().data
     assert {model.id: model.parent for model in models} == {  # type: ignore[attr-defined]  # vLLM's own field
@@ -74,7 +72,7 @@ def test_clients_name_an_adapter_as_they_name_a_model(app: App) -> None:
         answer("nobody")
 
 
-def test_endpoints_take_an_adapters_name_and_answer_at_once_through_different_ones(app: App) -> None:
+def test_endpoints_take_an_adapters_name_and_answer_at_once_through_different_ones(app: Running) -> None:
     client = Client(app.url, verbose=False)
     try:
         wanted = [None, *ANSWERS, ""] * 2
@@ -99,7 +97,7 @@ def choose(page: Page, place: str, name: str) -> None:
 
 
 @pytest.mark.browser
-def test_the_page_has_them_to_choose_from(app: App, new_page: NewPage) -> None:
+def test_the_page_has_them_to_choose_from(app: Running, new_page: NewPage) -> None:
     page = new_page(app.url)
     set_up(page, temperature="0")
     for adapter, answer in [*ANSWERS.items(), ("none", None)]:
@@ -109,7 +107,7 @@ def test_the_page_has_them_to_choose_from(app: App, new_page: NewPage) -> None:
 
 
 @pytest.mark.browser
-def test_adapters_can_be_compared(app: App, new_page: NewPage) -> None:
+def test_adapters_can_be_compared(app: Running, new_page: NewPage) -> None:
     page = new_page(app.url)
     page.get_by_role("tab", name="Compare").click()
     page.locator("#compare-message textarea").fill(QUESTION)
@@ -125,11 +123,9 @@ def test_adapters_can_be_compared(app: App, new_page: NewPage) -> None:
 def test_an_adapter_that_the_engine_cannot_use_is_told_and_not_asked(folders: dict[str, Path], tmp_path: Path) -> None:
     broken = shutil.copytree(folders["pirate"], tmp_path / "broken")
     (broken / "adapter_model.safetensors").write_bytes(b"no weights")
-    with programs() as start:
-        app = App(start, tmp_path / "log", "--lora-modules", f"broken={broken}")
-        told = app.wait_for_stage("failed", 120)
-        assert told.startswith("The LoRA adapter 'broken' cannot be used: ")
-        assert str(tmp_path) not in told
+    status = final_status(Engine(load_config(["--lora-modules", f"broken={broken}"], {})))
+    assert status.stage == "failed" and status.detail.startswith("The LoRA adapter 'broken' cannot be used: ")
+    assert str(tmp_path) not in status.detail
 
 
 def test_room_is_made_for_all_adapters_unless_the_operator_says_otherwise(folders: dict[str, Path]) -> None:

@@ -11,9 +11,8 @@ from playwright.sync_api import expect
 
 from streamspace.thoughts import Splitter
 from tests import mistral
-from tests.apps import App
 from tests.page import NewPage, begin_and_end, bot, questions, set_up, wait_for_end
-from tests.support import programs
+from tests.support import Running, run_application
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -27,18 +26,14 @@ def tokenizer_of(folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("mistral")
     flags = ("--tokenizer-mode", "mistral", "--reasoning-parser", "mistral")
-    with programs() as start:
-        app = App(
-            start, folder / "log", "--model", str(mistral.write_model(folder)), "--served-model-name", "model", *flags
-        )
-        app.wait(200)
+    with run_application("--model", str(mistral.write_model(folder)), "--served-model-name", "model", *flags) as app:
         yield app
 
 
-def test_every_door_answers_alike(app: App) -> None:
+def test_every_door_answers_alike(app: Running) -> None:
     greedy: dict[str, Any] = {"max_tokens": 12, "temperature": 0}
     messages: Any = [
         {"role": "system", "content": "Be brief."},
@@ -56,7 +51,7 @@ def test_every_door_answers_alike(app: App) -> None:
 
 
 @pytest.mark.browser
-def test_pieces_of_characters_have_probabilities_and_an_answer_goes_on(app: App, new_page: NewPage) -> None:
+def test_pieces_of_characters_have_probabilities_and_an_answer_goes_on(app: Running, new_page: NewPage) -> None:
     page = new_page(app.url)
     set_up(page, max_tokens="60", seed="42")
     page.get_by_label("Show token probabilities").first.check()

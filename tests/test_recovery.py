@@ -1,6 +1,8 @@
 """The real engine broken on purpose under the real app: it is built again, and everybody is told."""
 
+import asyncio
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -19,12 +21,14 @@ from openai import APIError, BadRequestError, OpenAI
 from playwright.sync_api import Page, expect
 
 from benchmarks.release import endless_model
+from streamspace.config import load_config
+from streamspace.engine import Engine
 from streamspace.process import workers_of
-from tests.apps import App, assert_gone, family, has_engine, health, wait_for_engine
+from tests.apps import App, assert_gone, family, health
 from tests.client import whole
 from tests.fault import DEADLY_TOP_K
 from tests.page import bot, box, questions, send, set_up, wait_for_end
-from tests.support import Start, programs, wait_until
+from tests.support import READY_S, Start, metrics_kept, programs, run_application, wait_until
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -163,15 +167,12 @@ def test_nothing_is_left_of_many_engines_that_broke(mortal: App, folder: Path) -
     assert all(now <= then for now, then in zip(all_kept(), before, strict=True)), (all_kept(), before)
 
 
-def test_a_second_app_loads_beside_the_first_which_answers_on(mortal: App, start: Start, tmp_path: Path) -> None:
+def test_a_second_app_loads_beside_the_first_which_answers_on(mortal: App) -> None:
     mortal.wait(200)
-    second = App(start, tmp_path / "log")
-    wait_for_engine(second.process)
-    mortal.long_answer().close()
-    assert health(second.port)[1]["status"] in ("loading", "ready")
-    second.process.terminate()
-    assert second.process.wait(20) == 143
-    assert health(mortal.port)[0] == 200
+    with mortal.long_answer() as answer:
+        with run_application() as second:
+            assert second.engine.status.stage == "ready"
+        assert answer.readline() and health(mortal.port)[0] == 200
 
 
 def test_the_engine_does_not_outlive_an_app_that_is_killed_in_mid_answer(mortal: App) -> None:
@@ -183,60 +184,66 @@ def test_the_engine_does_not_outlive_an_app_that_is_killed_in_mid_answer(mortal:
         assert_gone(children, 10)
 
 
-def test_an_engine_that_dies_while_it_loads_is_loaded_again(start: Start, tmp_path: Path) -> None:
-    app = App(start, tmp_path / "log")
-    wait_until(lambda: "Loading the weights" in app.written and has_engine(app.process), 240, "the engine's process")
-    app.engine.kill()
-    app.wait(200)
-    assert "It is built again in 0 s." in app.written
+def test_an_engine_that_dies_while_it_loads_is_loaded_again(caplog: pytest.LogCaptureFixture) -> None:
+    engine, others = Engine(load_config((), {})), {*multiprocessing.active_children()}
+
+    async def load() -> None:
+        engine.start()
+        while not (processes := {*multiprocessing.active_children()} - others):
+            await asyncio.sleep(0.01)
+        processes.pop().kill()
+        while engine.status.stage != "ready":
+            await asyncio.sleep(0.01)
+        await engine.stop()
+
+    with metrics_kept():
+        asyncio.run(asyncio.wait_for(load(), READY_S))
+    assert engine.num_restarts == 1 and "It is built again in 0 s." in caplog.text
 
 
-def ask_by_call(app: App, prompt: str, top_k: int) -> str:
+def ask_by_call(url: str, prompt: str, top_k: int) -> str:
     """Ask by /call/complete; returns the events."""
     body = json.dumps({"data": [prompt, 4, 1, 1, top_k, 0, 1, *[None] * 6]}).encode()
-    url = f"{app.url}/gradio_api/call/complete"
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with app.visitor.open(request) as answer:
+    call = f"{url}/gradio_api/call/complete"
+    visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with visitor.open(urllib.request.Request(call, body, {"Content-Type": "application/json"})) as answer:
         event = json.load(answer)["event_id"]
-    with app.visitor.open(f"{url}/{event}") as events:
+    with visitor.open(f"{call}/{event}") as events:
         return str(events.read().decode())
 
 
-def test_a_request_that_breaks_the_engine_breaks_two_at_most_and_all_others_are_answered(
-    start: Start, tmp_path: Path
-) -> None:
+def test_a_request_that_breaks_the_engine_breaks_two_at_most_and_all_others_are_answered() -> None:
     refusal = "The engine broke down while it worked on this request"
-    app = App(start, tmp_path / "log", "--worker-extension-cls", "tests.fault.Extension")
-    app.wait(200)
-    client = OpenAI(base_url=f"{app.url}/v1", api_key="any", max_retries=0, timeout=200)
+    with run_application("--worker-extension-cls", "tests.fault.Extension") as app:
+        client = OpenAI(base_url=f"{app.url}/v1", api_key="any", max_retries=0, timeout=200)
 
-    def ask(number: int) -> Any:
-        """An answer that takes some time, so that there are several in flight; or number 0, which breaks the engine."""
-        options = {"top_k": DEADLY_TOP_K if number == 0 else number, "ignore_eos": True}
-        messages: Any = [{"role": "user", "content": STORY}]
-        try:
-            given = client.chat.completions.create(
-                model="streamspace-tiny", messages=messages, max_tokens=300, extra_body=options
-            )
-            return given.choices[0].finish_reason
-        except BadRequestError as error:
-            return str(error)
+        def ask(number: int) -> Any:
+            """An answer that takes some time; number 0 breaks the engine."""
+            options = {"top_k": DEADLY_TOP_K if number == 0 else number, "ignore_eos": True}
+            messages: Any = [{"role": "user", "content": STORY}]
+            try:
+                given = client.chat.completions.create(
+                    model="streamspace-tiny", messages=messages, max_tokens=300, extra_body=options
+                )
+                return given.choices[0].finish_reason
+            except BadRequestError as error:
+                return str(error)
 
-    with ThreadPoolExecutor(8) as pool:
-        others = [pool.submit(ask, number) for number in range(1, 5)]
-        wait_until(lambda: health(app.port)[1].get("running") == 4, what="the others")
-        deadly = [pool.submit(ask, 0), pool.submit(ask_by_call, app, STORY, 1)]
-        answers = [other.result(300) for other in others]
-        assert answers == ["length"] * 4
-        assert refusal in deadly[0].result(300) and "event: complete" in deadly[1].result(300)
-    restarts = series(app)["streamspace_engine_restarts_total"]
-    assert 1 <= restarts <= 2 and app.written.count("cannot reshape tensor") >= 1
-    # Its like is refused at once, by whomever; another that breaks the engine breaks one, for it is in flight alone.
-    assert refusal in ask(0)
-    assert series(app)["streamspace_engine_restarts_total"] == restarts
-    assert [refusal in ask_by_call(app, "Another", DEADLY_TOP_K) for _ in range(2)] == [True, True]
-    assert series(app)["streamspace_engine_restarts_total"] == restarts + 1
-    assert "event: complete" in ask_by_call(app, "Another", 1)
+        with ThreadPoolExecutor(8) as pool:
+            others = [pool.submit(ask, number) for number in range(1, 5)]
+            wait_until(lambda: app.engine.running == 4, what="the others")
+            deadly = [pool.submit(ask, 0), pool.submit(ask_by_call, app.url, STORY, 1)]
+            answers = [other.result(300) for other in others]
+            assert answers == ["length"] * 4
+            assert refusal in deadly[0].result(300) and "event: complete" in deadly[1].result(300)
+        restarts = app.engine.num_restarts
+        assert 1 <= restarts <= 2
+        # Its like is refused at once, by whomever; another breaks one engine only, for it is in flight alone.
+        assert refusal in ask(0)
+        assert app.engine.num_restarts == restarts
+        assert [refusal in ask_by_call(app.url, "Another", DEADLY_TOP_K) for _ in range(2)] == [True, True]
+        assert app.engine.num_restarts == restarts + 1
+        assert "event: complete" in ask_by_call(app.url, "Another", 1)
 
 
 @pytest.mark.slow

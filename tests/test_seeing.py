@@ -7,7 +7,6 @@ import pytest
 from gradio_client import Client
 from PIL import Image, ImageDraw, ImageFont
 
-from streamspace.config import load_config
 from tests.support import Running, run_application
 from tests.vision import SEEING_MODEL, data_url
 
@@ -19,7 +18,7 @@ Shape = tuple[str, tuple[int, int, int], float, float, float]  # name, colour, a
 @pytest.fixture(scope="module")
 def sighted() -> Iterator[Running]:
     """The whole application on a real engine with the bundled model that sees."""
-    with run_application(load_config((), {"MODEL_ID": str(SEEING_MODEL)})) as application:
+    with run_application(MODEL_ID=str(SEEING_MODEL)) as application:
         yield application
 
 
