@@ -16,13 +16,18 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def ask(
-    url: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    url: str,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    is_whole: bool = False,
 ) -> tuple[int, http.client.HTTPMessage, str]:
-    """Status, headers and at most the first thousand bytes of the answer; the path goes out as it is."""
+    """Status, headers and the answer, or at most its first thousand bytes; the path goes out as it is."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
     connection.request(method, path, body, headers or {})
     response = connection.getresponse()
-    text = response.read1(1000).decode()
+    text = (response.read() if is_whole else response.read1(1000)).decode()
     connection.close()
     return response.status, response.headers, text
 

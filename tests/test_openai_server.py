@@ -151,7 +151,7 @@ def test_each_model_has_its_card(running: Running, client: OpenAI) -> None:
         assert status == (404 if path.startswith("//") else 200), path
     with pytest.raises(openai.NotFoundError, match="There is no model 'org/other' here; there are: streamspace-tiny"):
         client.models.retrieve("org/other")
-    assert ask(running.url, "POST", f"/v1/models/{MODEL}", b"{}", JSON)[0] == 404
+    assert ask(running.url, "POST", f"/v1/models/{MODEL}", b"{}", JSON)[0] == 405
 
 
 # What is refused
@@ -277,7 +277,7 @@ def test_nothing_else_of_vllms_server_is_there(running: Running, method: str, pa
 
 def test_pages_of_other_servers_may_not_ask(running: Running) -> None:
     headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
-    assert ask(running.url, "OPTIONS", CHAT, None, headers)[0] == 404
+    assert ask(running.url, "OPTIONS", CHAT, None, headers)[0] == 405
     status, answered, _ = ask(running.url, "GET", "/v1/models", None, headers)
     assert status == 200 and "access-control-allow-origin" not in answered
     plain = {"Content-Type": "text/plain", "Origin": "https://elsewhere.example"}  # which a browser sends unasked

@@ -310,6 +310,12 @@ class NoSuchRoute(ChatError):
     status = 404
 
 
+class WrongMethod(ChatError):
+    """The API's route is asked by another method."""
+
+    status = 405
+
+
 class PromptTooLong(ChatError):
     """The prompt does not fit into the model's context."""
 

@@ -37,6 +37,7 @@ from streamspace.errors import (
     RequestFailed,
     TooOften,
     WrongKey,
+    WrongMethod,
 )
 from streamspace.faults import log_fault
 from streamspace.frames import BEAT_S
@@ -160,7 +161,7 @@ class OpenAIServer:
         return num_answers, await off_loop(body, orjson.dumps, parameters)
 
     def _admit(self, headers: Headers, visitor: Visitor, method: str, path: str) -> None:
-        """Raises NoSuchRoute, WrongKey and TooManyAttempts if there is nothing here for this client."""
+        """Raises NoSuchRoute, WrongMethod, WrongKey and TooManyAttempts if there is nothing here for this client."""
         if not self._config.serves_openai:
             raise NoSuchRoute("The OpenAI API is off here: the operator can turn it on with --api-key or API_KEY.")
         if self._keys and not self._keys.fit(headers, visitor.address):
@@ -170,7 +171,7 @@ class OpenAIServer:
         if path not in ROUTES and not path.startswith(f"{MODELS}/"):
             raise NoSuchRoute(f"There is no {path[:100]} here; there are {', '.join(ROUTES)}.")
         if method != (wanted := "POST" if path in POSTED else "GET"):
-            raise NoSuchRoute(f"{path} is asked with {wanted}, not {method[:10]}.")
+            raise WrongMethod(f"{path} is asked with {wanted}, not {method[:10]}.")
 
     def _check(self, parameters: dict[str, Any]) -> int:
         """How many answers the request is for; makes whole numbers int.
