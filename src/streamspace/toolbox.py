@@ -162,7 +162,7 @@ class Toolbox:
         return tuple(self.sources[name] for name in dict.fromkeys(chosen))
 
 
-async def answer_with(
+def answer_with(
     sources: Sequence[Source], ask: Ask, messages: Sequence[Message], settings: Settings, max_model_len: int | None
 ) -> AsyncGenerator[Reply, None]:
     """Yield the answer so far, whose steps are the calls before it; closing this ends a tool under way.
@@ -173,11 +173,11 @@ async def answer_with(
         ChatError: what `ask` raises; the steps so far stand.
     """
     if not sources:
-        async with aclosing(ask(messages, settings)) as replies:
-            async for reply in replies:
-                yield reply
-        return
-    loop = _Loop(sources, messages, settings, min(MOST_CHARS, max_model_len or MOST_CHARS))
+        return ask(messages, settings)
+    return _answer(_Loop(sources, messages, settings, min(MOST_CHARS, max_model_len or MOST_CHARS)), ask)
+
+
+async def _answer(loop: "_Loop", ask: Ask) -> AsyncGenerator[Reply, None]:
     async with aclosing(_beating(loop.find_tools())) as beats:
         async for _ in beats:
             yield Reply(steps=loop.steps)

@@ -49,8 +49,9 @@ class Turn:
 
     def grown(self, reply: Reply) -> Message:
         """The answer so far: `begun` and the reply."""
-        folds = tuple(fold for step in reply.steps for fold in folds_of(step))
-        return joined([self.begun, Message("assistant", reply.text, reply.thought, reply.thought_s, folds=folds)])
+        folds = tuple([fold for step in reply.steps for fold in folds_of(step)])
+        answer = Message("assistant", reply.text, reply.thought, reply.thought_s, folds=folds)
+        return answer if self.begun == NOTHING else joined([self.begun, answer])
 
 
 def folds_of(step: Step) -> Iterator[tuple[str, str, float]]:
