@@ -263,7 +263,7 @@ def test_from_make_space_to_an_answer_of_the_started_copy(
     line = ["make", "space", "MODEL_ID=./models/streamspace-tiny", "NAME=tiny", "HARDWARE=cpu-basic", "YES=1"]
     environ = {**os.environ, "HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_me", "HF_HUB_DISABLE_XET": "1"}
     try:
-        done = subprocess.run(line, cwd=space_files.ROOT, env=environ, capture_output=True, text=True, timeout=220)
+        done = subprocess.run(line, cwd=space_files.ROOT, env=environ, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr + containers[0].written
         assert f"Ready: {containers[0].address}" in done.stdout
         client = gradio_client.Client(containers[0].address, verbose=False)

@@ -19,6 +19,7 @@ const left = (...news) => {
 test("of frames that wait the newest is left, and what came with it in the right order", () => {
   assert.deepEqual(left(frame("a"), GOES_ON, frame("ab"), GOES_ON, frame("abc"), status("complete")), [
     frame("abc"),
+    GOES_ON, // which Stop waits for
     status("complete"),
   ]);
   assert.deepEqual(left(status("pending"), GOES_ON, frame("a")), [status("pending"), GOES_ON, frame("a")]);
@@ -58,6 +59,25 @@ test("nothing is asked for before the frame before is drawn, and the end comes a
   await showing;
   assert.deepEqual(shown.at(-1), status("complete"));
   assert.equal(waits.length, 2);
+});
+
+test("after a visitor has ended the event no frame is shown", async () => {
+  let end = () => {};
+  const ended = new Promise((resolve) => (end = resolve));
+  async function* events() {
+    for (const text of ["a", "ab"]) yield frame(text);
+    await ended;
+    yield frame("abc");
+    yield { type: "data", data: null }; // Gradio's word that there is nothing
+    yield status("complete");
+  }
+  const source = Object.assign(events(), { cancel: async () => end() });
+  const shown = [];
+  for await (const { data, stage } of paced(source, () => new Promise((resolve) => setTimeout(resolve, 5)))) {
+    shown.push(data?.[0] ?? stage ?? data);
+    if (shown.length === 1) await source.cancel();
+  }
+  assert.deepEqual(shown, ["a", null, "complete"]);
 });
 
 test("an error comes after what came before it, and who leaves ends the source", async () => {

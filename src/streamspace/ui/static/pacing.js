@@ -16,13 +16,16 @@ function merged(first, second) {
   return isChange(first) ? { ...first, ...second } : { value: first, ...second };
 }
 
+/** Whether it says only that the answer goes on. @param {News} news */
+const goesOn = ({ type, stage }) => type === "status" && stage === "generating";
+
 /** Add news to those that wait; of frames that wait there is one. @param {News[]} waiting @param {News} news */
 export function add(waiting, news) {
-  const isStage = news.type === "status" && news.stage === "generating";
-  if (isStage && waiting.some(({ type }) => type === "data")) return; // what waits says that it goes on
-  const last = waiting.at(-1);
-  if (news.type !== "data" || last?.type !== "data" || last.data?.length !== news.data?.length) waiting.push(news);
-  else waiting[waiting.length - 1] = { ...news, data: news.data?.map((value, at) => merged(last.data?.[at], value)) };
+  if (goesOn(news) && waiting.some(goesOn)) return;
+  const at = waiting.findLastIndex((one) => !goesOn(one));
+  const before = waiting[at];
+  if (news.type !== "data" || before?.type !== "data" || before.data?.length !== news.data?.length) waiting.push(news);
+  else waiting[at] = { ...news, data: news.data?.map((value, number) => merged(before.data?.[number], value)) };
 }
 
 /** Wait until the browser has drawn what changed, and then as long as that took. */
@@ -37,15 +40,23 @@ export async function drawn() {
 }
 
 /** The news of an event, with as many frames as the browser can draw in half of its time.
- * @param {AsyncIterable<News>} source @param {() => Promise<unknown>} wait @returns {AsyncGenerator<News>} */
+ * @param {AsyncIterable<News> & { cancel?: () => Promise<void> }} source Gradio's, which ends it by `cancel` @param {() => Promise<unknown>} wait @returns {AsyncGenerator<News>} */
 export async function* paced(source, wait = drawn) {
   const iterator = source[Symbol.asyncIterator]();
   /** @type {News[]} */
   const waiting = [];
   let wake = () => {};
+  let isEnded = false;
+  const { cancel } = source;
+  if (cancel)
+    source.cancel = () => {
+      isEnded = true; // by the visitor: no frame writes over what the page says of that
+      waiting.splice(0, waiting.length, ...waiting.filter((news) => !news.data));
+      return cancel.call(source);
+    };
   const read = async () => {
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
-      add(waiting, next.value);
+      if (!isEnded || !next.value.data) add(waiting, next.value);
       wake();
     }
   };
