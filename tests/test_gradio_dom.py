@@ -11,9 +11,11 @@ from streamspace.patching import MissingName
 from streamspace.types import Delta, Metrics
 from streamspace.ui.assets import STATIC
 from streamspace.ui.gradio_ import drawing
+from tests.client import ask
 from tests.fake import FakePageEngine
 from tests.page import NewPage, send
 from tests.support import served
+from tests.wire import Site
 
 # Where the page has each name, and what of ours hangs on it.
 FIRST = {
@@ -132,6 +134,14 @@ def test_the_scripts_that_draw_messages_have_the_places_for_our_hooks(monkeypatc
     monkeypatch.setitem(drawing.BUBBLE_HOOKS, "gone()", "")
     with pytest.raises(MissingName, match=r"draws messages in another way: its script has no "):
         drawing.drawing_scripts()
+
+
+def test_a_browser_that_has_a_script_with_hooks_need_not_fetch_it_again(site: Site) -> None:
+    for path, script in drawing.drawing_scripts().items():
+        status, headers, text = ask(site.url, "GET", path, is_whole=True)
+        assert (status, text, headers["Cache-Control"]) == (200, script, "no-cache")
+        for tag, wanted in ((headers["ETag"], 304), (f"W/{headers['ETag']}", 304), ('"another"', 200)):
+            assert ask(site.url, "GET", path, headers={"If-None-Match": tag})[0] == wanted
 
 
 def test_only_two_files_know_the_names() -> None:

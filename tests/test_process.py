@@ -119,12 +119,12 @@ def test_whatever_its_environment_says_it_answers_shows_no_secret_and_ends_in_mi
     app.wait(200)
     shown = everything_shown(app)
     with app.long_answer(max_tokens=1000):
-        assert "DEBUG" in app.written and "Traceback" not in app.written
         children, began = family(app.process), time.monotonic()
         app.process.terminate()
         app.process.wait(20)
     assert app.process.returncode == 143 and time.monotonic() - began < 10
     assert_gone(children, 2)
+    assert "DEBUG" in app.written and "Traceback" not in app.written
     warnings = re.findall(r"^[0-9:]{8} WARNING (\w+)", app.written, re.MULTILINE)  # ours: vLLM's begin in another way
     assert sorted(warnings) == ["ALL_PROXY", "NO_PROXY", "VLLM_PORT"]
     assert TOKEN not in shown + app.written and PASSWORD not in shown + app.written
