@@ -8,6 +8,7 @@ import { say } from "./language.js";
 import { toggle } from "./sidebar.js";
 
 const TAB_MS = 100; // until a tab can be seen
+const MOST_TRIES = 30; // to focus what is in it
 
 /** The keys, as people read them, and what they do. @returns {[string, string][]} */
 const keys = () => [
@@ -30,7 +31,14 @@ export function showHelp() {
 
 function search() {
   if (!isSidebarOpen()) toggle();
-  setTimeout(() => find("#conversations [type=search]").focus(), TAB_MS);
+  focusOnceSeen("#conversations [type=search]");
+}
+
+/** Focus what may come into view only now, on a slow device late. @param {string} selector */
+function focusOnceSeen(selector, numTries = MOST_TRIES) {
+  const wanted = find(selector);
+  wanted.focus();
+  if (document.activeElement !== wanted && numTries) setTimeout(() => focusOnceSeen(selector, numTries - 1), TAB_MS);
 }
 
 /** @type {Record<string, () => void>} */

@@ -46,6 +46,8 @@ export async function* paced(source, wait = drawn) {
   /** @type {News[]} */
   const waiting = [];
   let wake = () => {};
+  let end = () => {};
+  const ending = new Promise((resolve) => (end = () => resolve(undefined))); // which waits for no drawing
   let isEnded = false;
   const { cancel } = source;
   if (cancel)
@@ -56,7 +58,9 @@ export async function* paced(source, wait = drawn) {
     };
   const read = async () => {
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
-      if (!isEnded || !next.value.data) add(waiting, next.value);
+      const { stage, data } = next.value;
+      if (!isEnded || !data) add(waiting, next.value);
+      if (stage === "complete" || stage === "error") end();
       wake();
     }
   };
@@ -70,7 +74,7 @@ export async function* paced(source, wait = drawn) {
       const news = waiting.shift();
       if (news) {
         yield news;
-        if (news.type === "data") await wait();
+        if (news.type === "data") await Promise.race([wait(), ending]);
       } else if (isOver) break;
       else await new Promise((resolve) => (wake = () => resolve(undefined)));
     }
