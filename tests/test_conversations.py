@@ -490,6 +490,7 @@ def test_a_phone_shows_the_list_without_scrolling_sideways(
 ) -> None:
     page = new_page(url, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     begin_and_end(page, "word" * 40)
+    expect(titles(page).first).to_have_text(re.compile("word"), use_inner_text=True)  # once the drawer is open
     title = titles(page).first.inner_text()
     page.get_by_role("button", name=f"Actions for “{title}”").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
