@@ -34,17 +34,19 @@ def long_context(site: Site) -> None:
     site.engine.max_model_len = 100_000
 
 
-PIECE = 6  # characters; the page draws every beginning of a text that ends with one
 HALVES = {"first half": [*PAYLOADS][:17], "second half": [*PAYLOADS][17:]}
 
 
+@pytest.mark.parametrize("piece", [6, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("names", HALVES.values(), ids=HALVES)
-def test_an_answer_runs_nothing_while_it_streams_or_after(site: Site, new_page: NewPage, names: list[str]) -> None:
-    """Each answer streams below those before it, which are still there."""
+def test_an_answer_runs_nothing_while_it_streams_or_after(
+    site: Site, new_page: NewPage, names: list[str], piece: int
+) -> None:
+    """Each answer streams below those before it, which are still there, and is drawn after every few characters."""
     watched = watch(new_page, site.url)
     for number, name in enumerate(names, 1):
-        pieces = re.findall(f"(?s).{{1,{PIECE}}}", PAYLOADS[name])
-        steps = [step for piece in pieces for step in (Delta(piece), 0.004)]
+        pieces = re.findall(f"(?s).{{1,{piece}}}", PAYLOADS[name])
+        steps = [step for text in pieces for step in (Delta(text), 0.004)]
         site.engine.script = [*steps, Delta(" done", "stop")]
         send(watched.page, "Hi")
         expect(watched.page.locator("#chat [data-testid=bot]")).to_have_count(number)

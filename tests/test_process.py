@@ -156,36 +156,30 @@ def test_without_a_home_to_write_to_a_model_of_the_hub_is_refused_in_a_sentence(
     assert "Traceback" not in app.written
 
 
-# Where no one gives a tunnel.
-NO_TUNNEL = {"GRADIO_SHARE_SERVER_ADDRESS": "127.0.0.1:9"}
-
-
 @pytest.mark.parametrize(
     ("fault", "sentence", "arguments", "environ"),
     [
         pytest.param(Fault("GET", ".", status=401), "refuses access", [], {"HF_TOKEN": TOKEN}, marks=pytest.mark.slow),
-        (Fault("GET", ".", status=403, code="GatedRepo"), "is gated", ["--share", "--hf-token", TOKEN], NO_TUNNEL),
+        (Fault("GET", ".", status=403, code="GatedRepo"), "is gated", ["--hf-token", TOKEN], {}),
         pytest.param(
             Fault("GET", "/api/", then="early rst"), "broke off", [f"--hf-token={TOKEN}"], {}, marks=pytest.mark.slow
         ),
     ],
-    ids=["bad token", "gated and no tunnel", "resets"],
+    ids=["bad token", "gated", "resets"],
 )
-def test_the_page_goes_on_without_a_model_the_log_says_why_and_nothing_shows_a_secret(
+def test_no_failure_of_the_hub_shows_a_secret(
     start: Start, tmp_path: Path, fault: Fault, sentence: str, arguments: list[str], environ: dict[str, str]
 ) -> None:
     with Hub({"org/tiny": folder_files(BUNDLED_MODEL)}, always=[fault]) as hub:
         environ |= hub_environ(hub, tmp_path) | {"HF_DEBUG": "1", "MODEL_ID": "org/tiny"}
         environ |= {"GRADIO_AUTH": SECRETS["GRADIO_AUTH"]}
         app = App(start, tmp_path / "log", *arguments, **environ)
-        assert sentence in app.wait_for_stage("failed", 120) and health(app.port)[0] == 503
-        if "--share" in arguments:
-            wait_until(lambda: "No public link could be had" in app.written, what="the word about the tunnel")
+        assert sentence in app.wait_for_stage("failed", 120)
         shown = everything_shown(app)
         app.process.terminate()
         app.process.wait(20)
     shown += app.written
-    assert f"Bearer {TOKEN}" in hub.tokens and sentence in app.written
+    assert f"Bearer {TOKEN}" in hub.tokens and sentence in shown
     assert TOKEN not in shown and PASSWORD not in shown
 
 
@@ -224,6 +218,21 @@ def test_a_signal_in_a_stalled_download_ends_it_within_ten_seconds(start: Start,
         began = time.monotonic()
         app.process.terminate()
         assert app.process.wait(20) == 143 and time.monotonic() - began < 10
+
+
+def test_the_page_goes_on_without_a_tunnel_and_without_a_model_and_the_log_says_both(
+    start: Start, tmp_path: Path
+) -> None:
+    with Hub({}) as hub:
+        tunnel = {"GRADIO_SHARE_SERVER_ADDRESS": f"127.0.0.1:{free_port()}"}
+        arguments = ("--share", "--model", "org/missing")
+        app = App(start, tmp_path / "log", *arguments, **tunnel, **hub_environ(hub, tmp_path))
+        detail = app.wait_for_stage("failed")
+        wait_until(lambda: "No public link could be had" in app.written, what="the word about the tunnel")
+        assert health(app.port)[0] == 503 and "org/missing" in detail
+        app.process.terminate()
+        app.process.wait(20)
+    assert detail in app.written and "Traceback" not in app.written
 
 
 # The terminal

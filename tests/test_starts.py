@@ -25,6 +25,13 @@ def test_a_space_with_storage_keeps_it_there_and_others_where_vllm_does(tmp_path
     assert starts.folder({"HOME": "/ignored"}) == Path.home() / ".cache" / "vllm"
 
 
+def test_where_vllm_cannot_keep_it_there_is_a_folder_for_one_start(tmp_path: Path) -> None:
+    found = starts.variables({"XDG_CACHE_HOME": "/dev/null/nowhere"}, tmp_path)
+    assert starts.folder(found).is_dir() and starts.folder(found).name.startswith(starts.PASSING)
+    assert starts.variables({"XDG_CACHE_HOME": str(tmp_path / "new")}, tmp_path) == {starts.PLAN: "1"}
+    assert starts.variables({starts.ROOT: "/dev/null/nowhere"}, tmp_path) == {starts.PLAN: "1"}, "as the operator wants"
+
+
 def test_the_median_of_the_last_five_starts_is_told(tmp_path: Path) -> None:
     environ = {starts.ROOT: str(tmp_path / "new")}
     assert starts.usual_s(environ, "a") == 0

@@ -469,10 +469,7 @@ class VllmEngine:
         Blocks for that long, so call it in a thread.
         """
         vllm_internals.forget_metrics()
-        handler = self.async_llm.output_handler
-        if handler is not None and not handler.get_loop().is_closed():
-            # vLLM does so only later. By then the handler may have logged a traceback, because its process has gone.
-            handler.get_loop().call_soon_threadsafe(handler.cancel)
+        vllm_internals.stop_reading(self.async_llm)
         self.async_llm.shutdown(timeout=0 if at_once else None)
         vllm_internals.forget_tokenizers()
 

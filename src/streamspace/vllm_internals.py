@@ -59,6 +59,7 @@ _MEMORY = "to give the KV cache on a CPU what vLLM will find free"
 
 CONTEXT = Name("vllm.v1.engine.utils:get_mp_context", "to have the engine's process forked instead of started anew")
 REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is_of_instances=True)
+READER = Name("vllm.v1.engine.async_llm:AsyncLLM.output_handler", "to end without a traceback", is_of_instances=True)
 UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", _HANGS)
 SENT = Name("vllm.v1.engine.core_client:DPLBAsyncMPClient.reqs_in_flight", _HANGS, is_of_instances=True)
 RENDER_CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
@@ -314,6 +315,17 @@ def num_waiting(scheduler_stats: Any) -> int:
 def forget_metrics() -> None:
     """Remove the engine's metrics, which would go on showing its last requests."""
     find(FORGET_METRICS)()
+
+
+def stop_reading(client: Any) -> None:
+    """Have an AsyncLLM read no more outputs; from any thread.
+
+    Its own shutdown does so last. By then the task may have logged a traceback, because the engine's process has gone.
+    """
+    with suppress(MissingName):  # then the end is vLLM's own, with its traceback
+        task = require(client, "output_handler", READER.purpose)
+        if task is not None and not task.get_loop().is_closed():
+            task.get_loop().call_soon_threadsafe(task.cancel)
 
 
 def forget_tokenizers() -> None:

@@ -44,7 +44,7 @@ BUBBLE_HOOKS = {
 BLOCKS_HOOKS = {
     "Object.entries(this.loading_stati.current).map(": (
         "Object.entries(this.loading_stati.current)"
-        ".filter(globalThis.streamspace?.drawing.hasOtherStatus(this)??(()=>!0)).map("
+        ".filter(globalThis.streamspace?.pacing.hasOtherStatus(this)??(()=>!0)).map("
     ),
     # It draws each frame that comes, and a slow device cannot.
     "submit_loop:for await(let s of t.data)": (

@@ -267,7 +267,7 @@ class Streams:
         await respond(send, 200, {"event_id": asked.event_id})
 
     def _refusal(self, session: str, address: str) -> str | None:
-        """Why no event can be started in this session now, or None."""
+        """Why this page's next event cannot be started, or None."""
         if sum(map(len, self._runs.values())) >= MOST_RUNS:
             return f"{MOST_RUNS} events are under way: try again in a moment."
         if session in self._addresses:

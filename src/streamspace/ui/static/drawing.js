@@ -29,21 +29,6 @@ export function tokens(marked, text, element, redraw) {
   }
 }
 
-/** @type {WeakMap<object, Map<string, string>>} Gradio's list of what loads → component → the status it was told */
-const statuses = new WeakMap();
-
-/** Whether a component is to be told its status, given the list of all: only when it is another one than before.
- * @param {object} list @returns {(entry: [string, { status: string }]) => boolean} */
-export function hasOtherStatus(list) {
-  const told = statuses.get(list) ?? new Map();
-  statuses.set(list, told);
-  return ([component, { status }]) => {
-    const isOther = told.get(component) !== status;
-    told.set(component, status);
-    return isOther;
-  };
-}
-
 /** Draw the texts that grew to their ends, now that they do not grow any more. */
 export function settle() {
   for (const redraw of growing.values()) redraw();

@@ -34,7 +34,7 @@ function search() {
   focusOnceSeen("#conversations [type=search]");
 }
 
-/** Focus what may come into view only now, on a slow device late. @param {string} selector */
+/** Focus what may come into view only now, on a slow device late. @param {string} selector @param {number} numTries */
 function focusOnceSeen(selector, numTries = MOST_TRIES) {
   const wanted = find(selector);
   wanted.focus();

@@ -1,5 +1,6 @@
 // Frames come as fast as the server sends them, and a slow device draws them more slowly. What it cannot draw is merged
-// with the next frame, so that the page always has time for a click on Stop. Pure but for `drawn`.
+// with the next frame, so that the page always has time for a click on Stop. Gradio's script for Blocks asks here, at the
+// places that ui/gradio_/drawing.py names. Pure but for `drawn`.
 
 /** What Gradio's client tells of an event. @typedef {{ type: string, stage?: string, data?: unknown[] }} News */
 /** A change of a component, without a value if that stays. @typedef {{ __type__: "update", value?: unknown }} Change */
@@ -16,6 +17,21 @@ function merged(first, second) {
   return isChange(first) ? { ...first, ...second } : { value: first, ...second };
 }
 
+/** @type {WeakMap<object, Map<string, string>>} Gradio's list of what loads → component → the status it was told */
+const statuses = new WeakMap();
+
+/** Whether a component is to be told its status, given the list of all: only when it is another one than before.
+ * @param {object} list @returns {(entry: [string, { status: string }]) => boolean} */
+export function hasOtherStatus(list) {
+  const told = statuses.get(list) ?? new Map();
+  statuses.set(list, told);
+  return ([component, { status }]) => {
+    const isOther = told.get(component) !== status;
+    told.set(component, status);
+    return isOther;
+  };
+}
+
 /** Whether it says only that the answer goes on. @param {News} news */
 const goesOn = ({ type, stage }) => type === "status" && stage === "generating";
 
@@ -29,7 +45,7 @@ export function add(waiting, news) {
 }
 
 /** Wait until the browser has drawn what changed, and then as long as that took. */
-export async function drawn() {
+async function drawn() {
   const began = performance.now();
   await new Promise((resolve) => {
     requestAnimationFrame(() => setTimeout(resolve));
@@ -39,8 +55,11 @@ export async function drawn() {
   await new Promise((resolve) => setTimeout(resolve, took));
 }
 
+/** An event under way, which Gradio ends by `cancel` when its visitor wants that.
+ * @typedef {AsyncIterable<News> & { cancel?: () => Promise<void> }} Source */
+
 /** The news of an event, with as many frames as the browser can draw in half of its time.
- * @param {AsyncIterable<News> & { cancel?: () => Promise<void> }} source Gradio's, which ends it by `cancel` @param {() => Promise<unknown>} wait @returns {AsyncGenerator<News>} */
+ * @param {Source} source @param {() => Promise<unknown>} wait until a frame is drawn @returns {AsyncGenerator<News>} */
 export async function* paced(source, wait = drawn) {
   const iterator = source[Symbol.asyncIterator]();
   /** @type {News[]} */
@@ -48,18 +67,18 @@ export async function* paced(source, wait = drawn) {
   let wake = () => {};
   let end = () => {};
   const ending = new Promise((resolve) => (end = () => resolve(undefined))); // which waits for no drawing
-  let isEnded = false;
+  let isCancelled = false;
   const { cancel } = source;
   if (cancel)
     source.cancel = () => {
-      isEnded = true; // by the visitor: no frame writes over what the page says of that
+      isCancelled = true; // no frame writes over what the page says of that
       waiting.splice(0, waiting.length, ...waiting.filter((news) => !news.data));
       return cancel.call(source);
     };
   const read = async () => {
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
       const { stage, data } = next.value;
-      if (!isEnded || !data) add(waiting, next.value);
+      if (!isCancelled || !data) add(waiting, next.value);
       if (stage === "complete" || stage === "error") end();
       wake();
     }
