@@ -78,6 +78,9 @@ class ScriptedEngine:
     async def render_text(self, text: str) -> Prompt:
         return Prompt((0,))
 
+    def resumed(self, prompt: Prompt, token_ids: Sequence[int]) -> Prompt:
+        return prompt
+
     def is_queued(self, ended: asyncio.Event) -> bool:
         return False
 

@@ -36,6 +36,7 @@ class FakeEngine:
         self.split: Split | None = None
         self.read_calls: ReadCalls | None = None
         self.settings: list[Settings] = []
+        self.prompts: list[Prompt] = []
         self.conversations: list[tuple[Message, ...]] = []
         self.num_started = 0
         self.num_closed_early = 0
@@ -56,6 +57,11 @@ class FakeEngine:
             raise PromptTooLong(self.max_model_len, num_tokens)
         return Prompt(tuple(range(num_tokens)))
 
+    def resumed(self, prompt: Prompt, token_ids: Sequence[int]) -> Prompt:
+        self.check_ready()
+        whole, num_answered = (*prompt.token_ids, *token_ids), prompt.num_answered + len(token_ids)
+        return replace(prompt, token_ids=whole, num_answered=num_answered)
+
     def is_queued(self, ended: asyncio.Event) -> bool:
         return False  # it begins with every request at once
 
@@ -70,6 +76,7 @@ class FakeEngine:
         if settings.adapter:
             raise BadRequest(f"There is no LoRA adapter {settings.adapter[:60]!r}; there are: none.")
         self.settings.append(settings)
+        self.prompts.append(prompt)
         self.num_started += 1
         self.num_running += 1
         answer = _Answer(self.script, len(prompt.token_ids), ended or asyncio.Event())
@@ -122,8 +129,8 @@ class _Answer:
         self._times_s.append(asyncio.get_running_loop().time())
         before = self._delta or Delta("")
         metrics = delta.metrics or self._metrics()
-        text, tokens = before.text + delta.text, before.tokens + delta.tokens
-        self._delta = replace(delta, text=text, tokens=tokens, metrics=metrics)
+        text, tokens, ids = (getattr(before, name) + getattr(delta, name) for name in ("text", "tokens", "token_ids"))
+        self._delta = replace(delta, text=text, tokens=tokens, token_ids=ids, metrics=metrics)
         if delta.finish_reason is not None:
             self._ended.set()
         self._has_come.set()

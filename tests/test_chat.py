@@ -8,10 +8,17 @@ from dataclasses import replace
 import pytest
 
 from streamspace.chat import MOST_RESTARTS, at_once, fit, in_sequence, stream_chat, stream_completion, timed
-from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong
+from streamspace.errors import (
+    BreaksEngine,
+    EngineNotReady,
+    EngineRestarting,
+    EngineStopped,
+    PromptTooLong,
+    RequestFailed,
+)
 from streamspace.frames import Pacer
 from streamspace.sampling import Settings
-from streamspace.types import Delta, Message, Prompt, Reply, Status
+from streamspace.types import Constraint, Delta, Message, Metrics, Prompt, Reply, Status
 from tests.fake import FakeEngine, apart, deltas
 
 HELLO = (Message("user", "hello"),)
@@ -235,11 +242,48 @@ def test_a_question_asked_while_the_engine_is_away_waits_too() -> None:
     assert asyncio.run(ask()) == [Reply(is_held_up=True), Reply("hello", "stop")]
 
 
-def test_an_answer_that_began_is_not_begun_again() -> None:
-    engine = BreakingEngine([Delta("so far"), EngineStopped()], deltas("again"))
+BEGUN = Delta("so ", token_ids=(7, 8, 9))
+MORE = Delta("far", "stop", metrics=Metrics(5, 5, 4, 1.0, 1.0, 3.0))
+
+
+def test_an_answer_goes_on_where_the_engine_broke() -> None:
+    engine = BreakingEngine([BEGUN, EngineStopped()], [Delta("f", token_ids=(4,)), EngineStopped()], deltas("a|r"))
+    replies = chat(engine)
+    assert [reply.text for reply in replies if not reply.is_held_up] == ["", "so ", "so f", "so fa", "so far"]
+    assert [reply.text for reply in replies if reply.is_held_up] == ["so "] * 2 + ["so f"] * 2
+    assert replies[-1].finish_reason == "stop" and len(engine.conversations) == 1
+    assert [settings.max_tokens for settings in engine.settings] == [10, 7, 6]
+    assert [len(prompt.token_ids) for prompt in engine.prompts] == [1, 4, 5]
+
+
+def test_an_answer_that_has_gone_on_has_the_numbers_of_all_its_engines() -> None:
+    begun = replace(BEGUN, metrics=Metrics(1, 0, 3, 0.5, 0.25, 2.0))
+    engine = BreakingEngine([begun, EngineStopped()], [MORE])
+
+    async def last() -> Reply:
+        async with aclosing(stream_chat(engine, HELLO, Settings(max_tokens=10), Pacer())) as replies:
+            return [reply async for reply in replies][-1]
+
+    assert asyncio.run(last()).metrics == Metrics(1, 0, 7, 0.5, 0.25, 5.0)
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(stop=("x",)), Settings(constraint=Constraint("regex", "so far")), Settings(max_tokens=3)]
+)
+def test_an_answer_that_cannot_go_on_stands_as_it_is(settings: Settings) -> None:
+    ids = (7, 8, 9) if settings.stop or settings.constraint else ()  # without ids it is not known where it was
+    engine = BreakingEngine([replace(BEGUN, token_ids=ids), EngineStopped()], deltas("again"))
     with pytest.raises(EngineStopped):
-        chat(engine)
+        asyncio.run(collect(stream_chat(engine, HELLO, settings, Pacer())))
     assert engine.num_started == 1
+
+
+@pytest.mark.parametrize("error", [EngineNotReady("Given up."), BreaksEngine(60), PromptTooLong(100), RequestFailed()])
+def test_an_answer_that_the_next_engine_does_not_take_stands_as_it_is(error: Exception) -> None:
+    engine = BreakingEngine([BEGUN, EngineStopped()], [error])
+    with pytest.raises(RequestFailed if isinstance(error, RequestFailed) else EngineStopped):
+        chat(engine)
+    assert engine.num_started == 2
 
 
 def test_a_request_that_breaks_the_engine_each_time_is_given_up() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +17,14 @@ from streamspace.errors import ConfigError, EngineNotReady
 from streamspace.hardware import cpu_environment, has_gpu
 from streamspace.sampling import Settings
 from streamspace.stats import Stats
-from streamspace.types import Message, Prompt, Role
+from streamspace.types import Delta, Message, Prompt, Role
 from tests.support import Running
 from tests.vision import SEEING_MODEL
 
 pytestmark = pytest.mark.xdist_group("engine")  # all of them: importing vLLM takes long
 
 GREEDY = Settings(max_tokens=40, temperature=0.0, seed=None)
+HALF = "\N{REPLACEMENT CHARACTER}"  # what a decoder makes of half a character
 
 
 def args(*arguments: str, **environ: str) -> Any:
@@ -217,6 +219,40 @@ def test_many_answers_at_once_keep_apart(running: Running) -> None:
 
     at_once, alone = running.run(all_of_them())
     assert sum(a == b for a, b in zip(at_once, alone, strict=True)) >= 15  # bf16 sums may differ in another batch
+
+
+def test_an_answer_goes_on_after_any_of_its_tokens(running: Running) -> None:
+    engine = running.engine
+
+    async def answer(prompt: Prompt, max_tokens: int) -> list[Delta]:
+        settings = replace(GREEDY, max_tokens=max_tokens)
+        return [delta async for delta in engine.generate(prompt, settings)]
+
+    async def whole_and_in_parts() -> tuple[str, list[str]]:
+        prompt = await engine.render_chat([Message("user", "Tell me a story about a robot and a key.")])
+        deltas, parts = await answer(prompt, GREEDY.max_tokens), []
+        for number in range(1, len(deltas), 4):
+            begun = [delta.text for delta in deltas[:number]]
+            token_ids = [one for delta in deltas[:number] for one in delta.token_ids]
+            resumed = engine.resumed(prompt, token_ids)
+            assert resumed.num_answered == len(token_ids) and resumed.token_ids == (*prompt.token_ids, *token_ids)
+            rest = await answer(resumed, GREEDY.max_tokens - len(token_ids))
+            parts.append("".join((*begun, *(delta.text for delta in rest))))
+        return "".join(delta.text for delta in deltas), parts
+
+    whole, parts = running.run(whole_and_in_parts())
+    assert len(parts) >= 4 and parts.count(whole) >= len(parts) - 1  # bf16 sums may differ in another batch
+
+
+def test_an_answer_goes_on_after_its_last_whole_character(running: Running) -> None:
+    vllm = running.engine._vllm
+    assert vllm is not None
+    token_ids = vllm._tokenizer.encode("So 👩‍👩‍👧 你好 🤖 é!", add_special_tokens=False)
+    pieces = [vllm.resumed(Prompt((1, 2)), token_ids[:number]) for number in range(len(token_ids) + 1)]
+    texts = [vllm._tokenizer.decode(piece.token_ids[2:]) for piece in pieces]
+    assert texts == [vllm._tokenizer.decode(token_ids[:n]).rstrip(HALF) for n in range(len(token_ids) + 1)]
+    assert any(piece.num_answered < number for number, piece in enumerate(pieces)) and HALF not in "".join(texts)
+    assert vllm.resumed(pieces[1], token_ids[1:]).num_answered == len(token_ids)
 
 
 def test_an_engine_that_was_not_started_says_so() -> None:

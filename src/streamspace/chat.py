@@ -14,13 +14,21 @@ from starlette.types import ASGIApp
 from streamspace import limits
 from streamspace.config import Config
 from streamspace.constraint import verdict
-from streamspace.errors import EngineRestarting, EngineStopped, PromptTooLong, TemplateRefused, TooManyPromptTokens
+from streamspace.errors import (
+    ChatError,
+    EngineRestarting,
+    EngineStopped,
+    PromptTooLong,
+    RequestFailed,
+    TemplateRefused,
+    TooManyPromptTokens,
+)
 from streamspace.frames import BEAT_S, Pacer, frames
 from streamspace.pictures import check_pictures, num_pictures
 from streamspace.prompt import clean, for_strict_templates, without_oldest
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
-from streamspace.types import Call, Delta, Message, Prompt, Reply, Status, Token, ToolSpec
+from streamspace.types import Call, Delta, Message, Metrics, Prompt, Reply, Status, Token, ToolSpec
 
 T = TypeVar("T")
 
@@ -48,6 +56,7 @@ class Engine(Protocol):
         self, messages: Sequence[Message], enable_thinking: bool | None = None, tools: Sequence[ToolSpec] = ()
     ) -> Prompt: ...
     async def render_text(self, text: str) -> Prompt: ...
+    def resumed(self, prompt: Prompt, token_ids: Sequence[int]) -> Prompt: ...
     def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]: ...
@@ -94,8 +103,9 @@ def stream_chat(
 
     A conversation that ends in an answer gets more of that answer. The first Reply, still without text, says that the
     conversation fits and goes to the engine. Where the context is too small, the oldest turns are left out, and every
-    Reply says how many messages that were. The request waits while the engine is being restarted, unless text came
-    before. The browser draws `num_texts` texts beside each other with each frame. Closing this aborts the request.
+    Reply says how many messages that were. The request waits while the engine is being restarted, and then the answer
+    goes on where it was. The browser draws `num_texts` texts beside each other with each frame. Closing this aborts the
+    request.
 
     Raises:
         BlindModel, TooManyPictures, BadPicture, PictureTooLarge: at once, as `check_pictures`.
@@ -267,14 +277,38 @@ class _Answer:
 
     def __post_init__(self) -> None:
         self._ended = asyncio.Event()
-        self._end_s = asyncio.get_running_loop().time() + self.engine.max_seconds
+        self._time_s = asyncio.get_running_loop().time
+        self._grown_s = self._time_s()  # when the last delta came
+        self._end_s = self._grown_s + self.engine.max_seconds
         self._text = ""  # all that the model wrote, thoughts included
         self._tokens: list[Token] = []
+        self._token_ids: list[int] = []
+        self._before: Metrics | None = None  # of the requests of engines that have died
         self.reply = Reply(num_left_out=self.num_left_out, num_prompt_tokens=len(self.prompt.token_ids))
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether another engine can go on with the text so far.
+
+        A stop string may have begun in text that is held back, and a constraint begins with an answer.
+        """
+        has_tokens = self._token_ids or self.prompt.num_answered
+        return bool(has_tokens) and not self.settings.stop and self.settings.constraint is None
+
+    def resume(self) -> None:
+        """Let the next request go on after the text so far; raises EngineNotReady."""
+        self.prompt = self.engine.resumed(self.prompt, self._token_ids)
+        self._token_ids.clear()
+        self._ended = asyncio.Event()
+        now_s = self._time_s()
+        self._end_s += now_s - self._grown_s  # nobody wrote meanwhile
+        self._grown_s = now_s
+        self._before = self.reply.metrics
 
     def frames(self) -> AsyncGenerator[Delta | None, None]:
         """Begin the request in the engine: yield a delta a frame, and None after a silence, for `read`."""
-        deltas = self.engine.generate(self.prompt, self.settings, self._ended)
+        left = max(1, self.settings.max_tokens - self.prompt.num_answered)
+        deltas = self.engine.generate(self.prompt, replace(self.settings, max_tokens=left), self._ended)
         return frames(deltas, self._interval_s, self.pacer.woke, self._ended)
 
     def _interval_s(self) -> float:
@@ -286,7 +320,7 @@ class _Answer:
             self._add(delta)
         elif not self._text:
             self.reply = replace(self.reply, is_queued=self.engine.is_queued(self._ended))
-        if self.reply.finish_reason is None and asyncio.get_running_loop().time() > self._end_s:
+        if self.reply.finish_reason is None and self._time_s() > self._end_s:
             self.reply = replace(self.reply, finish_reason="time")
         if self.reply.finish_reason is not None:
             self.reply = replace(self.reply, tokens=tuple(self._tokens))  # once: they are many, and no frame shows them
@@ -297,18 +331,23 @@ class _Answer:
     def _add(self, delta: Delta) -> None:
         self._text += delta.text
         self._tokens += delta.tokens
+        self._token_ids += delta.token_ids
+        self._grown_s = self._time_s()
         split, is_whole = self.prompt.split, delta.finish_reason is not None
         thought, text = split(self._text, is_whole) if split else ("", self._text)
         calls: tuple[Call, ...] = ()
         if read := self.prompt.calls:
             text, calls = read(text, is_whole)
+        metrics = delta.metrics
+        if metrics and self._before:
+            metrics = self._before.gone_on(self.prompt.num_answered, metrics)
         self.reply = Reply(
             text,
             delta.finish_reason,
             self.num_left_out,
             thought=thought,
             stop=delta.stop,
-            metrics=delta.metrics,
+            metrics=metrics,
             calls=calls,
         )
 
@@ -316,16 +355,20 @@ class _Answer:
 async def _replies(
     engine: Engine, prepare: Callable[[], Awaitable[_Answer]], pacer: Pacer, says_accepted: bool
 ) -> AsyncGenerator[Reply, None]:
-    """Yield one answer; if the engine breaks before any text, begin again, MOST_RESTARTS times at most."""
+    """Yield one answer; if the engine breaks, begin again or go on, MOST_RESTARTS times at most."""
+    answer: _Answer | None = None  # with text, of an engine that has died
     for num_left in reversed(range(MOST_RESTARTS + 1)):
         while engine.status.stage == "restarting":
-            yield Reply(is_held_up=True)
+            yield replace(answer.reply if answer else Reply(), is_held_up=True)
             await asyncio.sleep(BEAT_S)
-        reply = Reply()
+        goes_on = answer is not None
         try:
-            answer = await prepare()
-            if says_accepted:
-                yield answer.reply
+            if answer:
+                answer.resume()
+            else:
+                answer = await prepare()
+                if says_accepted:
+                    yield answer.reply
             with pacer.stream():
                 async with aclosing(answer.frames()) as deltas:
                     async for delta in deltas:
@@ -333,9 +376,15 @@ async def _replies(
                         if reply.finish_reason is not None:
                             return
             return
-        except (EngineRestarting, EngineStopped):
-            if _is_written(reply) or not num_left:
-                raise
+        except ChatError as error:
+            if answer and not _is_written(answer.reply):
+                answer = None
+            has_died = isinstance(error, EngineRestarting | EngineStopped)
+            if has_died and num_left and (answer is None or answer.can_resume):
+                continue
+            if goes_on and not isinstance(error, RequestFailed):
+                raise EngineStopped from error  # why it cannot go on; the text that came stands
+            raise
 
 
 def _is_written(reply: Reply) -> bool:

@@ -191,6 +191,10 @@ class Engine:
         """As `VllmEngine.render_text`; raises EngineNotReady too."""
         return await self._ready().render_text(text)
 
+    def resumed(self, prompt: Prompt, token_ids: Sequence[int]) -> Prompt:
+        """As `VllmEngine.resumed`; raises EngineNotReady too."""
+        return self._ready().resumed(prompt, token_ids)
+
     def generate(
         self, prompt: Prompt, settings: Settings, ended: asyncio.Event | None = None
     ) -> AsyncGenerator[Delta, None]:

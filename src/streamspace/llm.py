@@ -66,6 +66,7 @@ from streamspace.visitors import VISITOR
 T = TypeVar("T")
 
 CUDA_VERSION: str | None = torch.version.cuda  # that PyTorch was built for; None is a CPU build
+MOST_PENDING = 3  # tokens that are no whole character yet: of UTF-8's four bytes the last is missing
 QUEUED_FOR_S = 0.1  # how long it is taken for granted which requests wait in the engine's queue
 NO_PROCESSING = "Failed to apply"  # vLLM's words for a picture that the model's processor fails of
 TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
@@ -323,6 +324,18 @@ class VllmEngine:
         """Turn raw text into tokens, without a template; raises PromptTooLong if they do not fit into the context."""
         return Prompt(await self._rendered(vllm_internals.text_tokens(self.async_llm, text)))
 
+    def resumed(self, prompt: Prompt, token_ids: Sequence[int]) -> Prompt:
+        """The prompt with the beginning of its answer after it, for another engine to go on there.
+
+        Bytes at the end that are no whole character yet are left out, as no text was made of them.
+        """
+        whole = [*token_ids]
+        for _ in range(MOST_PENDING):
+            if whole and self._tokenizer.decode(whole[-TAIL:]).endswith("\N{REPLACEMENT CHARACTER}"):
+                whole.pop()
+        token_ids = (*prompt.token_ids, *whole)
+        return replace(prompt, token_ids=token_ids, num_answered=prompt.num_answered + len(whole))
+
     async def _rendered(self, prompt: Awaitable[T]) -> T:
         try:
             return await prompt
@@ -380,7 +393,8 @@ class VllmEngine:
                 params = sampling_params(settings)
                 keeps_special = prompt.calls is not None or (prompt.split is not None and self._keeps_special)
                 params.skip_special_tokens = not keeps_special
-                async with self.watch(content_of(tokens, params, settings.adapter)) as request:
+                asked = {**tokens, "prompt_token_ids": prompt.token_ids[: len(prompt.token_ids) - prompt.num_answered]}
+                async with self.watch(content_of(asked, params, settings.adapter)) as request:
                     # A raw text has no thought; without this, its constraint would begin only after the thought's end.
                     is_raw = True if settings.constraint else None
                     answer = self.outputs(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
@@ -457,7 +471,8 @@ class VllmEngine:
             raise BadRequest(TOO_COMPLEX) if settings.constraint else RequestFailed
         stop = part.stop_reason if isinstance(part.stop_reason, str) else None
         tokens = tokens_of(part, self._tokenizer) if settings.logprobs else ()
-        return Delta(part.text, part.finish_reason, stop, _metrics(output, num_prompt_tokens), tokens)
+        metrics = _metrics(output, num_prompt_tokens)
+        return Delta(part.text, part.finish_reason, stop, metrics, tokens, tuple(part.token_ids))
 
     async def abort_all(self) -> None:
         """End every answer under way, ours with EngineStopped; after `shutdown` alone they could wait for ever."""
@@ -475,8 +490,8 @@ class VllmEngine:
 
 
 def content_of(prompt: Any, params: SamplingParams, adapter: str | None) -> str:
-    """A hash of all that a request asks for, but not of its seed, nor of how its text is to come."""
-    names = set(params.__struct_fields__) - {"seed", "output_kind", "stream_interval"}
+    """A hash of all that a request asks for, but not of its seed, nor of how much text is to come and how."""
+    names = set(params.__struct_fields__) - {"seed", "max_tokens", "output_kind", "stream_interval"}
     asked = {name: getattr(params, name) for name in sorted(names) if not name.startswith("_")}
     pictures = prompt.get("mm_hashes")
     content = hashlib.sha256(array("i", prompt.get("prompt_token_ids") or ()))

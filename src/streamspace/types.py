@@ -1,7 +1,7 @@
 """Frozen data that goes from module to module. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from streamspace.translation import Sentence
@@ -75,6 +75,7 @@ class Prompt:
     split: Split | None = None  # None: the model writes no thoughts
     pictures: Any = field(default=None, compare=False, repr=False)  # vLLM's own prompt, if there are any
     calls: ReadCalls | None = None  # None: the model may call no tools
+    num_answered: int = 0  # how many of the last token ids are the answer so far, of an engine that has died
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ class Metrics:
     def tokens_per_s(self) -> float | None:
         """Rate of the answer after its first token; None before there are two tokens."""
         return (self.num_tokens - 1) / self.decode_s if self.num_tokens > 1 and self.decode_s > 0 else None
+
+    def gone_on(self, num_before: int, rest: "Metrics") -> "Metrics":
+        """Those of an answer whose first `num_before` tokens these are of, and the rest those of another request."""
+        return replace(self, num_tokens=num_before + rest.num_tokens, decode_s=self.decode_s + rest.decode_s)
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class Delta:
     stop: str | None = None  # which of the stop strings ended it
     metrics: Metrics | None = None  # None: the operator has turned vLLM's statistics off
     tokens: tuple[Token, ...] = ()  # the new ones, if the settings ask for logprobs
+    token_ids: tuple[int, ...] = ()  # the new ones
 
 
 @dataclass(frozen=True)
