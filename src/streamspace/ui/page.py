@@ -18,6 +18,7 @@ from streamspace.translation import LANGUAGES, catalog
 from streamspace.ui.assets import STYLES, add_pdf_reader, call, head, said
 from streamspace.ui.gradio_.drawing import add_drawing
 from streamspace.ui.gradio_.endpoints import add_endpoints
+from streamspace.ui.gradio_.front import FrontPage
 from streamspace.ui.gradio_.internals import first_props, has_mcp, login_of, open_tunnel, pace_queue, use_mounted_app
 from streamspace.ui.gradio_.mcp import add_tools, guard_tools
 from streamspace.ui.gradio_.routes import keep_routes
@@ -129,6 +130,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple
     is_known = login_of(demo)
     Streams(demo, is_known, lambda: engine.is_stopping, engine.config.answers_per_visitor).install(mounted)
     guard_tools(demo, demo.tools, is_known, Keys(engine.config.api_keys), demo.admission)
+    mounted.add_middleware(FrontPage, demo=demo, has_login=bool(auth or engine.config.hf_login))
     return mounted
 
 

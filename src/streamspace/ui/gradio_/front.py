@@ -1,0 +1,86 @@
+"""The page's HTML. Gradio makes it anew for each visitor, which takes as long as a hundred frames of an answer.
+
+It is the same for all who come by one address and need no login. So it is made once, and kept compressed.
+"""
+
+import asyncio
+import gzip
+import hashlib
+from dataclasses import dataclass
+
+import gradio as gr
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_ADDRESSES = 16  # kept at a time; a visitor may write any into the header Host
+ADDRESS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")  # by which Gradio finds its own
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The HTML for one address."""
+
+    zipped: bytes
+    headers: dict[str, str]
+
+    @classmethod
+    def of(cls, html: bytes, media_type: str) -> "_Page":
+        headers = {"Content-Type": media_type, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        headers["ETag"] = f'W/"{hashlib.sha256(html).hexdigest()[:32]}"'
+        return cls(gzip.compress(html, 6, mtime=0), headers)
+
+    def response(self, asked: Headers) -> Response:
+        if asked.get("if-none-match") == self.headers["ETag"]:
+            return Response(status_code=304, headers=self.headers)
+        if "gzip" in asked.get("accept-encoding", ""):
+            return Response(self.zipped, headers={**self.headers, "Content-Encoding": "gzip"})
+        return Response(gzip.decompress(self.zipped), headers=self.headers)
+
+
+class FrontPage:
+    """A middleware around the app of `demo`: answers GET and HEAD of / by itself, if nobody has to log in.
+
+    The query is for the page's scripts alone. Gradio would look there for what this page lacks, and fail.
+    """
+
+    def __init__(self, app: ASGIApp, demo: gr.Blocks, has_login: bool) -> None:
+        self._app, self._demo, self._has_login = app, demo, has_login
+        self._pages: dict[object, _Page] = {}
+        self._making = asyncio.Lock()  # a crowd waits for one rendering
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or have the app do it."""
+        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] not in ("GET", "HEAD"):
+            return await self._app(scope, receive, send)
+        scope = {**scope, "query_string": b""}
+        if self._has_login:
+            return await self._app(scope, receive, send)
+        asked = Headers(scope=scope)
+        key = (scope["scheme"], scope.get("root_path"), self._demo.share, *map(asked.get, ADDRESS))
+        page = self._pages.get(key)
+        if page is None:
+            async with self._making:
+                page = self._pages.get(key) or await self._make(key, scope, receive)
+        if page is None:  # whatever is wrong is told by the app
+            return await self._app(scope, receive, send)
+        await page.response(asked)(scope, receive, send)
+
+    async def _make(self, key: object, scope: Scope, receive: Receive) -> _Page | None:
+        """Have the app make the page, and keep it; None if it has none."""
+        parts: list[bytes] = []
+        begun: dict[str, object] = {}
+
+        async def take(message: Message) -> None:
+            begun.update(message if message["type"] == "http.response.start" else {})
+            parts.append(message.get("body", b""))
+
+        await self._app({**scope, "method": "GET"}, receive, take)
+        if begun.get("status") != 200:
+            return None
+        media_type = Headers(raw=begun["headers"])["content-type"]  # type: ignore[arg-type]
+        page = await asyncio.to_thread(_Page.of, b"".join(parts), media_type)
+        while len(self._pages) >= MOST_ADDRESSES:
+            del self._pages[next(iter(self._pages))]
+        self._pages[key] = page
+        return page
