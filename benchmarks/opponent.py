@@ -1,5 +1,6 @@
 """vLLM's own server, in processes of its own, for the benchmarks that measure beside it."""
 
+import os
 import subprocess
 import sys
 import time
@@ -14,12 +15,13 @@ READY_S = 900.0
 
 
 @contextmanager
-def vllm_serve(model: str, flags: Sequence[str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def vllm_serve(model: str, flags: Sequence[str], **environ: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """vLLM's own server by its module, which `vllm serve` runs; its address, which may not answer yet, and process."""
     port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--host", "127.0.0.1"]
     command += ["--port", str(port), *flags]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    environment, nowhere = {**os.environ, **environ}, subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment) as process:
         try:
             yield f"http://127.0.0.1:{port}", process
         finally:

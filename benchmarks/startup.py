@@ -68,11 +68,12 @@ def time_bare(model: str) -> float:
 
 
 @contextmanager
-def running_app(model: str, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def running_app(model: str, *options: str, **environ: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """`python app.py` without its log: its address, which may not answer yet, and its process. Ended by SIGTERM."""
     port = free_port()
     command = [sys.executable, str(ROOT / "app.py"), "--model", model, "--port", str(port), *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    environment, nowhere = {**os.environ, **environ}, subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment) as process:
         try:
             yield f"http://127.0.0.1:{port}", process
         finally:

@@ -88,8 +88,16 @@ PLANS = {
         Cell(512, 20, 1024, sides=FAST),
     ),
     "burst": tuple(
-        Cell(users, turns, 256, sides=("raw", "page", "openai", "serve"), rounds=3, is_cold=turns > 0)
-        for users, turns in ((1, 20), (64, 0), (256, 0), (512, 0), (64, 20), (256, 20))
+        Cell(users, turns, 256, sides=("raw", "page", "openai", "serve"), rounds=3, is_cold=is_cold)
+        for users, turns, is_cold in (
+            (1, 20, True),
+            (64, 0, False),
+            (256, 0, False),
+            (512, 0, False),
+            (64, 20, True),
+            (256, 20, True),
+            (64, 20, False),
+        )
     ),
     # A model that sees; the bare engine of these benchmarks takes text alone.
     "pictures": tuple(

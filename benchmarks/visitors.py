@@ -6,6 +6,7 @@ speaks to vLLM's server.
 
 import asyncio
 import json
+import random
 import subprocess
 import sys
 import time
@@ -46,15 +47,22 @@ class Visitors:
     def __init__(self, processes: Sequence[subprocess.Popen[str]]) -> None:
         self._processes = processes
 
-    def run(self, kind: str, url: str, visits: Sequence[Visit], begun: Callable[[], None] = lambda: None) -> list[Seen]:
+    def run(
+        self,
+        kind: str,
+        url: str,
+        visits: Sequence[Visit],
+        begun: Callable[[], None] = lambda: None,
+        lead_s: float = LEAD_S,
+    ) -> list[Seen]:
         """Let all visits happen; blocks until the last has its answer. `kind` is "gradio" or "openai".
 
-        `begun` is called when all have opened the page, right before the first question.
+        `begun` is called when all have opened the page, right before the first question, `lead_s` seconds from now.
 
         Raises:
             RuntimeError: a visitor did not get its answer.
         """
-        begin_s = time.monotonic() + LEAD_S
+        begin_s = time.monotonic() + lead_s
         parts = [visits[number :: len(self._processes)] for number in range(len(self._processes))]
         busy = [(process, part) for process, part in zip(self._processes, parts, strict=True) if part]
         for process, part in busy:
@@ -110,7 +118,7 @@ async def _visit(session: aiohttp.ClientSession, kind: str, url: str, begin_s: f
     return seen
 
 
-class _OpenAI:
+class OpenAITalk:
     """A streamed chat completion; the payload is its body."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, payload: dict[str, Any]) -> None:
@@ -135,20 +143,33 @@ class _OpenAI:
         return self._num_chars
 
 
-class _Gradio:
+class GradioTalk:
     """One event of a Gradio page.
 
     The payload has its `fn_index` and `data`, the index of the Chatbot that streams in its outputs (`output`), and the
-    `load` events that a browser sends when it opens the page ([fn_index, data], one after the other).
+    `load` events that a browser sends when it opens the page ([fn_index, data], one after the other). Where the page
+    stands behind a balancer (`is_balanced`), the visitor opens it within `arrives_within_s`, is sent to a node, and
+    stays there by its cookie.
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str, payload: dict[str, Any]) -> None:
-        self._session, self._url, self._payload = session, f"{url}/gradio_api/queue", payload
+        self._session, self._page, self._url, self._payload = session, url, f"{url}/gradio_api/queue", payload
+        self._headers: dict[str, str] = {}
         self._hash = uuid.uuid4().hex[:11]
         self._chat: Any = None
         self.is_over = False
 
+    @property
+    def node(self) -> str:
+        """The node's name, as the balancer has it; empty without one."""
+        return self._headers.get("Cookie", "")
+
     async def open_page(self) -> None:
+        if self._payload.get("is_balanced"):
+            await asyncio.sleep(random.uniform(0, self._payload.get("arrives_within_s", 0.0)))
+            async with self._session.head(self._page) as answer:
+                answer.raise_for_status()
+                self._headers = {"Cookie": f"NODE={answer.cookies['NODE'].value}"}
         for fn_index, data in self._payload["load"]:
             await self._join(fn_index, data)
             async with await self._listen() as answer:
@@ -160,13 +181,13 @@ class _Gradio:
 
     async def _join(self, fn_index: int, data: list[Any]) -> None:
         body = {"data": data, "fn_index": fn_index, "session_hash": self._hash, "event_data": None, "trigger_id": None}
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **self._headers}
         async with self._session.post(f"{self._url}/join", data=orjson.dumps(body), headers=headers) as answer:
             answer.raise_for_status()
             await answer.read()
 
     async def _listen(self) -> Any:
-        return self._session.get(f"{self._url}/data", params={"session_hash": self._hash})
+        return self._session.get(f"{self._url}/data", params={"session_hash": self._hash}, headers=self._headers)
 
     def read(self, data: bytes) -> int:
         """A message → characters of the answer so far."""
@@ -209,7 +230,7 @@ class _Gradio:
         return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-_KINDS: dict[str, Any] = {"gradio": _Gradio, "openai": _OpenAI}
+_KINDS: dict[str, Any] = {"gradio": GradioTalk, "openai": OpenAITalk}
 
 
 async def _main() -> None:
