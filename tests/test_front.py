@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,17 +13,20 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from streamspace.types import Status
 from streamspace.ui.gradio_ import front
 from streamspace.ui.gradio_.front import FrontPage
+from streamspace.ui.gradio_.streams import StreamingBlocks
 from tests.fake import FakePageEngine
-from tests.wire import served_site
+from tests.inputs import READY, page_values
+from tests.wire import Tab, completed, served_site
 
 
 class Counted:
     """A Gradio app, and how often it was asked for its page."""
 
     def __init__(self) -> None:
-        with gr.Blocks(title="Counted") as self.demo:
+        with StreamingBlocks(title="Counted") as self.demo:
             gr.Markdown("Hello, 你好")
         self.app: Any = gr.mount_gradio_app(FastAPI(), self.demo, path="/", ssr_mode=False)
         self.num_asked = 0
@@ -94,6 +98,15 @@ def test_each_address_has_its_own_and_the_oldest_is_forgotten(
     assert counted.num_asked == 4
 
 
+def test_a_page_that_begins_in_another_way_is_made_anew(counted: Counted) -> None:
+    app = FrontPage(counted, counted.demo, False)
+    (before,) = get(app, "/")
+    counted.demo.config["components"][0]["props"]["value"] = "Another"
+    counted.demo.num_changes += 1
+    (after,) = get(app, "/", if_none_match=before.headers["etag"])
+    assert "Another" in after.text and "Another" not in before.text and after.status_code == 200
+
+
 @pytest.mark.parametrize("url", ["/config", "/nothing"])
 def test_all_else_is_left_to_gradio(counted: Counted, url: str) -> None:
     app = FrontPage(counted, counted.demo, False)
@@ -124,6 +137,23 @@ def test_what_is_no_page_is_not_kept(counted: Counted) -> None:
 def url() -> Iterator[str]:
     with served_site(FakePageEngine()) as site:
         yield site.url
+
+
+def num_enabled(url: str) -> int:
+    """How many controls can be used on a page that is opened now."""
+    return len(re.findall(r'"interactive": ?true', httpx.get(url).text))
+
+
+def test_once_the_engine_is_ready_a_page_begins_so() -> None:
+    with served_site(FakePageEngine(status=Status("loading", "Loading"))) as site:
+        before, tab = num_enabled(site.url), Tab(site)
+        site.engine.status = Status("ready", "Ready")
+        numbers = []
+        for _ in range(2):
+            tab.join("engine_ready", page_values(READY, enable_thinking="true"))
+            assert completed(list(tab.stream()))["success"]
+            numbers.append(site.demo.num_changes)
+        assert num_enabled(site.url) > before and numbers[0] == numbers[1]
 
 
 def test_the_page_comes_so(url: str) -> None:

@@ -41,6 +41,7 @@ class Site:
         self.engine.reset(deltas("an answer"))
         for part, props in zip(self.demo.config["components"], self._props, strict=True):
             part["props"] = dict(props)
+        self.demo.num_changes += 1
 
     def number(self, name: str) -> int:
         """The fn_index of the first event with this handler."""

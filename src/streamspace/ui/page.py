@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from streamspace.chat import ServedEngine
 from streamspace.config import Config
@@ -30,6 +31,7 @@ from streamspace.ui.parts.engine_feed import EngineFeed
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import panel_names
 from streamspace.ui.parts.status import StatusFeed, status_html
+from streamspace.ui.parts.typed_tokens import TypedTokens
 from streamspace.ui.tabs.chat import ChatTab
 from streamspace.ui.tabs.compare import CompareTab
 from streamspace.ui.tabs.completion import CompletionTab
@@ -110,7 +112,10 @@ def _enable_from_the_start(
     """
     props = first_props(demo, components)
     for first, update in zip(props, updates([first.get("value") for first in props]), strict=True):
-        first.update({name: value for name, value in update.items() if name != "__type__"})
+        news = {name: value for name, value in update.items() if name != "__type__"}
+        if first != {**first, **news}:
+            first.update(news)
+            demo.num_changes += 1
 
 
 def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple[str, str] | None = None) -> FastAPI:
@@ -129,6 +134,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple
     keep_routes(demo)
     is_known = login_of(demo)
     Streams(demo, is_known, lambda: engine.is_stopping, engine.config.answers_per_visitor).install(mounted)
+    mounted.router.routes.insert(0, Route("/count", TypedTokens(engine, demo.admission, is_known), methods=["POST"]))
     guard_tools(demo, demo.tools, is_known, Keys(engine.config.api_keys), demo.admission)
     mounted.add_middleware(FrontPage, demo=demo, has_login=bool(auth or engine.config.hf_login))
     return mounted

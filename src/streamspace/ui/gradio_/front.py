@@ -1,6 +1,7 @@
 """The page's HTML. Gradio makes it anew for each visitor, which takes as long as a hundred frames of an answer.
 
-It is the same for all who come by one address and need no login. So it is made once, and kept compressed.
+It is the same for all who come by one address and need no login, until the engine is ready. So it is made once for
+each address, and kept compressed.
 """
 
 import asyncio
@@ -8,10 +9,11 @@ import gzip
 import hashlib
 from dataclasses import dataclass
 
-import gradio as gr
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from streamspace.ui.gradio_.streams import StreamingBlocks
 
 MOST_ADDRESSES = 16  # kept at a time; a visitor may write any into the header Host
 ADDRESS = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")  # by which Gradio finds its own
@@ -44,7 +46,7 @@ class FrontPage:
     The query is for the page's scripts alone. Gradio would look there for what this page lacks, and fail.
     """
 
-    def __init__(self, app: ASGIApp, demo: gr.Blocks, has_login: bool) -> None:
+    def __init__(self, app: ASGIApp, demo: StreamingBlocks, has_login: bool) -> None:
         self._app, self._demo, self._has_login = app, demo, has_login
         self._pages: dict[object, _Page] = {}
         self._making = asyncio.Lock()  # a crowd waits for one rendering
@@ -57,7 +59,8 @@ class FrontPage:
         if self._has_login:
             return await self._app(scope, receive, send)
         asked = Headers(scope=scope)
-        key = (scope["scheme"], scope.get("root_path"), self._demo.share, *map(asked.get, ADDRESS))
+        state = (self._demo.num_changes, self._demo.share)
+        key = (*state, scope["scheme"], scope.get("root_path"), *map(asked.get, ADDRESS))
         page = self._pages.get(key)
         if page is None:
             async with self._making:

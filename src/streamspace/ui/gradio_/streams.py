@@ -101,6 +101,7 @@ class StreamingBlocks(gr.Blocks):
             raise ConfigError(sentence) from None
         self.handlers: dict[Handler, int | None] = {}  # → the index of its argument that is a gr.EventData
         self.votes: Votes | None = None  # if the operator wants them
+        self.num_changes = 0  # of the components as a page begins with them
         self.add_routes: list[Callable[[FastAPI], None]] = []  # each adds routes to the application of `mount`
 
     def stream(self, *handlers: Handler) -> None:

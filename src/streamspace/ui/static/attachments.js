@@ -9,6 +9,7 @@ import { say } from "./language.js";
 import { readPdf } from "./pdf.js";
 import { read, remember, urlOf, urlsOf } from "./pictures.js";
 import { decode, freeName, LONG_PASTE, MOST_BYTES, plainName, putBack, withFiles } from "./text_files.js";
+import { TypedTokens } from "./typed_tokens.js";
 
 /** @typedef {{ name: string, id: string, text?: undefined }} Picture
  * @typedef {{ name: string, text: string, id?: undefined }} Text
@@ -87,6 +88,7 @@ class Tray {
     this.panel = null;
     this.list = element("ul", { "aria-label": say("Attached") });
     this.sentence = element("p", { role: "status" });
+    this.tokens = new TypedTokens(() => withFiles(this.typed(), this.files()), compose === "#compose");
     this.input = element("input", { type: "file", multiple: true, hidden: true });
     this.input.onchange = () => {
       this.add([...(this.input.files ?? [])]);
@@ -100,7 +102,7 @@ class Tray {
     if (this.list.isConnected) return;
     this.compose = find(this.selector);
     const panel = tabOf(this.compose);
-    find(".attached", panel).replaceChildren(this.list, this.sentence);
+    find(".attached", panel).replaceChildren(this.list, this.sentence, this.tokens.line);
     find(".attach", this.compose).replaceChildren(this.button(), this.input);
     if (panel !== this.panel) {
       panel.addEventListener("paste", (event) => this.paste(event));
@@ -251,7 +253,12 @@ class Tray {
     (next instanceof HTMLElement ? next : box).focus();
   }
 
+  typed() {
+    return this.compose.querySelector("textarea")?.value ?? "";
+  }
+
   draw() {
+    this.tokens.later();
     this.list.replaceChildren(...this.items.map((item) => this.row(item)));
     this.list.hidden = !this.items.length;
   }
@@ -298,6 +305,9 @@ export function open() {
 /** When the page is there. */
 export function begin() {
   trayOf("#compose");
+  addEventListener("input", ({ target }) => {
+    for (const tray of trays.values()) if (target instanceof Node && tray.compose.contains(target)) tray.tokens.later();
+  });
   // A file that misses the page would be opened in its place, and what was typed would be gone.
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
 }
