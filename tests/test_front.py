@@ -11,7 +11,7 @@ import gradio as gr
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamspace.types import Status
 from streamspace.ui.gradio_ import front
@@ -30,10 +30,19 @@ class Counted:
             gr.Markdown("Hello, 你好")
         self.app: Any = gr.mount_gradio_app(FastAPI(), self.demo, path="/", ssr_mode=False)
         self.num_asked = 0
+        self.headers = [(b"content-security-policy", b"default-src 'self'")]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.num_asked += 1
-        await self.app(scope, receive, send)
+        await self.own(scope, receive, send)
+
+    async def own(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self.headers]
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
 
 
 @pytest.fixture
@@ -55,10 +64,11 @@ def get(app: ASGIApp, *urls: str, method: str = "GET", **headers: str) -> list[h
 
 @pytest.mark.parametrize("forwarded", [{}, {"x_forwarded_host": "elsewhere.hf.space", "x_forwarded_proto": "https"}])
 def test_it_is_gradios_own_and_made_once_for_a_crowd(counted: Counted, forwarded: dict[str, str]) -> None:
-    (own,) = get(counted.app, "/", **forwarded)
+    (own,) = get(counted.own, "/", **forwarded)
     answers = get(FrontPage(counted, counted.demo, False), *["/", "/?__theme=dark", "/?q=Hello"] * 20, **forwarded)
     assert {(answer.status_code, answer.text) for answer in answers} == {(200, own.text)} and "你好" in own.text
-    assert {answer.headers["content-type"] for answer in answers} == {own.headers["content-type"]}
+    for name in own.headers.keys() - {"content-length"}:
+        assert {answer.headers[name] for answer in answers} == {own.headers[name]}, name
     assert counted.num_asked == 1
 
 
@@ -127,6 +137,13 @@ def test_where_people_log_in_each_has_a_page_of_their_own(counted: Counted) -> N
     assert [answer.status_code for answer in get(app, "/", "/")] == [200, 200] and counted.num_asked == 2
 
 
+def test_what_is_one_visitors_own_is_not_kept(counted: Counted) -> None:
+    counted.headers.append((b"set-cookie", b"name=ada"))
+    app = FrontPage(counted, counted.demo, False)
+    answers = [get(app, "/")[0] for _ in range(2)]
+    assert [answer.headers["set-cookie"] for answer in answers] == ["name=ada"] * 2 and "etag" not in answers[1].headers
+
+
 def test_what_is_no_page_is_not_kept(counted: Counted) -> None:
     counted.app.router.routes.clear()
     app = FrontPage(counted, counted.demo, False)
@@ -159,5 +176,6 @@ def test_once_the_engine_is_ready_a_page_begins_so() -> None:
 def test_the_page_comes_so(url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         first, *others = pool.map(lambda _: httpx.get(url), range(8))
+    assert "img-src 'self'" in first.headers["content-security-policy"]
     assert first.headers["content-encoding"] == "gzip" and {other.text for other in others} == {first.text}
     assert len(gzip.compress(first.content)) < 200_000

@@ -27,16 +27,18 @@ class _Page:
     headers: dict[str, str]
 
     @classmethod
-    def of(cls, html: bytes, media_type: str) -> "_Page":
-        headers = {"Content-Type": media_type, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-        headers["ETag"] = f'W/"{hashlib.sha256(html).hexdigest()[:32]}"'
-        return cls(gzip.compress(html, 6, mtime=0), headers)
+    def of(cls, html: bytes, headers: Headers) -> "_Page":
+        """The app's answer: its HTML, and its headers, the page's policy among them."""
+        own = {name: value for name, value in headers.items() if name != "content-length"}
+        etag = f'W/"{hashlib.sha256(html).hexdigest()[:32]}"'
+        own |= {"cache-control": "no-cache", "vary": "Accept-Encoding", "etag": etag}
+        return cls(gzip.compress(html, 6, mtime=0), own)
 
     def response(self, asked: Headers) -> Response:
-        if asked.get("if-none-match") == self.headers["ETag"]:
+        if asked.get("if-none-match") == self.headers["etag"]:
             return Response(status_code=304, headers=self.headers)
         if "gzip" in asked.get("accept-encoding", ""):
-            return Response(self.zipped, headers={**self.headers, "Content-Encoding": "gzip"})
+            return Response(self.zipped, headers={**self.headers, "content-encoding": "gzip"})
         return Response(gzip.decompress(self.zipped), headers=self.headers)
 
 
@@ -70,7 +72,7 @@ class FrontPage:
         await page.response(asked)(scope, receive, send)
 
     async def _make(self, key: object, scope: Scope, receive: Receive) -> _Page | None:
-        """Have the app make the page, and keep it; None if it has none."""
+        """Have the app make the page, and keep it; None if it has none for all."""
         parts: list[bytes] = []
         begun: dict[str, object] = {}
 
@@ -79,10 +81,10 @@ class FrontPage:
             parts.append(message.get("body", b""))
 
         await self._app({**scope, "method": "GET"}, receive, take)
-        if begun.get("status") != 200:
+        headers = Headers(raw=begun.get("headers", []))  # type: ignore[arg-type]
+        if begun.get("status") != 200 or "set-cookie" in headers:  # what is one visitor's own is not kept
             return None
-        media_type = Headers(raw=begun["headers"])["content-type"]  # type: ignore[arg-type]
-        page = await asyncio.to_thread(_Page.of, b"".join(parts), media_type)
+        page = await asyncio.to_thread(_Page.of, b"".join(parts), headers)
         while len(self._pages) >= MOST_ADDRESSES:
             del self._pages[next(iter(self._pages))]
         self._pages[key] = page

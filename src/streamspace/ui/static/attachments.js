@@ -339,14 +339,21 @@ export function newest(urls, most) {
   return Object.fromEntries(all.slice(0, end < 0 ? undefined : end).reverse());
 }
 
-/** After the server has taken a message, or has put one back: nothing is attached any more, or what was is again. The
- * box has no files then. @param {string | null} change what happened, a word that no other change has, and the pictures
- * @param {string | null} box */
-export function take(change, box) {
+/** The server has taken a message: nothing is attached any more.
+ * @param {string | null} change what happened, a word that no other change has, and the pictures */
+export function taken(change) {
+  if (change?.startsWith("taken ")) trayOf("#compose").set([]);
+}
+
+let lastBack = ""; // the change by which a message was put back last
+
+/** Once an event that may put a message back has ended: what was attached is again, and the box has no files.
+ * @param {string | null} change as above @param {string | null} box */
+export function back(change, box) {
   const tray = trayOf("#compose");
   const [kind, , ...ids] = (change ?? "").split(" ");
-  if (kind === "taken") tray.set([]);
-  if (kind !== "back") return;
+  if (kind !== "back" || change === lastBack) return box;
+  lastBack = change ?? "";
   const { typed, files } = putBack(box ?? "");
   const pictures = ids.map((id, index) => ({ name: say("Picture {number}", { number: index + 1 }), id }));
   tray.set([...pictures, ...files, ...tray.items]);

@@ -191,10 +191,11 @@ class ChatTab:
         conversation, parts, ends = [history, live, self._note], [history, live, box], []
         changed = [*parts, self._attached]
         for answer in answers:
-            ends += [
-                answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **QUICK),  # after Stop, too
-                answer.failure(self._give_back, parts, changed, js=call("chat.fail"), **RAW),
-            ]
+            given_back = answer.failure(self._give_back, parts, changed, js=call("chat.fail"), **RAW)
+            given_back.then(None, [self._attached, box], box, js=call("attachments.back"), **QUICK)
+            # After Stop, too.
+            ends.append(answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **QUICK))
+            ends.append(given_back)
         prompt = self.system_prompt
         said = [box, history, prompt, self.thinking, *self._panel.components]
         self._code.click(None, said, None, js=call("code_sheet.show"), **QUICK)
@@ -204,7 +205,9 @@ class ChatTab:
         self._stop.click(None, None, self._note, js=call("chat.stop"), cancels=answers, **QUICK)
         cleared = history.clear(None, None, conversation, js=call("chat.clear"), cancels=answers, **QUICK)
         undone = history.undo(self._undo, [history, box], [history, box, self._note, self._attached], **RAW)
-        self._attached.change(None, [self._attached, box], box, js=call("attachments.take"), **QUICK)
+        # Not as soon as `_attached` changes: the end of the event fills the box once more.
+        undone.then(None, [self._attached, box], box, js=call("attachments.back"), **QUICK)
+        self._attached.change(None, self._attached, None, js=call("attachments.taken"), **QUICK)
         others = [history.clear, history.undo, self.conversations.opens]  # they remove the answer of these tokens
         gr.on(others, None, None, self._view, js=call("tokens.clear"), **QUICK)
         self.conversations.wire(
