@@ -131,6 +131,7 @@ def test_a_reload_in_mid_answer_keeps_the_text_so_far_and_continue_takes_it_up(
     page.get_by_role("button", name="Continue").click()
     expect(page.locator("#chat [data-testid=bot]").last).to_have_text("so far, so good")
     assert asked_of(engine) == ["one", "an answer", "two", "so far"]
+    wait_until_kept(page, "so far, so good")
     reload(page)
     expect(page.locator("#chat [data-testid=bot]")).to_have_text(["an answer", "so far, so good"])
     expect(page.get_by_role("button", name="Continue")).to_be_hidden()
