@@ -12,13 +12,14 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from benchmarks.streaming import Cell, history, payload, result
 from benchmarks.visitors import GradioTalk, Visit, Visitors, visitors
 
 ROOT = Path(__file__).parents[1]
+UNPACKED = ROOT / ".venv" / "haproxy"
 TOKENS = 256  # an answer
 ARRIVAL_S = 6.0  # over which the visitors open the page
 LEAD_S = 14.0  # for a thousand visitors to have opened the page
@@ -39,20 +41,36 @@ AGAIN_S = 0.1  # before a page that does not answer is asked for again
 READ_TOKENS = 2000  # of the answers that are read while a page is killed
 
 
-@contextmanager
-def balancer(*urls: str) -> Iterator[str]:
-    """The address of HAProxy before these two pages."""
-    port = free_port()
-    nodes = {f"NODE_{name}": url.removeprefix("http://") for name, url in zip("AB", urls, strict=True)}
-    with tempfile.TemporaryDirectory(prefix="nodes-") as folder:
-        environ = {**os.environ, **nodes, "BIND": f"127.0.0.1:{port}", "ADMIN": f"{folder}/admin"}
-        haproxy = shutil.which("haproxy") or "/usr/sbin/haproxy"
-        with subprocess.Popen([haproxy, "-f", str(ROOT / "docker" / "haproxy.cfg")], env=environ) as process:
-            try:
-                wait_for(f"http://127.0.0.1:{port}", process)  # type: ignore[arg-type]
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                process.terminate()
+def haproxy() -> str | None:
+    """Where `scripts/setup haproxy` puts it or the system has it."""
+    return shutil.which("haproxy", path=f"{UNPACKED}/usr/sbin") or shutil.which("haproxy")
+
+
+class Balancer:
+    """HAProxy before two pages; its log goes to a folder, whose path must be short, for a socket is in it, too."""
+
+    def __init__(self, folder: Path, *urls: str) -> None:
+        self.port = port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._socket = folder / "admin"
+        nodes = {f"NODE_{name}": url.removeprefix("http://") for name, url in zip("AB", urls, strict=True)}
+        environ = {**os.environ, **nodes, "BIND": f"127.0.0.1:{port}", "ADMIN": str(self._socket)}
+        environ["LD_LIBRARY_PATH"] = f"{UNPACKED}/usr/lib/x86_64-linux-gnu"
+        arguments = [haproxy() or "haproxy", "-f", str(ROOT / "docker" / "haproxy.cfg")]
+        with (folder / "haproxy.log").open("w") as log:
+            self.process = subprocess.Popen(arguments, env=environ, stdout=log, stderr=log)
+
+    def command(self, words: str) -> str:
+        """What HAProxy answers to an operator's command."""
+        with closing(socket.socket(socket.AF_UNIX)) as admin:
+            admin.connect(str(self._socket))
+            admin.sendall(f"{words}\n".encode())
+            return admin.makefile().read()
+
+    def close(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(20)
 
 
 def load(url: str, is_balanced: bool, users: int, tokens: int, salt: str, pool: Visitors) -> float:
@@ -151,9 +169,11 @@ def main() -> None:
         for url, process in apps:
             wait_for(url, process)
         urls = [url for url, _ in apps]
-        front = open_now.enter_context(balancer(*urls))
-        measure(urls, front, given)
-        asyncio.run(kill_one(front, "NODE=b", psutil.Process(apps[1][1].pid), given.readers))
+        folder = Path(open_now.enter_context(tempfile.TemporaryDirectory(prefix="nodes-")))
+        front = open_now.enter_context(closing(Balancer(folder, *urls)))
+        wait_for(front.url, front.process)
+        measure(urls, front.url, given)
+        asyncio.run(kill_one(front.url, "NODE=b", psutil.Process(apps[1][1].pid), given.readers))
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ NUM_TOKENS = 200  # of a reader's answer
 KILLER = "192.0.2.1"  # the address; the app takes this machine for a proxy
 
 
-async def kill(session: aiohttp.ClientSession, url: str, number: int) -> str:
-    """Send what breaks the engine, another question each time; the status and the sentence."""
-    body = {"messages": [{"role": "user", "content": f"Hi {number}"}], "max_tokens": 4, "top_k": DEADLY_TOP_K}
+async def kill(session: aiohttp.ClientSession, url: str) -> str:
+    """Send what breaks the engine; the status and the sentence."""
+    body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4, "top_k": DEADLY_TOP_K}
     async with session.post(f"{url}/v1/chat/completions", json=body, headers={"X-Forwarded-For": KILLER}) as answer:
         told = await answer.json()
         return f"{answer.status} {told.get('error', {}).get('message', '')[:60]}"
@@ -46,8 +46,7 @@ async def measure(given: argparse.Namespace, url: str, breaks: Path) -> None:
         killing, until_s = [], time.monotonic() + 60 * given.minutes
         while time.monotonic() < until_s:
             await asyncio.sleep(given.every)
-            number = len(killing) if given.differs else 0
-            killing.append(asyncio.create_task(kill(session, url, number)))
+            killing.append(asyncio.create_task(kill(session, url)))
         statuses = Counter(await asyncio.gather(*killing))
         for task in reading:
             task.cancel()
@@ -62,7 +61,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--every", type=float, default=5, help="seconds")
     parser.add_argument("--readers", type=int, default=16)
-    parser.add_argument("--differs", action="store_true", help="each request of the killer asks something else")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         breaks = Path(folder, "breaks")

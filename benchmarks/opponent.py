@@ -1,6 +1,5 @@
 """vLLM's own server, in processes of its own, for the benchmarks that measure beside it."""
 
-import os
 import subprocess
 import sys
 import time
@@ -9,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from benchmarks.startup import free_port
+from benchmarks.startup import free_port, running
 
 READY_S = 900.0
 
@@ -20,12 +19,8 @@ def vllm_serve(model: str, flags: Sequence[str], **environ: str) -> Iterator[tup
     port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--host", "127.0.0.1"]
     command += ["--port", str(port), *flags]
-    environment, nowhere = {**os.environ, **environ}, subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment) as process:
-        try:
-            yield f"http://127.0.0.1:{port}", process
-        finally:
-            process.terminate()
+    with running(command, environ) as process:
+        yield f"http://127.0.0.1:{port}", process
 
 
 def cpu_flags() -> list[str]:

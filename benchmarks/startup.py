@@ -20,7 +20,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,10 +72,17 @@ def running_app(model: str, *options: str, **environ: str) -> Iterator[tuple[str
     """`python app.py` without its log: its address, which may not answer yet, and its process. Ended by SIGTERM."""
     port = free_port()
     command = [sys.executable, str(ROOT / "app.py"), "--model", model, "--port", str(port), *options]
-    environment, nowhere = {**os.environ, **environ}, subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env=environment) as process:
+    with running(command, environ) as process:
+        yield f"http://127.0.0.1:{port}", process
+
+
+@contextmanager
+def running(command: Sequence[str], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program without its log, with these variables beside those of this process. Ended by SIGTERM."""
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env={**os.environ, **environ}) as process:
         try:
-            yield f"http://127.0.0.1:{port}", process
+            yield process
         finally:
             process.terminate()
 

@@ -1,11 +1,7 @@
 """Two real apps behind a real HAProxy, by the configuration in docker/: as with one, and one of them may go."""
 
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,17 +13,15 @@ import pytest
 from openai import OpenAI
 from playwright.sync_api import Page, expect
 
+from benchmarks.balanced import Balancer, haproxy
 from benchmarks.release import endless_model
 from tests.apps import App, health
 from tests.page import begin_and_end, bot, questions, send, set_up
-from tests.support import ROOT, free_port, programs, wait_until
+from tests.support import programs, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
 NewPage = Callable[..., Page]
-UNPACKED = ROOT / ".venv" / "haproxy"
-BIN = (UNPACKED / "usr" / "sbin").as_posix()
-LIBRARIES = (UNPACKED / "usr" / "lib" / "x86_64-linux-gnu").as_posix()
 MOST = 2  # answers at once of a node
 SOME = re.compile(r"\S[\s\S]{20,}")
 # Run in a page: what it shows last, for after its reload.
@@ -35,37 +29,6 @@ REMEMBER_SHOWN = """() => setInterval(() => {
   sessionStorage.shown = [...document.querySelectorAll('#conversation [data-testid=bot]')].at(-1)?.innerText ?? '';
 }, 10)"""
 STORY = "Tell me a story about a robot, a lighthouse and a lost key."
-
-
-def haproxy() -> str:
-    """Where `scripts/setup haproxy` puts it or the system has it."""
-    return shutil.which("haproxy", path=BIN) or shutil.which("haproxy") or pytest.skip("haproxy is not installed")
-
-
-class Balancer:
-    """HAProxy before nodes that listen on these ports of this machine."""
-
-    def __init__(self, folder: Path, *ports: int) -> None:
-        self.port = port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._socket = folder / "admin"
-        nodes = {f"NODE_{name}": f"127.0.0.1:{node}" for name, node in zip("AB", ports, strict=True)}
-        environ = {**os.environ, **nodes, "BIND": f"127.0.0.1:{port}", "ADMIN": str(self._socket)}
-        environ["LD_LIBRARY_PATH"] = LIBRARIES
-        with (folder / "haproxy.log").open("w") as log:
-            arguments = [haproxy(), "-f", str(ROOT / "docker" / "haproxy.cfg")]
-            self.process = subprocess.Popen(arguments, env=environ, stdout=log, stderr=log)
-
-    def command(self, words: str) -> str:
-        """What HAProxy answers to an operator's command."""
-        with closing(socket.socket(socket.AF_UNIX)) as admin:
-            admin.connect(str(self._socket))
-            admin.sendall(f"{words}\n".encode())
-            return admin.makefile().read()
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +52,11 @@ def nodes(folder: Path) -> Iterator[tuple[App, App]]:
 
 @pytest.fixture(scope="module")
 def balancer(folder: Path, nodes: tuple[App, App]) -> Iterator[Balancer]:
-    balancer = Balancer(folder, *(node.port for node in nodes))
-    try:
+    if not haproxy():
+        pytest.skip("haproxy is not installed")
+    with closing(Balancer(folder, *(f"http://127.0.0.1:{node.port}" for node in nodes))) as balancer:
         wait_until(lambda: health(balancer.port)[0] == 200, 20, "a node behind the balancer")
         yield balancer
-    finally:
-        balancer.close()
 
 
 def begin(page: Page) -> None:

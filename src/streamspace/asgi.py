@@ -4,9 +4,10 @@ A visitor writes the bodies. So each is read within a size and a time, and what 
 """
 
 import asyncio
+import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -161,6 +162,16 @@ def check_site(scope: Scope) -> None:
         is_foreign = origin is not None and (origin.partition("://")[2] or origin) not in hosts
     if is_foreign:
         raise ForeignSite
+
+
+def etag_of(content: bytes) -> str:
+    """A weak one, which a proxy may keep when it compresses the content."""
+    return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def has_it(asked: Mapping[str, str], etag: str) -> bool:
+    """Whether the client of a request with these headers has the content of this ETag."""
+    return asked.get("if-none-match", "").removeprefix("W/") == etag.removeprefix("W/")
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Protocol, TypeVar
 
 from streamspace.asgi import BIG_BYTES, BodyLimit
@@ -141,9 +142,7 @@ class Queue:
     def _count(self, address: str, is_body: bool = False) -> None:
         if most := self._limits.requests_per_minute * (BODIES_A_REQUEST if is_body else 1):
             key = f"bodies of {address}" if is_body else address
-            if wait_s := self._asked.wait_s(key, most):
-                raise TooManyRequests(self._limits.requests_per_minute, wait_s)
-            self._asked.add(key)
+            self._asked.take(key, most, partial(TooManyRequests, self._limits.requests_per_minute))
 
     def _check(self, visitor: Visitor, ticket: _Ticket, is_counted: bool) -> None:
         limits = self._limits

@@ -393,8 +393,8 @@ class VllmEngine:
                 params = sampling_params(settings)
                 keeps_special = prompt.calls is not None or (prompt.split is not None and self._keeps_special)
                 params.skip_special_tokens = not keeps_special
-                asked = {**tokens, "prompt_token_ids": prompt.token_ids[: len(prompt.token_ids) - prompt.num_answered]}
-                async with self.watch(content_of(asked, params, settings.adapter)) as request:
+                content = content_of(tokens, params, settings.adapter, prompt.num_answered)
+                async with self.watch(content) as request:
                     # A raw text has no thought; without this, its constraint would begin only after the thought's end.
                     is_raw = True if settings.constraint else None
                     answer = self.outputs(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
@@ -489,12 +489,16 @@ class VllmEngine:
         vllm_internals.forget_tokenizers()
 
 
-def content_of(prompt: Any, params: SamplingParams, adapter: str | None) -> str:
-    """A hash of all that a request asks for, but not of its seed, nor of how much text is to come and how."""
+def content_of(prompt: Any, params: SamplingParams, adapter: str | None, num_answered: int = 0) -> str:
+    """A hash of all that a request asks for, but not of its seed, nor of how much text is to come and how.
+
+    The last `num_answered` tokens of the prompt are the answer so far.
+    """
     names = set(params.__struct_fields__) - {"seed", "max_tokens", "output_kind", "stream_interval"}
     asked = {name: getattr(params, name) for name in sorted(names) if not name.startswith("_")}
     pictures = prompt.get("mm_hashes")
-    content = hashlib.sha256(array("i", prompt.get("prompt_token_ids") or ()))
+    token_ids = prompt.get("prompt_token_ids") or ()
+    content = hashlib.sha256(array("i", token_ids[: len(token_ids) - num_answered]))
     content.update(repr((pictures, asked, adapter)).encode())
     return content.hexdigest()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from streamspace.errors import TooManyAttempts
+from streamspace.errors import TooManyAttempts, TooOften
 
 MOST_CHARS = 64  # of what a proxy calls an address and is none
 MINUTE_S = 60.0
@@ -63,6 +63,12 @@ class LastMinute:
         """How long until it has done less than `most` in a minute; 0 is not at all."""
         times = self._pruned(self._times.get(key, deque()))
         return times[-most] + MINUTE_S - self._clock() if len(times) >= most else 0.0
+
+    def take(self, key: str, most: int, refusal: Callable[[float], TooOften]) -> None:
+        """Remember one, but raise `refusal(seconds)` if it has to wait for so many."""
+        if wait_s := self.wait_s(key, most):
+            raise refusal(wait_s)
+        self.add(key)
 
     def add(self, key: str) -> None:
         """Remember one; forget keys that did nothing for a minute, or are too many, the longest silent ones first."""

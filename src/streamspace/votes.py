@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,7 @@ class Votes:
         """Raises TooManyVotes for a visitor who has to wait."""
         visitor = VISITOR.get()
         address = visitor.address if visitor else ""
-        if wait_s := self._minute.wait_s(address, self._most):
-            raise TooManyVotes(self._most, wait_s)
-        self._minute.add(address)
+        self._minute.take(address, self._most, partial(TooManyVotes, self._most))
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Keep a vote; when this returns, the end of this process does not lose it. Blocks for a moment.

@@ -5,13 +5,13 @@ a reader does while a text grows, and its Chatbot none for pictures that the bro
 with a few expressions replaced.
 """
 
-import hashlib
 from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from streamspace.asgi import etag_of, has_it
 from streamspace.patching import MissingName
 
 ASSETS = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
@@ -92,10 +92,10 @@ def add_drawing(app: FastAPI) -> None:
 
 def _serve(app: FastAPI, path: str, script: str) -> None:
     # The path has the version of Gradio's script alone, so a browser must ask each time whether ours is the same.
-    headers = {"Cache-Control": "no-cache", "ETag": f'"{hashlib.sha256(script.encode()).hexdigest()[:32]}"'}
+    headers = {"Cache-Control": "no-cache", "ETag": etag_of(script.encode())}
 
     @app.get(path, include_in_schema=False)
     def drawing(request: Request) -> Response:
-        if request.headers.get("If-None-Match", "").removeprefix("W/") == headers["ETag"]:
+        if has_it(request.headers, headers["ETag"]):
             return Response(status_code=304, headers=headers)
         return Response(script, media_type="text/javascript", headers=headers)

@@ -6,13 +6,13 @@ each address, and kept compressed.
 
 import asyncio
 import gzip
-import hashlib
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streamspace.asgi import etag_of, has_it
 from streamspace.ui.gradio_.streams import StreamingBlocks
 
 MOST_ADDRESSES = 16  # kept at a time; a visitor may write any into the header Host
@@ -30,12 +30,11 @@ class _Page:
     def of(cls, html: bytes, headers: Headers) -> "_Page":
         """The app's answer: its HTML, and its headers, the page's policy among them."""
         own = {name: value for name, value in headers.items() if name != "content-length"}
-        etag = f'W/"{hashlib.sha256(html).hexdigest()[:32]}"'
-        own |= {"cache-control": "no-cache", "vary": "Accept-Encoding", "etag": etag}
+        own |= {"cache-control": "no-cache", "vary": "Accept-Encoding", "etag": etag_of(html)}
         return cls(gzip.compress(html, 6, mtime=0), own)
 
     def response(self, asked: Headers) -> Response:
-        if asked.get("if-none-match") == self.headers["etag"]:
+        if has_it(asked, self.headers["etag"]):
             return Response(status_code=304, headers=self.headers)
         if "gzip" in asked.get("accept-encoding", ""):
             return Response(self.zipped, headers={**self.headers, "content-encoding": "gzip"})

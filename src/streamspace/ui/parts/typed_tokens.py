@@ -1,6 +1,7 @@
 """How many tokens a message will have, counted while it is typed; the engine is not asked."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -8,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from streamspace.asgi import off_loop, parse, respond
 from streamspace.chat import ServedEngine
 from streamspace.checks import check_text
-from streamspace.errors import ChatError, TooOften
+from streamspace.errors import ChatError, TooManyRequests
 from streamspace.limits import Admission
 from streamspace.prompt import clean
 from streamspace.ui.gradio_.guard import read_checked, refuse
@@ -38,19 +39,12 @@ class TypedTokens:
             body = await read_checked(scope, receive, self._admission)
             if body is None:
                 return
-            self._check_often(client_of(scope).address)
+            self._counts.take(client_of(scope).address, MOST_A_MINUTE, partial(TooManyRequests, MOST_A_MINUTE))
             prompt = await self._engine.render_text(clean(await off_loop(body, _text, body)))
         except ChatError as error:
             await refuse(scope, receive, send, error)
             return
         await respond(send, 200, {"tokens": len(prompt.token_ids), "context": self._engine.max_model_len})
-
-    def _check_often(self, address: str) -> None:
-        if wait_s := self._counts.wait_s(address, MOST_A_MINUTE):
-            raise TooOften(
-                "At most {most} requests a minute are answered here: try again in {seconds} s.", MOST_A_MINUTE, wait_s
-            )
-        self._counts.add(address)
 
 
 def _text(body: bytes) -> str:
