@@ -165,12 +165,12 @@ def check_site(scope: Scope) -> None:
 
 
 def etag_of(content: bytes) -> str:
-    """A weak one, which a proxy may keep when it compresses the content."""
-    return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
+    """The ETag of a content that is sent as it is."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def has_it(asked: Mapping[str, str], etag: str) -> bool:
-    """Whether the client of a request with these headers has the content of this ETag."""
+    """Whether the client of a request with these headers has the content; a proxy that compresses weakens the ETag."""
     return asked.get("if-none-match", "").removeprefix("W/") == etag.removeprefix("W/")
 
 

@@ -30,7 +30,7 @@ class _Page:
     def of(cls, html: bytes, headers: Headers) -> "_Page":
         """The app's answer: its HTML, and its headers, the page's policy among them."""
         own = {name: value for name, value in headers.items() if name != "content-length"}
-        own |= {"cache-control": "no-cache", "vary": "Accept-Encoding", "etag": etag_of(html)}
+        own |= {"cache-control": "no-cache", "vary": "Accept-Encoding", "etag": f"W/{etag_of(html)}"}
         return cls(gzip.compress(html, 6, mtime=0), own)
 
     def response(self, asked: Headers) -> Response:
