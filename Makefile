@@ -13,12 +13,13 @@ demo: setup ## install what is missing and start the demo: make demo ARGS="--por
 	@echo 'A larger model: make real-model, then make demo ARGS="--model .real/SmolLM2-135M-Instruct"'
 	$(python) app.py $(ARGS)
 
-# Of several options of one kind pytest takes the last, so ARGS may have its own -m or -n.
+# Of several options of one kind pytest takes the last, so ARGS may have its own -m or -n. A test that hangs fails with the
+# stack of each thread; the slowest takes 4 minutes on a slow machine.
 without := $(if $(SKIP_BROWSER), and not browser)
 test: ## install what is missing and run the tests: make test ARGS="-k frames"
 	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) prometheus
 	@$(if $(SKIP_BROWSER),echo "SKIP_BROWSER is set: the browser tests are left out")
-	$(python) -m pytest -n 2 --dist loadgroup -m "not slow$(without)" $(ARGS)
+	$(python) -m pytest -n 2 --dist loadgroup --timeout 600 -m "not slow$(without)" $(ARGS)
 
 # Only from the command line: some systems have a variable NAME of their own.
 name = $(if $(filter command,$(origin NAME)),--name "$(NAME)")
@@ -29,7 +30,7 @@ space: ## make or update a Hugging Face Space: make space MODEL_ID=Qwen/Qwen3-0.
 
 nightly: ## the slow and rare tests, which `make test` leaves out
 	@scripts/setup tools node $(if $(SKIP_BROWSER),,browser) haproxy
-	$(python) -m pytest -m "slow$(without)" $(ARGS)
+	$(python) -m pytest --timeout 3600 -m "slow$(without)" $(ARGS)
 
 check: ## format, lint, types and import order of Python and JavaScript, CSS, and Dockerfiles
 	@scripts/setup tools node

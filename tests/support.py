@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -187,10 +188,12 @@ def programs() -> Iterator[Start]:
         yield run
     finally:  # also where a test fails in the middle of it
         for process in started:
-            if process.poll() is None:
-                for child in psutil.Process(process.pid).children(recursive=True):
+            family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # all at once: the app would start a killed engine again
+            for child in family:  # of another group, as a server of tools is
+                with suppress(psutil.NoSuchProcess):
                     child.kill()
-                process.kill()
             process.communicate()
 
 
