@@ -122,6 +122,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], hub: Hub) -> None:
         self.hub = hub
         super().__init__(address, hub.handler())
+        self.socket.setblocking(False)  # a client that went before it was accepted would be waited for, see accept(2)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients that hang up are what is tested."""
