@@ -16,7 +16,7 @@ from streamspace.config import BUNDLED_MODEL
 from streamspace.sampling import Settings
 from tests.fake import FakePageEngine
 from tests.page import NewPage
-from tests.support import Running, Start, programs, run_application, wait_until
+from tests.support import AT_ONCE_S, Running, Start, programs, run_application, wait_until
 from tests.visiting import CHROMIUM_FLAGS, Visitors, chromium
 from tests.wire import Site, Tab, served_site
 
@@ -76,7 +76,7 @@ def tab(site: Site) -> Iterator[Tab]:
     """A session at that page, with room for long texts; in the end nothing of it runs any more."""
     site.engine.max_model_len = 100_000
     yield Tab(site)
-    wait_until(lambda: not site.engine.num_running, 2, "the end of all runs")
+    wait_until(lambda: not site.engine.num_running, AT_ONCE_S, "the end of all runs")
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ from streamspace.ui import StreamingBlocks, build_demo, mount
 
 T = TypeVar("T")
 READY_S = 180.0  # for a real engine
+AT_ONCE_S = 8.0  # what a busy machine may take for it; a deadline would be there after 10 s at the earliest
 # Run in a page: from then on, `shift` is the sum of its layout shifts that no input caused.
 SHIFTS = """() => {
   window.shift = 0;

@@ -35,7 +35,7 @@ from tests.page import (
     use,
     wait_for_all,
 )
-from tests.support import SHIFTS, Running, wait_until
+from tests.support import AT_ONCE_S, SHIFTS, Running, wait_until
 from tests.wire import LONG, Site, Tab, completed, served_site
 
 browser_test = pytest.mark.browser
@@ -127,7 +127,7 @@ def test_four_columns_stream_at_once_and_the_winner_goes_on_in_the_chat(running:
     send(page, "Go on.")
     expect(page.locator("#conversation [data-testid=bot]")).to_have_count(2)
     page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: running.is_idle, 5, "the release")
+    wait_until(lambda: running.is_idle, AT_ONCE_S, "the release")
 
 
 @browser_test
@@ -155,7 +155,7 @@ def test_stop_ends_all_columns(running: Running, new_page: NewPage) -> None:
     for number in (1, 2, 3, 4):
         expect(answer(page, number)).to_have_text(FILLED)
     page.locator("#compare-stop").click()
-    wait_until(lambda: running.is_idle, 5, "the release")
+    wait_until(lambda: running.is_idle, AT_ONCE_S, "the release")
     wait_for_all(page)
     for number in (1, 2, 3, 4):
         expect(line(page, number)).to_contain_text("Stopped.")
@@ -171,7 +171,7 @@ def test_leaving_in_mid_comparison_frees_the_engine(running: Running, new_page: 
     compare(page)
     wait_until(lambda: running.engine.running == 3, what="three at once")
     page.reload()
-    wait_until(lambda: running.is_idle, 5, "the release")
+    wait_until(lambda: running.is_idle, AT_ONCE_S, "the release")
 
 
 @browser_test
@@ -299,7 +299,7 @@ def test_stop_while_one_is_measured_alone_keeps_all_that_came(
     compare(page)
     expect(page.locator("#together")).to_contain_text("300 tokens/s together. Measuring column 1 alone …")
     page.locator("#compare-stop").click()
-    wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+    wait_until(lambda: engine.num_closed_early == 1, AT_ONCE_S, "the release")
     wait_for_all(page)
     expect(page.locator("#together")).to_have_text("3 columns at once: 300 tokens/s together.", use_inner_text=True)
     expect(line(page, 1)).to_contain_text("Ended.")

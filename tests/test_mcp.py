@@ -18,7 +18,7 @@ from streamspace.ui import build_demo
 from tests.client import AUTH, ask, joined, log_in, whole
 from tests.fake import FakePageEngine, deltas
 from tests.openai_client import GREEDY, HI
-from tests.support import Running, admission_of, served, wait_until
+from tests.support import AT_ONCE_S, Running, admission_of, served, wait_until
 
 PATH = "/gradio_api/mcp"
 JSON = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -128,7 +128,7 @@ def test_until_the_engine_is_ready_the_tool_says_so() -> None:
 def test_a_client_that_goes_away_frees_the_engine(running: Running) -> None:
     with begin(running.url, "Tell me a long story.", max_tokens=1900):
         wait_until(lambda: running.engine.running == 1, what="the answer")
-    wait_until(lambda: running.is_idle, 5, "the release")
+    wait_until(lambda: running.is_idle, AT_ONCE_S, "the release")
 
 
 def test_the_pages_limits_hold() -> None:

@@ -32,7 +32,7 @@ from tests.page import (
     set_up,
     wait_for_end,
 )
-from tests.support import Running, wait_until
+from tests.support import AT_ONCE_S, Running, wait_until
 from tests.wire import Site, served_site
 
 pytestmark = pytest.mark.browser
@@ -59,7 +59,7 @@ def test_stop_keeps_the_text_frees_the_engine_and_the_chat_goes_on(running: Runn
     send(page, "Tell me a long story.")
     expect(bot(page)).to_have_text(re.compile(r"\w"))
     page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: running.is_idle, 5, "the release")
+    wait_until(lambda: running.is_idle, AT_ONCE_S, "the release")
     wait_for_end(page)
     text = bot(page).inner_text()
     assert text.strip()
@@ -67,7 +67,7 @@ def test_stop_keeps_the_text_frees_the_engine_and_the_chat_goes_on(running: Runn
     expect(questions(page)).to_have_count(2)
     wait_until(lambda: running.engine.running == 1, what="the next answer")
     page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: running.is_idle, 5, "the release")
+    wait_until(lambda: running.is_idle, AT_ONCE_S, "the release")
 
 
 @pytest.mark.parametrize("leave", ["close", "reload"])
@@ -79,7 +79,7 @@ def test_leaving_in_mid_answer_frees_the_engine(running: Running, new_page: NewP
     wait_until(lambda: running.engine.running == 1, what="the answer")
     expect(bot(page)).to_have_text(re.compile(r"\w"))
     page.close() if leave == "close" else page.reload()
-    wait_until(lambda: running.is_idle, 5, "the release")
+    wait_until(lambda: running.is_idle, AT_ONCE_S, "the release")
 
 
 @pytest.mark.usefixtures("endless")
@@ -94,7 +94,7 @@ def test_two_visitors_are_answered_at_once(running: Running, new_page: NewPage) 
         page.bring_to_front()  # a page behind another is drawn late
         expect(bot(page)).to_have_text(re.compile(r"\w"))
         page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: running.is_idle, 5, "the release")
+    wait_until(lambda: running.is_idle, AT_ONCE_S, "the release")
 
 
 def test_an_example_is_a_question(running: Running, new_page: NewPage) -> None:
@@ -261,7 +261,7 @@ def test_stop_before_the_first_token_keeps_the_question_and_brings_send_back(sit
     expect(page.locator("#note")).to_contain_text("Reading the prompt (prefill of 1 tokens)")
     expect(page.locator("#send")).to_be_hidden()
     page.get_by_role("button", name="Stop").click()
-    wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+    wait_until(lambda: engine.num_closed_early == 1, AT_ONCE_S, "the release")
     wait_for_end(page)
     expect(page.locator("#chat [data-testid=user]")).to_have_text("Hello")
     expect(page.locator("#conversation [data-testid=bot]")).to_have_count(0)
@@ -321,7 +321,7 @@ def test_clear_during_an_answer_ends_it_and_leaves_nothing(site: Site, new_page:
     engine.script = [Delta("so far"), SILENCE_S]
     begin(page, "two", "so far")
     page.get_by_label("Clear").first.click()
-    wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+    wait_until(lambda: engine.num_closed_early == 1, AT_ONCE_S, "the release")
     wait_for_end(page)
     page.wait_for_load_state("networkidle")
     expect(page.locator("#conversation .message")).to_have_count(0)
@@ -381,7 +381,7 @@ def test_clear_while_text_streams_leaves_nothing_either(site: Site, new_page: Ne
     with slow_line(page, "cancel"):
         page.get_by_label("Clear").first.click()
         page.wait_for_timeout(500)  # in which more frames come
-    wait_until(lambda: engine.num_closed_early == 1, 5, "the release")
+    wait_until(lambda: engine.num_closed_early == 1, AT_ONCE_S, "the release")
     wait_for_end(page)
     expect(page.locator("#conversation .message")).to_have_count(0)
 
@@ -637,7 +637,7 @@ def test_stop_ends_all_completions(running: Running, new_page: NewPage) -> None:
     page.get_by_role("button", name="Run all at once").click()
     wait_until(lambda: running.engine.running == 3, what="three at once")
     page.get_by_role("button", name="Stop").last.click()
-    wait_until(lambda: running.is_idle, 5, "the release")
+    wait_until(lambda: running.is_idle, AT_ONCE_S, "the release")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -21,7 +21,7 @@ from streamspace.ui.gradio_.endpoints import complete_arguments
 from streamspace.ui.parts.history import History, chatbot_message
 from tests.fake import FakePageEngine, apart, deltas
 from tests.inputs import CHAT, COMPLETION, call_values, page_values
-from tests.support import admission_of, served, wait_until
+from tests.support import AT_ONCE_S, admission_of, served, wait_until
 from tests.wire import (
     ASK,
     LONG,
@@ -185,7 +185,7 @@ def test_a_refusal_changes_nothing_on_the_page(tab: Tab, caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize("reset", [True, False], ids=["RST", "FIN"])
 @pytest.mark.parametrize("begun", [True, False], ids=["in mid-answer", "before the first token"])
-def test_leaving_closes_the_run_within_a_second(tab: Tab, reset: bool, begun: bool) -> None:
+def test_leaving_closes_the_run_at_once(tab: Tab, reset: bool, begun: bool) -> None:
     tab.site.engine.script = [*([Delta("a")] if begun else []), LONG]
     tab.ask()
     stream = tab.stream()
@@ -194,14 +194,14 @@ def test_leaving_closes_the_run_within_a_second(tab: Tab, reset: bool, begun: bo
     if begun:
         next(message for message in messages if '"a"' in json.dumps(message))
     stream.close(reset)
-    wait_until(lambda: tab.site.engine.num_closed_early == 1, 1, "the close")
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, AT_ONCE_S, "the close")
 
 
 def test_a_visitor_who_never_reads_loses_its_run(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "READER_S", 0.1)
     tab.site.engine.script = [Delta("a"), LONG]
     tab.ask()
-    wait_until(lambda: tab.site.engine.num_closed_early == 1, 2, "the close")
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, AT_ONCE_S, "the close")
 
 
 @pytest.mark.usefixtures("quick")
@@ -213,7 +213,7 @@ def test_a_reader_who_takes_nothing_any_more_loses_its_run_and_is_told(
     tab.site.engine.script = [step for _ in range(100) for step in (Delta(part), 0.05)]
     tab.complete()
     stream = tab.stream(receive_bytes=4096)
-    wait_until(lambda: tab.site.engine.num_closed_early == 1, 4, "the close")
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, AT_ONCE_S, "the close")
     messages = list(stream)
     assert completed(messages)["output"]["error"].startswith("The answer was ended, because nothing of it was read")
     assert part in added_up(messages)[-1][0]
@@ -228,7 +228,7 @@ def test_a_reader_whose_machine_takes_nothing_any_more_is_cut_off(monkeypatch: p
         reader = Tab(site)
         reader.ask()
         stream = reader.stream(receive_bytes=4096)
-        wait_until(lambda: engine.num_closed_early == 1, 8, "the cut")
+        wait_until(lambda: engine.num_closed_early == 1, AT_ONCE_S, "the cut")
         assert engine.num_running == 0
         stream.close()
 
@@ -259,7 +259,7 @@ def test_nothing_is_remembered_of_a_visitor(tab: Tab, way: str, monkeypatch: pyt
         messages = iter(stream)
         next(messages)
         list(messages) if way == "served" else stream.close(reset=True)
-    wait_until(lambda: not tab.site.remembers(tab.session), 2, "forgetting")
+    wait_until(lambda: not tab.site.remembers(tab.session), AT_ONCE_S, "forgetting")
 
 
 def test_a_visitor_who_lost_the_connection_can_go_on(tab: Tab) -> None:
@@ -268,7 +268,7 @@ def test_a_visitor_who_lost_the_connection_can_go_on(tab: Tab) -> None:
     stream = tab.stream()
     next(iter(stream))
     stream.close(reset=True)
-    wait_until(lambda: tab.site.engine.num_closed_early == 1, 1, "the close")
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, AT_ONCE_S, "the close")
     tab.site.engine.script = deltas("b")
     messages = tab.answer()
     assert text_of(completed(messages)["output"]["data"][2]) == "b" and kinds(messages)[-1] == "close_stream"
@@ -324,7 +324,7 @@ def test_a_loss_that_is_noticed_late_ends_what_was_read_and_not_what_was_asked_s
     tab.site.engine.script = [Delta("so "), 0.3, Delta("on", "stop")]
     asked_since = tab.complete()
     older.close(reset=True)
-    wait_until(lambda: tab.site.engine.num_closed_early == 1, 1, "the close of the first")
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, AT_ONCE_S, "the close of the first")
     messages = list(tab.stream())
     assert completed(messages, asked_since)["output"]["data"] == ["so on"]
     assert kinds(messages)[-1] == "close_stream" and tab.site.engine.num_closed_early == 1
@@ -339,8 +339,8 @@ def test_what_was_asked_since_is_released_if_nobody_comes_for_it(tab: Tab, monke
     next(iter(older))
     tab.complete()
     older.close(reset=True)
-    wait_until(lambda: tab.site.engine.num_closed_early == 2, 5, "the release of both")
-    wait_until(lambda: not tab.site.remembers(tab.session), 5, "forgetting")
+    wait_until(lambda: tab.site.engine.num_closed_early == 2, AT_ONCE_S, "the release of both")
+    wait_until(lambda: not tab.site.remembers(tab.session), AT_ONCE_S, "forgetting")
 
 
 def test_cancel_ends_the_run_and_the_stream(tab: Tab) -> None:
@@ -357,10 +357,11 @@ def test_cancel_ends_the_run_and_the_stream(tab: Tab) -> None:
 
 def test_two_events_share_one_stream_that_closes_after_both(tab: Tab) -> None:
     *begin, end = deltas("a|b|c|d|e")
-    tab.site.engine.script = [*begin, 0.5, end]  # while the second is asked for and answered
+    tab.site.engine.script = [*begin, 2.0, end]  # while the second is asked for and answered
     first = tab.ask()
     messages = iter(tab.stream())
     seen = [next(messages)]
+    wait_until(lambda: tab.site.engine.num_started, what="the first answer's beginning")
     tab.site.engine.script = deltas("f")
     second = tab.complete()
     seen += messages
@@ -428,8 +429,8 @@ def test_a_call_is_ended_when_its_reader_goes(tab: Tab) -> None:
     stream = Stream(tab.site, path)
     assert stream.socket.recv(10_000)
     stream.close(reset=True)
-    wait_until(lambda: tab.site.engine.num_closed_early == 1, 1, "the close")
-    wait_until(lambda: not tab.site.remembers(path.rpartition("/")[2]), 1, "forgetting")
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, AT_ONCE_S, "the close")
+    wait_until(lambda: not tab.site.remembers(path.rpartition("/")[2]), AT_ONCE_S, "forgetting")
 
 
 def test_a_call_that_nobody_reads_is_ended_kept_for_a_while_and_then_forgotten(
@@ -438,7 +439,7 @@ def test_a_call_that_nobody_reads_is_ended_kept_for_a_while_and_then_forgotten(
     monkeypatch.setattr(streams, "READER_S", 0.1)
     tab.site.engine.script = [Delta("a"), LONG]
     path = tab.call()
-    wait_until(lambda: tab.site.engine.num_closed_early == 1, 2, "the close")
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, AT_ONCE_S, "the close")
     *_, generated, (name, data) = Stream(tab.site, path).read()
     assert generated == ("generating", ["a"]) and name == "error"
     assert data["error"].startswith("The answer was ended, because nothing of it was read")
@@ -446,7 +447,7 @@ def test_a_call_that_nobody_reads_is_ended_kept_for_a_while_and_then_forgotten(
     monkeypatch.setattr(streams, "KEPT_S", 0.1)
     tab.site.engine.script = deltas("a")
     path = tab.call()
-    wait_until(lambda: not tab.site.remembers(path.rpartition("/")[2]), 2, "forgetting")
+    wait_until(lambda: not tab.site.remembers(path.rpartition("/")[2]), AT_ONCE_S, "forgetting")
     stream = Stream(tab.site, path)
     stream.response.begin()
     assert stream.response.status == 404
@@ -575,7 +576,7 @@ def test_one_event_more_than_there_may_be_is_refused_and_the_next_one_runs(
     stream = tab.stream()
     assert next(iter(stream))
     stream.close()
-    wait_until(lambda: not tab.site.engine.num_running, 2, "the end of the first")
+    wait_until(lambda: not tab.site.engine.num_running, AT_ONCE_S, "the end of the first")
     tab.site.engine.script = deltas("answer")
     assert second.answer()[-1]["msg"] == "close_stream"
 
@@ -785,4 +786,4 @@ def test_gradios_client_can_cancel(site: Site, client: Client) -> None:
     job = client.submit("Hi", api_name="/complete")
     wait_until(job.outputs, what="the first frame")  # before, the client does not know what to cancel
     job.cancel()
-    wait_until(lambda: site.engine.num_closed_early == 1, 1, "the close")
+    wait_until(lambda: site.engine.num_closed_early == 1, AT_ONCE_S, "the close")
