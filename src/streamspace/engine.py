@@ -153,6 +153,13 @@ class Engine:
             raise EngineNotReady(self.status.detail)
         return self._openai
 
+    def begin_import(self) -> None:
+        """Have vLLM imported in another process, beside the page's own imports; `start` does it otherwise."""
+        with suppress(ConfigError, OSError):  # `start` tells of them
+            set_environment(self.config)
+            if hardware.problem(os.environ, None, None) is None:
+                forkserver.start()
+
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` shows the progress, failures included."""
         try:
