@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamspace import fits, forkserver, hardware, starts
 from streamspace.config import Config
-from streamspace.download import Progress, fetch
+from streamspace.download import Progress, check_whole, fetch
 from streamspace.errors import (
     ConfigError,
     EngineError,
@@ -464,6 +464,7 @@ class Engine:
             fits.check(config, weights, fits.machine(os.environ))
 
         model = fetch(config.model, kind, revision=config.revision, check=check, **options(config.model_name))
+        check_whole(config.model_name, model, kind, with_tokenizer=config.has_own_tokenizer)
         return model, {a.name: fetch(a.source, ADAPTER, **options(a.name)) for a in config.adapters}
 
     def _join(self, thread: threading.Thread, is_built: bool) -> None:
