@@ -490,7 +490,7 @@ def set_environment(config: Config) -> None:
     wanted = {
         "VLLM_RPC_BASE_PATH": sockets,
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, so a fork of it is unsafe
-        "VLLM_HOST_IP": "127.0.0.1",  # else vLLM asks the network for its own address
+        **hardware.own_address(),
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ENFORCE_STRICT_TOOL_CALLING": "0",  # it uses tags that llguidance cannot read; else a schema
         "VLLM_MAX_IMAGE_PIXELS": str(MOST_PIXELS),  # its own limit is half a gigabyte for one picture
