@@ -39,10 +39,6 @@ def file(name: str, content: str | bytes) -> Change:
     return lambda folder: (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def gone(*names: str) -> Change:
-    return lambda folder: [(folder / name).unlink() for name in names]
-
-
 def sharded(folder: Path) -> None:
     """The weights in two files that lie elsewhere and are linked, as in Hugging Face's cache."""
     weights, blobs = load_file(folder / WEIGHTS), folder.parent / "blobs"
@@ -54,6 +50,11 @@ def sharded(folder: Path) -> None:
         (folder / shard).symlink_to(blobs / shard)
     (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": where}))
     (folder / WEIGHTS).unlink()
+
+
+def without_a_shard(folder: Path) -> None:
+    sharded(folder)
+    (folder / "model-00002-of-00002.safetensors").unlink()
 
 
 def pickled(content: Any) -> Change:
@@ -86,17 +87,17 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "half a file": (lambda f: os.truncate(f / WEIGHTS, 500_000), BROKEN.format(WEIGHTS)),
     "half a configuration": (file("config.json", "{"), BROKEN.format("config.json")),
     "a list as configuration": (file("config.json", "[]"), BROKEN.format("config.json")),
-    "a missing shard": (
-        lambda f: (sharded(f), (f / "model-00002-of-00002.safetensors").unlink()),
-        BROKEN.format("model-00002-of-00002.safetensors"),
-    ),
+    "a missing shard": (without_a_shard, BROKEN.format("model-00002-of-00002.safetensors")),
     "an unknown architecture": (config(model_type="foo", architectures=["FooForCausalLM"]), "`foo`"),
     "code of its own": (
         config(model_type="foo", architectures=["Foo"], auto_map={"AutoConfig": "foo.Foo"}),
         "--trust-remote-code",
     ),
     "a GGUF file alone": (lambda f: (f / WEIGHTS).rename(f / "model.gguf"), "say, its GGUF or adapter repository"),
-    "no tokenizer": (gone("tokenizer.json"), "There is no tokenizer in 'a model 模型': take it from the original"),
+    "no tokenizer": (
+        lambda f: (f / "tokenizer.json").unlink(),
+        "There is no tokenizer in 'a model 模型': take it from the original",
+    ),
     "half a tokenizer": (file("tokenizer.json", '{"version":'), BROKEN.format("tokenizer.json")),
     "an unknown quantization": (config(quantization_config={"quant_method": "banana"}), "method: banana"),
     "a quantization of another vLLM": (

@@ -107,9 +107,15 @@ def test_gradios_import_makes_no_files_for_editors() -> None:
 
 def test_a_page_makes_gradios_application_as_often_as_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once for the Blocks, once at their end; a tenth of a second each."""
-    routes, made = importlib.import_module("gradio.routes"), []
+    made: list[Any] = []
+    routes = importlib.import_module("gradio.routes")
     create_app = routes.App.create_app
-    monkeypatch.setattr(routes.App, "create_app", lambda *args, **options: made.append(create_app(*args, **options)))
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        made.append(create_app(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(routes.App, "create_app", counted)
     engine = FakePageEngine([])
     demo = build_demo(engine, admission_of(engine))
     assert len(made) == 2

@@ -107,7 +107,8 @@ class StreamingBlocks(gr.Blocks):
 
     def queue(self, *arguments: Any, **options: Any) -> gr.Blocks:
         """Gradio's constructor calls this; each further call would make another application, in a tenth of a second."""
-        return super().queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
+        blocks: gr.Blocks = super().queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
+        return blocks
 
     def stream(self, *handlers: Handler) -> None:
         """Serve the events of these handlers by `Streams`; the events need the options RAW.
