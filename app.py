@@ -20,11 +20,15 @@ else:
         config = load_config(sys.argv[1:] if __name__ == "__main__" else ())  # refuses before anything loads
 
         from streamspace.engine import Engine
+
+        engine = Engine(config)
+        if __name__ == "__main__":
+            engine.begin_import()
+
         from streamspace.limits import Admission, Limits
         from streamspace.server import serve
         from streamspace.ui import build_demo
 
-        engine = Engine(config)
         admission = Admission(engine, Limits.of(config))
         demo = build_demo(engine, admission)
 

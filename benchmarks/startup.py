@@ -1,6 +1,6 @@
 """How long until a visitor is answered: a bare AsyncLLM script against `python app.py`, in turns, in one run.
 
-python benchmarks/startup.py [--rounds 3] [--model FOLDER]
+python benchmarks/startup.py [--rounds 3] [--model FOLDER] [any flags of vLLM's engine]
 
 Both use the same model and flags, and both end with a sampled token: the script with its first one, the app with the
 warm-up that is part of becoming ready. Every round is a fresh process, timed from its start. One round before is not
@@ -28,12 +28,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 
-async def bare(model: str) -> None:
+async def bare(model: str, flags_given: Sequence[str]) -> None:
     """vLLM's own way: arguments, engine, sampling, stream, shutdown. Prints a line at the first token."""
     from streamspace.config import load_config
     from streamspace.engine import set_environment
 
-    config = load_config(["--model", model])
+    config = load_config(["--model", model, *flags_given])
     set_environment(config)
 
     from streamspace import flags
@@ -52,11 +52,11 @@ async def bare(model: str) -> None:
         engine.shutdown()
 
 
-def time_bare(model: str) -> float:
+def time_bare(model: str, flags: Sequence[str]) -> float:
     """Seconds from the start of the bare script to its first token."""
     began = time.monotonic()
     with subprocess.Popen(
-        [sys.executable, __file__, "--bare", "--model", model], stdout=subprocess.PIPE, text=True
+        [sys.executable, __file__, "--bare", "--model", model, *flags], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -93,11 +93,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def time_app(model: str) -> tuple[float, float]:
+def time_app(model: str, flags: Sequence[str]) -> tuple[float, float]:
     """Seconds from the start of `python app.py` until the page answers, and until the model is ready."""
     port = free_port()
     url, began = f"http://127.0.0.1:{port}", time.monotonic()
-    with subprocess.Popen([sys.executable, str(ROOT / "app.py"), "--model", model, "--port", str(port)]) as process:
+    command = [sys.executable, str(ROOT / "app.py"), "--model", model, "--port", str(port), *flags]
+    with subprocess.Popen(command) as process:
         page_s = None
         while process.poll() is None:
             status = status_of(url)
@@ -140,14 +141,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default=str(BUNDLED_MODEL))
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given, flags = parser.parse_known_args()
     if given.bare:
-        asyncio.run(bare(given.model))
+        asyncio.run(bare(given.model, flags))
         return
-    time_bare(given.model)
+    time_bare(given.model, flags)
     rounds = []
     for number in range(given.rounds):
-        rounds.append(Round(time_bare(given.model), *time_app(given.model)))
+        rounds.append(Round(time_bare(given.model, flags), *time_app(given.model, flags)))
         print(f"round {number + 1}: {rounds[-1]}", flush=True)
     bare_s, page_s, ready_s = (statistics.median(getattr(r, f.name) for r in rounds) for f in dataclasses.fields(Round))
     print(f"\nmedian of {given.rounds} rounds on {os.cpu_count()} cores, model {Path(given.model).name}")

@@ -137,6 +137,13 @@ def test_code_of_the_model_is_trusted_only_when_told(environ: dict[str, str]) ->
     assert load_config(["--trust-remote-code"], {}).trusts_remote_code
 
 
+def test_the_tokenizer_is_the_models_own_unless_the_operator_says_otherwise() -> None:
+    assert load_config([], {}).has_own_tokenizer
+    elsewhere = (["--tokenizer", "a/b"], ["--tokenizer=a/b"], ["--skip-tokenizer-init"], ["--trust-remote-code"])
+    assert not any(load_config(arguments, {}).has_own_tokenizer for arguments in elsewhere)
+    assert not load_config([], {"TOKENIZER": "a/b"}).has_own_tokenizer
+
+
 def test_a_folder_is_shown_by_its_last_part_only() -> None:
     config = load_config(["--model", "/home/someone/models/mine"], {})
     assert config.model_name == "mine" and config.model_card is None

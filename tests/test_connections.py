@@ -14,7 +14,7 @@ import pytest
 
 from streamspace import connections, server
 from streamspace.config import load_config
-from streamspace.connections import Connections, listen_everywhere, raise_file_limit
+from streamspace.connections import Connections, listen_everywhere, most_connections, raise_file_limit
 from streamspace.errors import ConfigError
 from streamspace.server import keep_alive_s, places
 from streamspace.types import Delta
@@ -178,6 +178,10 @@ def test_the_limit_of_open_files_is_raised() -> None:
         assert raise_file_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(65_535, before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_where_few_files_may_be_open_there_are_connections_all_the_same() -> None:
+    assert [most_connections(num_files) for num_files in (65_535, 1024, 256, 64)] == [8192, 768, 64, 16]
 
 
 @pytest.mark.parametrize("written", ["::", "[::]"])

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+MACHINES = (ROOT / "docs" / "machines.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(--[a-z-]+)` \| `([A-Z_]+)` \| (.*?) \| (.*?) \|$", CONFIGURATION, re.MULTILINE)
 MOST_WORDS = 900
 
@@ -48,6 +49,13 @@ def test_every_module_is_in_the_map() -> None:
     rows = [line for line in ARCHITECTURE.splitlines() if line.startswith("| `")]
     mapped = {name for row in rows for name in re.findall(r"`([\w/]+)`", row.split("|")[1])}
     assert modules - mapped == set() and {name for name in mapped if "/" in name} - modules == set()
+
+
+def test_every_machine_and_folder_names_its_test() -> None:
+    rows = re.findall(r"^\| .+ \| .+ \| `(\w+)\.(\w+)` \|$", MACHINES, re.MULTILINE)
+    assert len(rows) >= 40
+    sources = {name: (ROOT / "tests" / f"{name}.py").read_text(encoding="utf-8") for name, _ in rows}
+    assert [test for name, test in rows if f"def {test}(" not in sources[name]] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -2,6 +2,9 @@
 
 import logging
 import os
+import pwd
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +92,30 @@ def test_without_a_path_to_programs_there_is_the_systems(monkeypatch: pytest.Mon
     monkeypatch.delenv("PATH")
     checked(monkeypatch)
     assert os.environ["PATH"] == os.defpath
+
+
+def test_a_user_whom_the_system_does_not_know_gets_a_home_and_a_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def unknown(number: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("HOME", "USER"):
+        monkeypatch.delenv(name, raising=False)
+    checked(monkeypatch)
+    home = Path(os.environ["HOME"])
+    assert home.parent == tmp_path and home.stat().st_mode & 0o777 == 0o700
+    assert os.environ["USER"] == str(os.getuid())
+    assert checked(monkeypatch, HOME="/given", USER="ada") == {"HOME": "/given", "USER": "ada"}
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null/nowhere")
+    checked(monkeypatch)
+    assert "HOME" not in os.environ
+
+
+def test_a_user_whom_the_system_knows_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    checked(monkeypatch)
+    assert "HOME" not in os.environ

@@ -16,9 +16,11 @@ from fastapi import FastAPI
 from gradio_client import Client
 
 from streamspace.patching import require
+from streamspace.ui import build_demo, gradio_
+from streamspace.ui.gradio_.streams import MOST_QUEUED
 from tests.client import JSON, ask
 from tests.fake import FakePageEngine, deltas
-from tests.support import served
+from tests.support import admission_of, served
 
 UI = Path(__file__).parents[1] / "src" / "streamspace" / "ui"
 INTERNALS = ast.parse((UI / "gradio_" / "internals.py").read_text())
@@ -92,6 +94,32 @@ def test_gradio_still_reads_the_variable(variable: str) -> None:
     assert any(f'"{variable}"' in file.read_text() for file in folder.glob("*.py")), (
         f"gradio {version('gradio')} reads no {variable} any more. StreamSpace needs it {VARIABLES[variable]}."
     )
+
+
+def test_gradios_import_makes_no_files_for_editors() -> None:
+    """They cost the page a second. The import of this process was that of the app."""
+    module = importlib.import_module(gradio_.MODULE)
+    assert f"def {gradio_.FUNCTION}(" in Path(str(module.__file__)).read_text(), (
+        f"{gradio_.FUNCTION} has another name now"
+    )
+    assert getattr(module, gradio_.FUNCTION).__module__ == gradio_.__name__
+
+
+def test_a_page_makes_gradios_application_as_often_as_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for the Blocks, once at their end; a tenth of a second each."""
+    made: list[Any] = []
+    routes = importlib.import_module("gradio.routes")
+    create_app = routes.App.create_app
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        made.append(create_app(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(routes.App, "create_app", counted)
+    engine = FakePageEngine([])
+    demo = build_demo(engine, admission_of(engine))
+    assert len(made) == 2
+    assert (demo.api_open, require(demo, "_queue", "").max_size) == (False, MOST_QUEUED)
 
 
 def test_no_name_is_forgotten_in_the_list() -> None:

@@ -2,6 +2,7 @@
 
 import platform
 import re
+import socket
 import subprocess
 import sys
 from importlib import metadata
@@ -23,6 +24,7 @@ from streamspace.hardware import (
     intel_openmp,
     kv_cache_bytes,
     num_cpus,
+    own_address,
     problem,
     tcmalloc,
 )
@@ -44,6 +46,16 @@ def test_a_gpu_is_a_numbered_device_that_cuda_may_see(gpu: Path) -> None:
     assert not has_gpu({"CUDA_VISIBLE_DEVICES": ""})
     (gpu / "nvidia0").unlink()
     assert not has_gpu({})
+
+
+def test_the_engines_own_address_is_of_the_network_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own_address() == {"VLLM_HOST_IP": "127.0.0.1"}
+
+    def no_ipv4(address: object) -> None:
+        raise OSError(99, "Cannot assign requested address")
+
+    monkeypatch.setattr(socket, "create_server", no_ipv4)
+    assert own_address() == {"VLLM_HOST_IP": "::1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
 def test_zerogpu_is_explained(gpu: Path) -> None:

@@ -74,6 +74,15 @@ def test_a_port_in_use_is_one_sentence() -> None:
             pass
 
 
+def test_vllm_is_imported_by_another_process_beside_the_page(start: Start) -> None:
+    program = (
+        "import os, runpy, sys; from streamspace import forkserver\n"
+        "forkserver.start = lambda: (print('gradio' in sys.modules, flush=True), os._exit(0))\n"
+        "runpy.run_path('app.py', run_name='__main__')"
+    )
+    assert start("-c", program).communicate(timeout=90)[0] == "False\n"
+
+
 # Ends
 
 

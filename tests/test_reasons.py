@@ -3,6 +3,7 @@
 import pytest
 
 from streamspace.config import MOST_WORDS, load_config
+from streamspace.forkserver import WHILE_LOADING, described
 from streamspace.reasons import Reason, first_sentences, reason
 
 CONFIG = load_config((), {"MODEL_ID": "some/model"})
@@ -46,6 +47,84 @@ def test_a_refusal_is_final_and_a_process_that_broke_is_not() -> None:
     assert of(OSError(28, "No space left on device", "/secret/file")) == Reason(
         "vLLM could not start some/model: No space left on device (the log has more).", may_heal=True
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            "AssertionError: Attempted to load weight (torch.Size([192])) into parameter (torch.Size([256]))",
+            "its weights are not those that its config.json describes: AssertionError: Attempted to load weight "
+            "(torch.Size([192])) into parameter (torch.Size([256])) (the log has more).",
+        ),
+        (
+            "RuntimeError: start (0) + length (256) exceeds dimension size (192).",
+            "its weights are not those that its config.json describes: RuntimeError: start (0) + length (256) exceeds "
+            "dimension size (192) (the log has more).",
+        ),
+        (
+            "SafetensorError: Error while deserializing header: incomplete metadata",
+            "a file of its weights is broken: SafetensorError: Error while deserializing header: incomplete metadata "
+            "(the log has more).",
+        ),
+    ],
+)
+def test_weights_that_cannot_be_taken_are_told_once_and_for_all(words: str, sentence: str) -> None:
+    told = of(PROCESS, WHILE_LOADING + words)
+    assert told == Reason(f"vLLM could not start some/model: {sentence}", may_heal=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.",
+        "RuntimeError: [enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory",
+        "RuntimeError: CUDA error: uncorrectable ECC error encountered",
+        "OSError: [Errno 5] Input/output error",
+        "SafetensorError: Error while reading: Cannot allocate memory (os error 12)",
+    ],
+)
+def test_what_the_machine_lacks_for_a_moment_is_tried_again_also_while_weights_are_loaded(words: str) -> None:
+    told = of(PROCESS, WHILE_LOADING + words)
+    assert told.may_heal and ": its process failed: " in told.sentence and WHILE_LOADING not in told.sentence
+
+
+def test_what_transformers_cannot_read_is_no_matter_of_trying() -> None:
+    """It says so by an OSError without a number."""
+    told = of(OSError("It looks like the config file at 'config.json' is not a valid JSON file."))
+    assert not told.may_heal and "is not a valid JSON file" in told.sentence
+
+
+def test_code_of_the_repositorys_own_is_told_with_the_flag_that_trusts_it() -> None:
+    words = "The repository x contains custom code which must be executed to correctly load the model. You can inspect"
+    assert of(ValueError(words)).sentence == (
+        "vLLM could not start some/model: it needs Python code of its own repository: if you trust that, set "
+        "--trust-remote-code."
+    )
+
+
+def test_a_pickle_of_other_things_is_told_without_vllms_advice_to_trust_it() -> None:
+    words = "UnpicklingError: Weights only load failed. Re-running `torch.load` with `weights_only` set to `False` will"
+    told = of(PROCESS, WHILE_LOADING + words)
+    assert told.sentence.endswith("could run any program: take a repository with safetensors.") and not told.may_heal
+
+
+def test_tensors_that_do_not_fit_each_other_are_no_matter_of_trying() -> None:
+    assert not of(PROCESS, "RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x192 and 256x64)").may_heal
+    assert of(PROCESS, "RuntimeError: CUDA error: an illegal memory access, of size 4").may_heal
+
+
+def test_the_engines_process_says_whether_it_was_taking_weights() -> None:
+    def load_weights() -> None:
+        raise AssertionError
+
+    def profile() -> None:
+        raise RuntimeError("no")
+
+    for fail, words in ((load_weights, f"{WHILE_LOADING}AssertionError"), (profile, "RuntimeError: no")):
+        with pytest.raises((AssertionError, RuntimeError)) as failed:
+            fail()
+        assert described(failed.value) == words
 
 
 def test_the_cause_in_a_validation_error_is_told_without_its_decoration() -> None:

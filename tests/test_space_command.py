@@ -248,8 +248,9 @@ def test_it_says_what_the_app_says_while_it_loads(make: Make, app: App) -> None:
 
 
 @pytest.mark.xdist_group("processes")
+@pytest.mark.parametrize("turn", range(int(os.environ.get("STREAMSPACE_SPACES", "1"))))
 def test_from_make_space_to_an_answer_of_the_started_copy(
-    hub: SpaceHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    turn: int, hub: SpaceHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command as it is typed; then the Space's files alone in an empty folder, started with its variables."""
     monkeypatch.undo()  # of the pauses

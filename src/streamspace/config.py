@@ -240,6 +240,12 @@ class Config:
         return tuple(origins)
 
     @property
+    def has_own_tokenizer(self) -> bool:
+        """Whether the tokenizer must be a file of the model's, as far as is known without vLLM."""
+        flags = ("--tokenizer", "--config", "--skip-tokenizer-init", "--trust-remote-code")
+        return not any(name in self.engine_arguments or self.flag_value(name) for name in flags)
+
+    @property
     def trusts_remote_code(self) -> bool:
         """Whether vLLM may run the Python files of the model's repository, which must then be fetched too."""
         environ = dict(self.engine_environ).get("--trust-remote-code", "")

@@ -44,6 +44,11 @@ def raise_file_limit() -> int:
     return FILES if soft == resource.RLIM_INFINITY else soft
 
 
+def most_connections(num_files: int) -> int:
+    """How many connections there may be where the process may have so many files open: a quarter of few ones."""
+    return min(MOST_CONNECTIONS, max(num_files - OTHER_FILES, num_files // 4))
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; the kernel cuts its connections when their other end has been silent for GONE_S.
 

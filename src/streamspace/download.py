@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +52,10 @@ POLL_S = 0.1  # how often a waiting fetch looks at `cancelled`
 CANCEL_GRACE_S = 3.0  # how long a cancelled fetch waits for its workers to remove their temporary files
 HUB_FAILS = (errors.HubUnreachable, errors.DownloadFailed)
 WEIGHTS = (".safetensors", ".bin", ".pt")  # how their files end
+TOKENIZERS = ("tokenizer.json", "tokenizer.model*", "tekken.json", "*vocab*", "*.model", "*.tiktoken")
+NO_TOKENIZER = "There is no tokenizer in '{model}': take it from the original repository, or name that by --tokenizer."
+INDEX = "model.safetensors.index.json"
+BROKEN = "The file {name} of '{model}' is missing, broken or only a pointer of Git LFS: fetch it again."
 ORPHAN_S = 3600.0  # a temporary file that did not change for so long belongs to a process that was killed
 
 
@@ -116,6 +121,47 @@ def weights_of(folder: Path, names: Iterable[str]) -> Weights:
         with suppress(SafetensorsParsingError, ValueError, KeyError, TypeError):  # broken, or of another format
             values.update(parse_local_safetensors_file_metadata(path).parameter_count)
     return Weights(num_bytes, values)
+
+
+def check_whole(model: str, folder: Path, kind: Kind, *, with_tokenizer: bool) -> None:
+    """Raises BadModel for a file that vLLM could not read, however often it tried; its own words would be riddles.
+
+    Without a tokenizer it would begin, and write nothing.
+    """
+    names = kind.choose(os.listdir(folder))
+    if with_tokenizer and not any(fnmatch(name, pattern) for name in names for pattern in TOKENIZERS):
+        raise errors.BadModel(NO_TOKENIZER, model=model)
+    for name in sorted({*names, *_shards(folder, names)}):
+        if not _is_whole(folder / name):
+            raise errors.BadModel(BROKEN, name=name, model=model)
+
+
+def _shards(folder: Path, names: Iterable[str]) -> Iterable[str]:
+    """The files among which the safetensors are spread, by their index."""
+    with suppress(ValueError, KeyError, AttributeError):  # `_is_whole` tells of it
+        if INDEX in names and any(name.endswith(".safetensors") for name in names):
+            return [*json.loads((folder / INDEX).read_bytes())["weight_map"].values()]
+    return []
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a configuration is an object of JSON, and whether safetensors have all that their header names."""
+    try:
+        if path.name == "tokenizer.json":  # it may be too large to be read for this alone
+            content = path.read_bytes().strip()
+            return content.startswith(b"{") and content.endswith(b"}")
+        if path.name in ("config.json", "params.json", INDEX):
+            return isinstance(json.loads(path.read_bytes()), dict)
+        if path.suffix != ".safetensors":
+            return True
+        with path.open("rb") as file:
+            num_bytes = int.from_bytes(file.read(8), "little")
+            left = path.stat().st_size - 8 - num_bytes
+            header = json.loads(file.read(num_bytes)) if left >= 0 else {}
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        return left == max(ends, default=0)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 @dataclass(frozen=True)

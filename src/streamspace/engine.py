@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamspace import fits, forkserver, hardware, starts
 from streamspace.config import Config
-from streamspace.download import Progress, fetch
+from streamspace.download import Progress, check_whole, fetch
 from streamspace.errors import (
     ConfigError,
     EngineError,
@@ -152,6 +152,13 @@ class Engine:
         if self._openai is None:
             raise EngineNotReady(self.status.detail)
         return self._openai
+
+    def begin_import(self) -> None:
+        """Have vLLM imported in another process, beside the page's own imports; `start` does it otherwise."""
+        with suppress(ConfigError, OSError):  # `start` tells of them
+            set_environment(self.config)
+            if hardware.problem(os.environ, None, None) is None:
+                forkserver.start()
 
     def start(self) -> None:
         """Begin to load, in a thread; returns at once. `status` shows the progress, failures included."""
@@ -457,6 +464,7 @@ class Engine:
             fits.check(config, weights, fits.machine(os.environ))
 
         model = fetch(config.model, kind, revision=config.revision, check=check, **options(config.model_name))
+        check_whole(config.model_name, model, kind, with_tokenizer=config.has_own_tokenizer)
         return model, {a.name: fetch(a.source, ADAPTER, **options(a.name)) for a in config.adapters}
 
     def _join(self, thread: threading.Thread, is_built: bool) -> None:
@@ -482,7 +490,7 @@ def set_environment(config: Config) -> None:
     wanted = {
         "VLLM_RPC_BASE_PATH": sockets,
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, so a fork of it is unsafe
-        "VLLM_HOST_IP": "127.0.0.1",  # else vLLM asks the network for its own address
+        **hardware.own_address(),
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ENFORCE_STRICT_TOOL_CALLING": "0",  # it uses tags that llguidance cannot read; else a schema
         "VLLM_MAX_IMAGE_PIXELS": str(MOST_PIXELS),  # its own limit is half a gigabyte for one picture

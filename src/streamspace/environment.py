@@ -7,8 +7,11 @@ are tracebacks or come late. Call `check` before either is imported.
 import importlib.util
 import logging
 import os
+import pwd
 import re
+import tempfile
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ def check(environ: MutableMapping[str, str]) -> None:
         ConfigError: the value of a variable would end the import of Gradio, or vLLM does not take it.
     """
     environ.setdefault("PATH", os.defpath)  # Gradio's import looks for programs
+    _check_user(environ)
     for name in WHOLE_NUMBERS:
         if not re.fullmatch(r"\s*[+-]?[0-9]+\s*", environ.get(name, "0")):
             raise ConfigError(f"{name} is {environ[name]!r}; allowed is a whole number.")
@@ -41,6 +45,23 @@ def check(environ: MutableMapping[str, str]) -> None:
         log.warning("VLLM_PORT is left out: it is the address of a Kubernetes service, and vLLM wants a port there.")
         del environ["VLLM_PORT"]
     _check_vllms(environ)
+
+
+def _check_user(environ: MutableMapping[str, str]) -> None:
+    """Give a user whom the system does not know, as in some containers, a home and a name: PyTorch fails without.
+
+    Others would make a folder called "~" in the working directory.
+    """
+    with suppress(OSError):  # there is no temporary folder, of which `config` tells
+        try:
+            pwd.getpwuid(os.getuid())
+        except KeyError:
+            environ.setdefault("USER", str(os.getuid()))
+            if "HOME" not in environ:
+                home = Path(tempfile.gettempdir(), f"streamspace-{os.getuid()}")
+                home.mkdir(mode=0o700, exist_ok=True)
+                environ["HOME"] = str(home)
+                log.warning("There is no HOME, and no user %s: %s is used.", os.getuid(), home)
 
 
 def _check_proxies(environ: MutableMapping[str, str]) -> None:

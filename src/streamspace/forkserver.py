@@ -11,6 +11,7 @@ import multiprocessing.resource_tracker
 import os
 import signal
 import threading
+import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from streamspace.patching import require
 
+WHILE_LOADING = "while the weights were loaded: "
 _words: Connection | None = None  # the newest engine process sends the exception that ends it
 
 
@@ -42,8 +44,14 @@ class _Process(multiprocessing.context.ForkServerProcess):
         try:
             super().run()
         except Exception as error:
-            self._writes.send(f"{type(error).__name__}: {error}")
+            self._writes.send(described(error))
             raise
+
+
+def described(error: Exception) -> str:
+    """An exception as "type: text", which begins with WHILE_LOADING if a model was taking its weights."""
+    is_loading = any(frame.f_code.co_name == "load_weights" for frame, _ in traceback.walk_tb(error.__traceback__))
+    return f"{WHILE_LOADING if is_loading else ''}{type(error).__name__}: {error}".removesuffix(": ")
 
 
 class _Context(multiprocessing.context.ForkServerContext):

@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import re
+import socket
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from importlib import metadata
@@ -134,6 +135,16 @@ def kv_cache_bytes(free: int, weights: int, model: Mapping[str, Any], num_bytes:
         return int(min(room, num_tokens * num_values * num_bytes))
     except (KeyError, TypeError, ZeroDivisionError):  # another architecture
         return room
+
+
+def own_address() -> dict[str, str]:
+    """The variables of the address that the engine's processes use, for which vLLM would ask the network.
+
+    Where there is no IPv4, PyTorch has to be told, too: it would take 127.0.0.1.
+    """
+    with suppress(OSError), socket.create_server(("127.0.0.1", 0)):
+        return {"VLLM_HOST_IP": "127.0.0.1"}
+    return {"VLLM_HOST_IP": "::1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
 def problem(environ: Mapping[str, str], built_for: str | None, driver: tuple[int, int] | None) -> str | None:

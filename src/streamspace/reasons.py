@@ -8,10 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamspace.config import MOST_WORDS, Config, without_folders
+from streamspace.forkserver import WHILE_LOADING
 
 PROCESS_FAILED = "Engine core initialization failed"  # vLLM's error when the engine's process has written its own
 # Exceptions of code that would do the same again; others, such as RuntimeError, may be the machine's.
 FINAL = re.compile(r"(Value|Type|Key|Index|Attribute|NotImplemented|Assertion|Import|ModuleNotFound|Validation)Error\b")
+# PyTorch's words for tensors that do not fit each other, which no further attempt changes.
+MISFIT = re.compile(r"RuntimeError: .*\b(sizes?|shapes?|dimensions?)\b", re.DOTALL)
+# What is over when another program, the GPU or the disk has recovered, though it is met while files are read.
+PASSING = re.compile(r"OutOfMemory|MemoryError|AcceleratorError|CUDA|HIP|NCCL|allocat|\[Errno|os error")
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,31 @@ def reason(error: BaseException, last_words: str, config: Config, has_gpu: bool)
     """The reason behind an exception of vLLM's start; `last_words` are the engine's process's own, as "type: text"."""
     words = (isinstance(error, OSError) and error.strerror) or str(error)  # an OSError's own text names the file
     in_process = PROCESS_FAILED in words
-    may_heal = isinstance(error, RuntimeError | OSError)
+    # An OSError without a number is not the system's: transformers raises it for files that it cannot use.
+    may_heal = isinstance(error, RuntimeError) or (isinstance(error, OSError) and error.errno is not None)
     if in_process:
-        words, may_heal = last_words, not FINAL.match(last_words)
+        words, may_heal = last_words, not _is_final(last_words)
     if sentence := _known(words, has_gpu):
         return Reason(f"vLLM could not start {config.model_name}: {sentence}", False)
-    whose = ": its process failed" if in_process else ""
-    quotation = words if in_process else words.strip() or type(error).__name__
+    whose = _whose(words) if in_process else ""
+    quotation = words.removeprefix(WHILE_LOADING) if in_process else words.strip() or type(error).__name__
     return Reason(f"vLLM could not start {config.model_name}{whose}{quoted(quotation, config)}.", may_heal)
+
+
+def _is_final(words: str) -> bool:
+    """Whether the engine's process would end with these words again."""
+    if words.startswith(WHILE_LOADING) or MISFIT.match(words):
+        return not PASSING.search(words)
+    return bool(FINAL.match(words))
+
+
+def _whose(words: str) -> str:
+    """What has failed in the engine's process."""
+    if not words.startswith(WHILE_LOADING) or PASSING.search(words):
+        return ": its process failed"
+    if words.startswith(f"{WHILE_LOADING}SafetensorError"):
+        return ": a file of its weights is broken"
+    return ": its weights are not those that its config.json describes"
 
 
 def quoted(words: str, config: Config) -> str:
@@ -89,6 +111,17 @@ def _no_room(found: re.Match[str], has_gpu: bool) -> str:
     return f"after the model's weights no memory is left for the KV cache: {advice}"
 
 
+def _own_code(found: re.Match[str], has_gpu: bool) -> str:
+    return "it needs Python code of its own repository: if you trust that, set --trust-remote-code."
+
+
+def _no_tensors(found: re.Match[str], has_gpu: bool) -> str:
+    return (
+        "its weights are a pickle that is broken, or that holds more than tensors and could run any program: take a "
+        "repository with safetensors."
+    )
+
+
 def _too_much(found: re.Match[str], has_gpu: bool) -> str:
     free, wanted = found.groups()
     return f"its KV cache is to have {wanted} GiB, and {free} GiB are free: set --kv-cache-memory-bytes to less."
@@ -106,4 +139,6 @@ KNOWN: tuple[tuple[str, Callable[[re.Match[str], bool], str]], ...] = (
         r"Available memory on node \d+ \(([\d.]+)/.*? than requested memory for kv \(([\d.]+)(?:/[\d.]+)? GiB\)",
         _too_much,
     ),
+    (r"UnpicklingError: ", _no_tensors),
+    (r"contains custom code which must be executed|trust_remote_code=True", _own_code),
 )

@@ -21,12 +21,11 @@ from streamspace import metrics
 from streamspace.chat import ServedEngine
 from streamspace.config import Config
 from streamspace.connections import (
-    MOST_CONNECTIONS,
-    OTHER_FILES,
     Connection,
     Connections,
     RequestLimit,
     listen_everywhere,
+    most_connections,
     raise_file_limit,
 )
 from streamspace.errors import ConfigError
@@ -116,7 +115,7 @@ class Server(uvicorn.Server):
             forwarded_allow_ips=proxies,
         )
         trusted = ProxyHeadersMiddleware(cast(Any, app), options.forwarded_allow_ips).trusted_hosts
-        most = min(MOST_CONNECTIONS, raise_file_limit() - OTHER_FILES)
+        most = most_connections(raise_file_limit())
         self.connections = Connections(most, config.connections_per_address, trusted.__contains__)
         options.http = cast(Any, partial(Connection, self.connections))
         super().__init__(options)

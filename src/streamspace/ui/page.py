@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 
 # For the events in Gradio's queue; Streams has limits of its own.
 MOST_EVENTS = 512  # that run at once
-MOST_QUEUED = 512
 QUEUE_POLL_S = 0.05  # how often Gradio looks for a waiting event
 
 
@@ -98,7 +97,6 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
         demo.load(None, None, None, js=call("status.follow"))
         demo.load(None, None, None, js=call("attachments.begin"))
     demo.labels = translated(demo)
-    demo.queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
     pace_queue(demo, MOST_EVENTS, QUEUE_POLL_S)
     return demo
 

@@ -60,6 +60,7 @@ from streamspace.votes import Votes
 
 log = logging.getLogger(__name__)
 
+MOST_QUEUED = 512  # events in Gradio's own queue
 MOST_WAITING = 4  # messages that may wait for one reader; above it, frames are merged
 # Handlers at once, of all visitors together, one more is refused as by Gradio's full queue: a large GPU answers 1,024
 # requests, as many may wait, and as many events that ask for no answer may run beside them.
@@ -103,6 +104,11 @@ class StreamingBlocks(gr.Blocks):
         self.votes: Votes | None = None  # if the operator wants them
         self.num_changes = 0  # of the components as a page begins with them
         self.add_routes: list[Callable[[FastAPI], None]] = []  # each adds routes to the application of `mount`
+
+    def queue(self, *arguments: Any, **options: Any) -> gr.Blocks:
+        """Gradio's constructor calls this; each further call would make another application, in a tenth of a second."""
+        blocks: gr.Blocks = super().queue(default_concurrency_limit=None, max_size=MOST_QUEUED, api_open=False)
+        return blocks
 
     def stream(self, *handlers: Handler) -> None:
         """Serve the events of these handlers by `Streams`; the events need the options RAW.
