@@ -148,7 +148,7 @@ def test_the_tools_are_for_mcp_alone() -> None:
     with served(engine, demo) as url:
         assert '"/chat"' in (info := whole(url, "/gradio_api/info")) and '"/ask"' not in info and "state" not in info
         data = b'{"data": ["Hi", null, null, null, null]}'
-        assert [ask(url, "POST", f"/gradio_api/{route}/ask", data, JSON)[0] for route in ("call", "run")] == [400, 400]
+        assert [ask(url, "POST", f"/gradio_api/{route}/ask", data, JSON)[0] for route in ("call", "run")] == [400, 404]
         status, text = joined(url, "ask", ["Hi", None, None, None, None], "x", {})
     assert status == 400 and "ask is a tool of the MCP server" in text and engine.num_started == 0
     assert not demo._queue.pending_event_ids_session and not demo._queue.event_ids_to_events
