@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from gradio.blocks import BlocksConfig
 from gradio_client import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
@@ -140,6 +141,20 @@ def test_the_pages_limits_hold() -> None:
             told, is_error = call(url, "ask", question="Hi")
             assert is_error and told.startswith("At most one answer at once for each visitor")
         wait_until(lambda: engine.num_running == 0, what="the release")
+
+
+def test_a_tool_does_not_wait_for_the_configuration_of_the_whole_page(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured, configure = [], BlocksConfig.config_for_block
+
+    def counted(number: int, *arguments: Any) -> Any:
+        configured.append(number)
+        return configure(number, *arguments)
+
+    monkeypatch.setattr(BlocksConfig, "config_for_block", staticmethod(counted))
+    assert call(url, "ask", question="Hi", max_tokens=3) == ("an answer", False)
+    assert len(configured) < 20  # the tool's own: the page has ten times as many
 
 
 def test_the_tools_are_for_mcp_alone() -> None:
