@@ -70,7 +70,7 @@ async def frames(
 ) -> AsyncGenerator[T | None, None]:
     """Yield the first item of `source` at once and then one an interval; None after BEAT_S without one.
 
-    The producer sets `ended` when the last item is there, so that it comes at once. `woke` gets when each interval ended
+    The producer sets `ended` when the last item is there, so that it comes at once. `woke` gets when an interval ended,
     and when it should have. Closing this closes `source`, also while it waits. An error of `source` comes last.
     """
     loop = asyncio.get_running_loop()
