@@ -8,7 +8,6 @@ deep, has halves of characters, many runs of backticks, or many beginnings of ta
 """
 
 import argparse
-import asyncio
 import http.client
 import itertools
 import json
@@ -20,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.scripted import ScriptedEngine, served, site
+from benchmarks.scripted import TickingEngine, served, site
 from benchmarks.streaming import history, payload, percentile
 from benchmarks.visitors import Visit, Visitors, visitors
 from streamspace.asgi import BodyLimit
@@ -29,25 +28,6 @@ from streamspace.process import collect_rarely
 
 PER_S = BODIES_A_REQUEST * 30 / 60  # large bodies of one address on a Space
 TOKENS_PER_S = 50
-TICK_S = 0.001
-
-
-class TickingEngine(ScriptedEngine):
-    """Notes how late its ticks are on the event loop, and what they are late by in milliseconds."""
-
-    def __init__(self, max_model_len: int) -> None:
-        super().__init__(TOKENS_PER_S)
-        self.max_model_len = max_model_len
-        self.late_ms: list[float] = []
-
-    def start(self) -> None:
-        self._ticking = asyncio.create_task(self._tick())
-
-    async def _tick(self) -> None:
-        while not self.is_stopping:
-            due_s = time.monotonic() + TICK_S
-            await asyncio.sleep(TICK_S)
-            self.late_ms.append(1000 * (time.monotonic() - due_s))
 
 
 def bodies(config: dict[str, Any], limit: BodyLimit) -> Iterator[tuple[str, bytes]]:
@@ -167,7 +147,8 @@ def main() -> None:
         sys.stdin.readline()
         roles[given.role]()
         return
-    engine = TickingEngine(given.context)
+    engine = TickingEngine(TOKENS_PER_S)
+    engine.max_model_len = given.context
     collect_rarely()  # as the engine does when it is ready
     with served(site(engine)) as url, visitors(1) as pool:
         without, beside_it = (measure(engine, url, pool, given, has_sender) for has_sender in (False, True))

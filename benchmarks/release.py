@@ -86,6 +86,7 @@ MOMENTS = [
 ]
 AT_ONCE = ("Stop", "closed", "reset")
 PROGRAMS = ("call closed", "MCP closed")  # in mid-answer
+ENDLESS, ENDLESS_S = "endless body", 60  # a question that never ends, and when it is refused
 # Way → its causes in /metrics, the deadline in seconds, and the moments at which nothing else can tell.
 BY_DEADLINE = {
     "never reads": (["never_read"], 10, ("in mid-answer", "in our queue", "in the engine's queue")),
@@ -233,6 +234,18 @@ class Visitors:
         sleeper.sendall(request.encode()[: None if is_whole else -2])
         return sleeper
 
+    async def send_for_ever(self) -> float:
+        """Begin a question and never end it; the seconds until the server refuses it and closes the connection."""
+        address = urlsplit(self._url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        lines = ["POST /gradio_api/queue/join HTTP/1.1", "Host: x", "Content-Type: application/json"]
+        writer.write("\r\n".join([*lines, "Content-Length: 100000", "", "{"]).encode())
+        began_s, answer = time.monotonic(), asyncio.create_task(reader.read())
+        while not (await asyncio.wait([answer], timeout=1))[0]:
+            writer.write(b" ")
+        writer.close()
+        return time.monotonic() - began_s if b" 408 " in answer.result() else math.inf
+
     async def until_waiting(self, number: int) -> None:
         """Wait until so many requests wait behind the blockers."""
         while await self._num_there() < number:
@@ -315,6 +328,10 @@ async def measure(url: str, times: int, moment: Moment, ways: Sequence[str]) -> 
                 took = [1e3 * await visitors.go_as_program(way) for _ in range(times)]
                 p50, p99 = percentile(took, 0.5), percentile(took, 0.99)
                 tell(way, moment, f"{len(took)} of {times} released, p50 {p50:4.0f} ms, p99 {p99:4.0f} ms")
+            if ENDLESS in ways and moment.name == "in mid-answer":
+                ends_s = await asyncio.gather(*(visitors.send_for_ever() for _ in range(times)))
+                released = f"{sum(one < math.inf for one in ends_s)} of {times} released"
+                tell(ENDLESS, moment, f"{released}, the last after {max(ends_s):.1f} s (at {ENDLESS_S} s)")
             for way, (causes, deadline_s, moments) in BY_DEADLINE.items():
                 if way in ways and moment.name in moments:
                     number, took_s = await visitors.vanish(way, times, causes)
@@ -376,7 +393,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--shutdown", action="store_true")
-    names, ways = [moment.name for moment in MOMENTS], [*AT_ONCE, *PROGRAMS, *BY_DEADLINE]
+    names, ways = [moment.name for moment in MOMENTS], [*AT_ONCE, *PROGRAMS, ENDLESS, *BY_DEADLINE]
     parser.add_argument("--moments", nargs="+", choices=names, default=names)
     parser.add_argument("--ways", nargs="+", choices=ways, default=ways)
     parser.add_argument("--model", help="instead of the bundled one, for whose sizes the queues are made")

@@ -24,6 +24,7 @@ from streamspace.stats import Stats
 from streamspace.types import Delta, Message, Metrics, Prompt, Status, ToolSpec
 from streamspace.ui import build_demo
 
+TICK_S = 0.001
 PROSE = """The sea is wide, and *nobody* knows it whole. Its waves come from the wind, its tides from the moon:
 
 1. The **first** reason is that water is heavy.
@@ -47,7 +48,8 @@ class ScriptedEngine:
         self.status = Status("ready", "Ready")
         self.defaults = Settings()
         self.max_model_len = 1_000_000
-        self.capacity = self.facts = self.thinks = None
+        self.capacity: int | None = None
+        self.facts = self.thinks = None
         self.reads_media = False
         self.most_images = 0
         self.images_per_message = 4
@@ -97,6 +99,23 @@ class ScriptedEngine:
             metrics = Metrics(1, 0, due // 4, queued_s=0.0, prefill_s=0.01, decode_s=time.monotonic() - begun_s)
             yield Delta(text[sent:due], "length" if due == len(text) else None, metrics=metrics)
             sent = due
+
+
+class TickingEngine(ScriptedEngine):
+    """Notes how late its ticks are on the event loop, and what they are late by in milliseconds."""
+
+    def __init__(self, tokens_per_s: float) -> None:
+        super().__init__(tokens_per_s)
+        self.late_ms: list[float] = []
+
+    def start(self) -> None:
+        self._ticking = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while not self.is_stopping:
+            due_s = time.monotonic() + TICK_S
+            await asyncio.sleep(TICK_S)
+            self.late_ms.append(1000 * (time.monotonic() - due_s))
 
 
 def site(engine: ServedEngine) -> FastAPI:

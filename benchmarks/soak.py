@@ -1,19 +1,25 @@
 """Visitors come and go for half an hour, read, stop, close and stay away, while the engine is killed now and then.
 
-python benchmarks/soak.py [--minutes 30] [--visitors 64] [--kill-every 300] [--model FOLDER]
+python benchmarks/soak.py [--minutes 30] [--visitors 64] [--kill-every 300] [--no-attackers] [--model FOLDER]
 
-Prints what their requests came to, the app's memory over time, and the time to the first token at the beginning and at
-the end. An error without words, a server error, or a request that still runs when all have gone is a failure.
+Attackers are among them, one of each kind of benchmarks/attackers.py. Prints what all requests came to, the app's
+memory over time, its file descriptors and all that its objects hold before and after, and the time to the first token
+at the beginning and at the end. An error without words, a server error, a request that still runs when all have gone,
+or a collection that has grown is a failure.
 """
 
 import argparse
 import asyncio
 import json
 import random
+import re
+import signal
 import sys
+import tempfile
 import time
 import uuid
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +29,40 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from benchmarks.attackers import Attackers  # noqa: E402
 from benchmarks.recovery import engine_processes, wait_for_health  # noqa: E402
-from benchmarks.startup import running_app  # noqa: E402
+from benchmarks.startup import free_port, running  # noqa: E402
 from benchmarks.streaming import payload, percentile  # noqa: E402
 
 WAYS = {"reads": 6, "stops": 2, "closes": 2, "stays away": 1}
 SHARE = 6  # the first and the last sixth of the time are compared
+KEPT_S = 75.0  # after the end: what a call came to is kept for a minute, and so is who asked
+# Starts app.py, which writes to FILE at SIGUSR1 how much all collections hold that an object of Gradio or of ours has.
+LAUNCHER = """
+import collections, gc, json, os, runpy, signal, sys
+
+def holds(value):
+    return len(value) if isinstance(value, (dict, list, set, collections.deque)) else 0
+
+def tell(*_):
+    gc.unfreeze()
+    gc.collect()
+    sizes = collections.Counter()
+    for one in gc.get_objects():
+        kind = type(one)
+        if str(kind.__module__).partition(".")[0] in ("gradio", "streamspace") and hasattr(one, "__dict__"):
+            sizes[kind.__qualname__] += 1
+            for name, value in dict(vars(one)).items():
+                sizes[f"{kind.__qualname__}.{name}"] += holds(value)
+    gc.freeze()
+    with open(os.environ["FILE"] + ".new", "w") as file:
+        json.dump(sizes, file)
+    os.rename(os.environ["FILE"] + ".new", os.environ["FILE"])
+
+signal.signal(signal.SIGUSR1, tell)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 class Soak:
@@ -93,20 +127,52 @@ class Soak:
         return "refused with words"
 
 
-async def soak(given: argparse.Namespace, url: str, app: psutil.Process) -> None:
+@dataclass(frozen=True)
+class Held:
+    """What the app holds on to while nobody asks."""
+
+    file_descriptors: int  # without those of connections, which a client's pool keeps
+    sizes: dict[str, int]  # the collections of its objects
+
+    @classmethod
+    async def by(cls, app: psutil.Process, told: Path) -> "Held":
+        told.unlink(missing_ok=True)
+        app.send_signal(signal.SIGUSR1)
+        while not told.exists():
+            await asyncio.sleep(0.1)
+        connected = sum(c.status == psutil.CONN_ESTABLISHED for c in app.net_connections("tcp"))
+        return cls(app.num_fds() - connected, json.loads(told.read_text()))
+
+    def tell_growth_since(self, before: "Held") -> None:
+        """Print it."""
+        print(f"file descriptors {before.file_descriptors} before, {self.file_descriptors} afterwards")
+        grown = {name: (before.sizes.get(name, 0), size) for name, size in self.sizes.items()}
+        print("larger afterwards:", {name: pair for name, pair in grown.items() if pair[1] > pair[0]} or "nothing")
+
+
+async def soak(given: argparse.Namespace, url: str, app: psutil.Process, told: Path) -> None:
     """Let it all happen, and print what came of it."""
     timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), timeout=timeout, read_bufsize=1 << 20
+    ) as session:
         await wait_for_health(session, url, 200)
         async with session.get(f"{url}/config") as answer:
-            asked = payload("page", await answer.json(), [{"role": "user", "content": "Tell me a long story."}], 77)
+            config = await answer.json()
+        asked = payload("page", config, [{"role": "user", "content": "Tell me a long story."}], 77)
+        attackers = Attackers(session, url, config, dict(asked))
         asked["max_tokens"] = asked["data"].index(77)
         seen = Soak(session, url, asked)
+        await asyncio.gather(*(seen.visit(time.monotonic() + 5, random.Random(0)) for _ in range(2)))
+        await asyncio.sleep(KEPT_S)
+        before = await Held.by(app, told)
         begin_s, seconds = time.monotonic(), 60 * given.minutes
         visitors = [
             asyncio.create_task(seen.visit(begin_s + seconds, random.Random(number)))
             for number in range(given.visitors)
         ]
+        if given.attackers:
+            visitors.append(asyncio.create_task(attackers.attack(begin_s + seconds)))
         memory, kills = [], 0
         while (passed_s := time.monotonic() - begin_s) < seconds:
             memory.append((passed_s, app.memory_info().rss / 1e6))
@@ -117,14 +183,17 @@ async def soak(given: argparse.Namespace, url: str, app: psutil.Process) -> None
             await asyncio.sleep(1)
         await asyncio.gather(*visitors)
         await wait_for_health(session, url, 200)
-        await asyncio.sleep(12)  # those that stayed away are given up after 10 s
+        await asyncio.sleep(KEPT_S)
         async with session.get(f"{url}/health") as answer:
             health = await answer.json()
     print(f"{given.minutes:g} minutes, {given.visitors} visitors, {kills} kills: {dict(sorted(seen.ends.items()))}")
+    print(f"attackers: {dict(sorted(attackers.ends.items()))}; server errors: {attackers.faults}")
     print(f"unexplained errors: {len(seen.unexplained)}", *seen.unexplained[:5], sep="\n  ")
     print("afterwards:", health)
+    (await Held.by(app, told)).tell_growth_since(before)
     settled = next(mb for at_s, mb in memory if at_s > seconds / SHARE)
     at_end = memory[-1][1]
+    print("RSS by sixths:", *(f"{mb:.0f}" for at_s, mb in memory[:: max(1, len(memory) // SHARE)]))
     print(f"RSS {settled:.0f} MB after the first sixth, {at_end:.0f} MB at the end: {at_end / settled - 1:+.1%}")
     early = [took for at_s, took in seen.first_tokens if at_s < begin_s + seconds / SHARE]
     late = [took for at_s, took in seen.first_tokens if at_s > begin_s + seconds * (1 - 1 / SHARE)]
@@ -132,6 +201,16 @@ async def soak(given: argparse.Namespace, url: str, app: psutil.Process) -> None
     print(
         f"TTFT p99 {1e3 * first:.0f} ms in the first sixth, {1e3 * last:.0f} ms in the last: ratio {last / first:.2f}"
     )
+
+
+PREFIX = re.compile(r"(?m)^(?:\(\w+ pid=\d+\) )?(?:[A-Z]+ \d\d-\d\d [\d:]+ \[[^\]\n]*\] ?)?")
+TRACEBACK = re.compile(r"(?m)^Traceback \(most recent call last\):\n(?: .*\n|\n)*(.{0,120})")
+
+
+def tell_log(log: str) -> None:
+    """Print the errors at the ends of the tracebacks in the app's log, and how often each came."""
+    errors = Counter(TRACEBACK.findall(PREFIX.sub("", log)))
+    print(f"{errors.total()} tracebacks in the log:", *errors.items(), sep="\n  ")
 
 
 def main() -> None:
@@ -142,10 +221,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--visitors", type=int, default=64)
     parser.add_argument("--kill-every", type=float, default=300)
+    parser.add_argument("--no-attackers", dest="attackers", action="store_false")
     parser.add_argument("--model", default=str(BUNDLED_MODEL))
     given = parser.parse_args()
-    with running_app(given.model) as (url, process):
-        asyncio.run(soak(given, url, psutil.Process(process.pid)))
+    with tempfile.TemporaryDirectory() as folder, open(Path(folder, "log"), "w+") as log:
+        told, port = Path(folder, "sizes"), free_port()
+        command = [sys.executable, "-c", LAUNCHER, str(ROOT / "app.py"), "--model", given.model, "--port", str(port)]
+        with running(command, {"FILE": str(told)}, log) as process:
+            asyncio.run(soak(given, f"http://127.0.0.1:{port}", psutil.Process(process.pid), told))
+        tell_log(Path(log.name).read_text(errors="replace"))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
@@ -77,10 +78,11 @@ def running_app(model: str, *options: str, **environ: str) -> Iterator[tuple[str
 
 
 @contextmanager
-def running(command: Sequence[str], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A program without its log, with these variables beside those of this process. Ended by SIGTERM."""
-    nowhere = subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=nowhere, stderr=nowhere, env={**os.environ, **environ}) as process:
+def running(
+    command: Sequence[str], environ: Mapping[str, str], log: Any = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program, with these variables beside those of this process. Ended by SIGTERM."""
+    with subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environ}) as process:
         try:
             yield process
         finally:

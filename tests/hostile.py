@@ -1,5 +1,6 @@
 """Values that break what is not made for them: any JSON, and constraints that take long."""
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -46,3 +47,28 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
+
+# What is sent to /v1
+
+PARAMETERS = (
+    "n prompt messages max_tokens max_completion_tokens stop tools tool_choice response_format structured_outputs echo "
+    "logprobs seed top_k priority request_id model temperature"
+).split()
+INNER = "type json_schema schema json regex choice grammar function parameters strict name role content".split()
+objects = st.dictionaries(st.sampled_from(INNER), json_values)
+openai_bodies = st.dictionaries(st.sampled_from(PARAMETERS), json_values | objects | st.lists(objects))
+
+# What takes more than 64 KiB; some of it is above what a small context lets in.
+
+MAKERS: list[Callable[[int], Any]] = [
+    *(
+        lambda size, text=text: text * (size // len(text))
+        for text in ("x", "word ", "`` `a ``", "<a&lt;", "\n", "\ud800")
+    ),
+    lambda size: [[]] * (size // 4),
+    lambda size: [0] * (size // 3),
+    lambda size: {f"k{number}": {} for number in range(size // 12)},
+    lambda size: [{"role": "user", "content": "a"}] * (size // 36),
+    lambda size: [{"type": "text", "text": "a"}] * (size // 36),
+]
+large = st.builds(lambda make, size: make(size), st.sampled_from(MAKERS), st.sampled_from([70_000, 150_000, 290_000]))

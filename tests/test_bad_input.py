@@ -1,11 +1,12 @@
-"""Whatever is sent to the page's routes: never a failure of the server, always words, and the engine lives.
+"""Whatever is sent by any way in: never a failure of the server, always words, and the engine lives.
 
-The inputs are generated. A hundred are tried in a run of the suite, and six hundred at night; with
-STREAMSPACE_BAD_INPUTS=5000 it is that many on the scripted engine, and a tenth of it on the real one:
+The inputs are generated, and half of them have more than 64 KiB. A hundred are tried in a run of the suite, and six
+hundred at night; with STREAMSPACE_BAD_INPUTS=5000 it is that many, and how late the event loop ran is printed:
 
     STREAMSPACE_BAD_INPUTS=5000 make test ARGS="-k bad_input -n 0 -s"
 """
 
+import asyncio
 import functools
 import gc
 import http.client
@@ -13,11 +14,14 @@ import json
 import logging
 import math
 import os
+import time
 import traceback
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from statistics import quantiles
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,20 +32,24 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from streamspace import frames
-from streamspace.asgi import is_deep
+from streamspace.asgi import BIG_BYTES, is_deep, respond
+from streamspace.config import BUNDLED_MODEL
+from streamspace.openai_server import LENGTHS, OpenAIServer
 from streamspace.sampling import Settings
 from streamspace.ui import StreamingBlocks, build_demo
 from streamspace.ui.gradio_ import streams
 from streamspace.ui.gradio_.endpoints import chat_arguments, complete_arguments
 from streamspace.ui.parts.history import chatbot_message
+from tests.client import JSON
 from tests.fake import FakePageEngine, deltas
-from tests.hostile import json_values, numbers, scalars, texts
+from tests.hostile import json_values, large, numbers, openai_bodies, scalars, texts
 from tests.inputs import CALL_CHAT, CALL_COMPLETE, CHAT, COMPARE, COMPLETION, READY, call_values, page_values
 from tests.support import Running, admission_of, served, wait_until
 
 ASKED_FOR = os.environ.get("STREAMSPACE_BAD_INPUTS")
 NUMBERS: list[Any] = [int(ASKED_FOR)] if ASKED_FOR else [100, pytest.param(600, marks=pytest.mark.slow)]
 TOLD = ("Traceback", 'File "', "site-packages", "/streamspace/", "object at 0x")  # what no answer may hold
+ACCEPT = {"Accept": "application/json, text/event-stream"}
 Json = Any
 
 
@@ -50,9 +58,11 @@ class Site:
     """A page, and what went wrong on its server."""
 
     url: str
-    demo: StreamingBlocks
+    demo: StreamingBlocks = field(repr=False)
     faults: list[str] = field(default_factory=list)
+    loop: asyncio.AbstractEventLoop | None = None  # the server's
     outcomes: Counter[str] = field(default_factory=Counter)
+    num_large: int = 0  # requests above BIG_BYTES
 
     def number(self, name: str) -> int:
         """The fn_index of the last event with this handler."""
@@ -60,7 +70,7 @@ class Site:
 
     def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
-        connection.request(method, f"/gradio_api/{path}", body, {"Content-Type": "application/json"})
+        connection.request(method, path if path.startswith("/") else f"/gradio_api/{path}", body, {**JSON, **ACCEPT})
         response = connection.getresponse()
         answer = response.status, response.read()
         connection.close()
@@ -71,7 +81,9 @@ class Site:
         status, answer = self.send("POST", path, body)
         assert status < 500, answer[:500]
         outcome = f"{status}"
-        if status == 200 and b"event_id" in answer:
+        if status == 200 and (path in OPENAI or path == TOOLS):
+            outcome = "refused" if path == TOOLS and is_refusal(answer) else "answered"
+        elif status == 200 and b"event_id" in answer:
             event = json.loads(answer)["event_id"]
             query = urlencode({"session_hash": session})
             where = f"{path.rstrip('/')}/{event}" if path.startswith("call/") else f"queue/data?{query}"
@@ -84,7 +96,8 @@ class Site:
         for word in TOLD:
             assert word.encode() not in answer, answer[:500]
         assert not self.faults, self.faults
-        self.outcomes[f"{path.partition('/')[0]}: {outcome}"] += 1
+        self.outcomes[f"{path.strip('/').partition('/')[0]}: {outcome}"] += 1
+        self.num_large += len(body) > BIG_BYTES
 
 
 def reason(stream: bytes, path: str) -> str:
@@ -103,6 +116,12 @@ def reason(stream: bytes, path: str) -> str:
         sentence = end["output"]["error"]
     assert isinstance(sentence, str) and sentence.endswith((".", "?")) and len(sentence) < 400, sentence
     return "refused"
+
+
+def is_refusal(answer: bytes) -> bool:
+    """Whether the MCP server's answer is an error."""
+    told = json.loads(answer.partition(b"data: ")[2] or answer)
+    return "error" in told or bool(told["result"].get("isError"))
 
 
 class Faults(logging.Handler):
@@ -135,11 +154,17 @@ def watched() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def scripted(watched: list[str]) -> Iterator[Site]:
+    async def openai(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send, 200, {"choices": []})
+
     engine = FakePageEngine(deltas("an |answer"))
-    demo = build_demo(engine, admission_of(engine))
-    with pytest.MonkeyPatch.context() as patch, served(engine, demo) as url:
+    engine.openai_app, engine.capacity = openai, 4
+    demo, loops = build_demo(engine, admission_of(engine)), list[asyncio.AbstractEventLoop]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "start", lambda: loops.append(asyncio.get_running_loop()))
         patch.setattr(frames, "FRAME_S", 0.0)
-        yield Site(url, demo, watched)
+        with served(engine, demo) as url:
+            yield Site(url, demo, watched, loops[0])
 
 
 # Values that are nearly right.
@@ -217,35 +242,86 @@ WRONG: dict[str, list[SearchStrategy[Json]]] = {
 }
 Request = tuple[str, bytes, str]  # path, body, session
 
+TOOLS = "mcp/"
+OPENAI: dict[str, Json] = {
+    "/v1/chat/completions": {"messages": SPOKEN[:1], "max_tokens": 2},
+    "/v1/completions": {"prompt": "Hi", "max_tokens": 2},
+    "/v1/messages": {"model": BUNDLED_MODEL.name, "messages": SPOKEN[:1], "max_tokens": 2},
+    "/v1/messages/count_tokens": {"model": BUNDLED_MODEL.name, "messages": SPOKEN[:1]},
+    "/v1/responses": {"input": "Hi", "max_output_tokens": 2},
+    "/tokenize": {"prompt": "Hi"},
+    "/detokenize": {"tokens": [1, 2]},
+}
+CALLS = ["call/chat", "call/complete", "call/v2/chat", "call/v2/complete"]
+WAYS = ["queue/join"] * 12 + CALLS * 3 + [TOOLS] * 4 + [*OPENAI]
+methods = st.sampled_from(
+    ["tools/call"] * 8 + ["tools/list", "initialize", "ping", "resources/read", "prompts/get", "x"]
+)
+arguments = {
+    "system_prompt": text, "max_tokens": number, "temperature": number, "seed": number,
+    "images": WRONG_VALUES["images"], "history": spoken,
+}  # fmt: skip
+tool_calls = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["ask", "ask", "ask", "engine_state", "chat", ""]),
+        "arguments": st.fixed_dictionaries({"question": st.just("Hi") | text}, optional=arguments) | anything,
+    }
+)
 
-@st.composite
-def requests(draw: st.DrawFn, fn_index: Callable[[str], int], form: bool = True) -> Request:
-    """A request to one of the routes that take JSON, with some wrong values, or wrong in its `form`."""
-    session = uuid.uuid4().hex
-    path = draw(st.sampled_from(["queue/join"] * 12 + ["call/chat", "call/complete"] * 4 + (OTHERS if form else [])))
-    name = path.partition("/")[2]
-    if name not in RIGHT:
+
+def body_for(draw: st.DrawFn, path: str, session: str, fn_index: Callable[[str], int]) -> dict[str, Json]:
+    """A body for this way in, with some wrong values."""
+    if path in OPENAI:
+        return {**OPENAI[path], **draw(openai_bodies)}
+    if path == TOOLS:
+        return {"jsonrpc": "2.0", "id": 1, "method": draw(methods), "params": draw(tool_calls)}
+    name = path.rpartition("/")[2]
+    if path not in CALLS:
         name = draw(st.sampled_from(["_answer", *RIGHT]))
     data = list(RIGHT[name])
     for place in draw(st.sets(st.integers(0, len(data) - 1), max_size=2)) if data else ():
         data[place] = draw(WRONG[name][place])
+    if path in CALLS and "/v2/" in path:
+        return dict(zip(CALL_CHAT if name == "chat" else CALL_COMPLETE, data, strict=True))
     body: Json = {"data": data, "session_hash": session}
     if not path.startswith("call/"):
         body |= {"fn_index": fn_index(name), "event_data": draw(st.none() | events), "event_id": "none"}
+    return dict(body)
+
+
+def swell(draw: st.DrawFn, body: dict[str, Json]) -> None:
+    """Put something large in the place of one of the values."""
+    values: Json = body.get("data")
+    if isinstance(params := body.get("params"), dict) and isinstance(params["arguments"], dict):
+        values = params["arguments"]
+    values = values or body
+    places = range(len(values)) if isinstance(values, list) else sorted(values)
+    values[draw(st.sampled_from(places))] = draw(large)
+
+
+@st.composite
+def requests(draw: st.DrawFn, fn_index: Callable[[str], int], form: bool = True) -> Request:
+    """A request by one of the ways in, with some wrong values, half of them large, or wrong in its `form`."""
+    session = uuid.uuid4().hex
+    path = draw(st.sampled_from(WAYS + (OTHERS if form else [])))
+    body: Json = body_for(draw, path, session, fn_index)
+    if draw(st.sampled_from([True, True, True, False])):  # those that are cut or exchanged below make it half
+        swell(draw, body)
     match draw(st.integers(0, 20)) if form else 20:
         case 0:
             key = draw(st.sampled_from([*body, "trigger_id", "simple_format", "batched", "oauth_token"]))
             body[key] = draw(anything)
-            session = body["session_hash"] if isinstance(body["session_hash"], str) else session
         case 1:
             del body[draw(st.sampled_from(sorted(body)))]
-        case 2:
-            body["data"] = data[1:] if draw(st.booleans()) else [*data, draw(anything)]
+        case 2 if "data" in body:
+            body["data"] = body["data"][1:] if draw(st.booleans()) else [*body["data"], draw(anything)]
         case 3:
             body = draw(anything)
         case 4:
             encoded = json.dumps(body).encode()
             return path, encoded[: draw(st.integers(0, len(encoded)))] + draw(st.binary(max_size=4)), session
+    if isinstance(body, dict) and isinstance(body.get("session_hash"), str):
+        session = body["session_hash"]
     return path, json.dumps(body, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass"), session
 
 
@@ -276,8 +352,8 @@ def test_what_was_found(scripted: Site, name: str, changes: dict[int, Json], eve
 
 
 OTHERS = [
-    "queue/join/", "call/chat/", "call/_answer", "call/nothing", "call/v2/chat", "call/v2/complete", "run/chat",
-    "run/_undo", "run/_answer/", "api/predict", "cancel", "reset", "component_server", "login", "upload", "x",
+    "queue/join/", "call/chat/", "call/_answer", "call/nothing", "call/v2/nothing", "run/chat", "run/_undo",
+    "api/predict", "cancel", "reset", "component_server", "login", "upload", "x",
 ]  # fmt: skip
 
 
@@ -373,10 +449,28 @@ def try_out(site: Site, num_inputs: int, form: bool = True) -> None:
     def one(request: Request) -> None:
         site.ask(*request)
 
-    one()
-    print(
-        f"\n{site.outcomes.total()} requests: {dict(sorted(site.outcomes.items()))}; server faults: {len(site.faults)}"
-    )
+    with lateness(site.loop) as late_ms:
+        one()
+    late = f"loop late p99 {quantiles(late_ms, n=100)[98]:.1f}, most {max(late_ms):.0f} ms"
+    told = f"{dict(sorted(site.outcomes.items()))}; server faults: {len(site.faults)}; {late}"
+    print(f"\n{site.outcomes.total()} requests, {site.num_large} of them large: {told}")
+
+
+@contextmanager
+def lateness(loop: asyncio.AbstractEventLoop | None) -> Iterator[list[float]]:
+    """By how many milliseconds a task on this loop, which sleeps for one again and again, is late."""
+    assert loop is not None
+    late_ms: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            due_s = time.monotonic() + 0.001
+            await asyncio.sleep(0.001)
+            late_ms.append(1000 * (time.monotonic() - due_s))
+
+    ticking = asyncio.run_coroutine_threadsafe(tick(), loop)
+    yield late_ms
+    ticking.cancel()
 
 
 @pytest.mark.parametrize("num_inputs", NUMBERS)
@@ -390,20 +484,27 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers of a few tokens, so that there is time for many."""
     from streamspace import llm
 
-    sampling_params = llm.sampling_params
+    sampling_params, check = llm.sampling_params, OpenAIServer._check
 
     def few_tokens(settings: Settings) -> Any:
         return sampling_params(replace(settings, max_tokens=min(4, settings.max_tokens)))
 
+    def few_at_v1(server: OpenAIServer, parameters: dict[str, Any]) -> int:
+        num_answers = check(server, parameters)
+        parameters.update({name: min(4, parameters[name] or 4) for name in LENGTHS if name in parameters})
+        return num_answers
+
     monkeypatch.setattr(llm, "sampling_params", few_tokens)
+    monkeypatch.setattr(OpenAIServer, "_check", few_at_v1)
 
 
 @pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("num_inputs", NUMBERS)
 def test_no_input_harms_the_engine(running: Running, watched: list[str], num_inputs: int) -> None:
-    site = Site(running.url, running.demo, watched)
-    try_out(site, max(30, num_inputs // 10), form=False)
+    site, num_restarts = Site(running.url, running.demo, watched, running.loop), running.engine.num_restarts
+    try_out(site, num_inputs if ASKED_FOR else max(30, num_inputs // 10), form=False)
     assert not site.faults and running.engine.status.stage == "ready"
+    assert running.engine.num_restarts == num_restarts
     wait_until(lambda: running.is_idle, what="an idle engine")
     body = {"data": ["Once upon a time", *RIGHT["complete"][1:]], "session_hash": "after"}
     site.ask("call/complete", json.dumps(body).encode(), "after")

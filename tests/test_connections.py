@@ -1,10 +1,13 @@
 """How many connections the server takes and from whom, how long one may say nothing, and where it listens."""
 
+import asyncio
 import errno
 import http.client
 import json
 import resource
 import socket
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -14,7 +17,13 @@ import pytest
 
 from streamspace import connections, server
 from streamspace.config import load_config
-from streamspace.connections import Connections, listen_everywhere, most_connections, raise_file_limit
+from streamspace.connections import (
+    MOST_TAKEN,
+    Connections,
+    listen_everywhere,
+    most_connections,
+    raise_file_limit,
+)
 from streamspace.errors import ConfigError
 from streamspace.server import keep_alive_s, places
 from streamspace.types import Delta
@@ -130,6 +139,38 @@ def test_behind_a_proxy_an_address_has_so_many_requests_in_progress(monkeypatch:
         status, _, text = ask(site.url, "GET", "/health", None, {"X-Forwarded-For": "8.8.8.8, 2001:db8::2"})
         assert status == 503 and "At most 2 connections at once for one address" in json.loads(text)["detail"]
         assert ask(site.url, "GET", "/health", None, {"X-Forwarded-For": "2001:db8:0:1::1"})[0] == 200
+
+
+def test_a_crowd_is_taken_in_turns_and_nobody_has_to_knock_again(
+    connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, loops = FakePageEngine(), list[asyncio.AbstractEventLoop]()
+    turns, entered, enter = 0, Counter[int](), Connections.enter
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns >= 0:
+            loops[0].call_soon(turn)
+
+    def counted(self: Connections, *arguments: Any) -> bool:
+        entered[turns] += 1
+        return enter(self, *arguments)
+
+    monkeypatch.setattr(Connections, "enter", counted)
+    monkeypatch.setattr(engine, "start", lambda: loops.append(asyncio.get_running_loop()))
+    with served(engine) as url:
+        goes_on = threading.Event()
+        loops[0].call_soon_threadsafe(turn)
+        loops[0].call_soon_threadsafe(goes_on.wait, LONG)
+        try:
+            for _ in range(3 * MOST_TAKEN):
+                connect(url)
+        finally:
+            goes_on.set()
+        wait_until(lambda: entered.total() == 3 * MOST_TAKEN, what="their coming in")
+        turns = -10
+    assert max(entered.values()) <= MOST_TAKEN
 
 
 def test_nothing_is_kept_of_connections_that_have_gone() -> None:

@@ -62,7 +62,7 @@ async def timed(source: Source, interval_s: float = FRAME_S) -> list[tuple[float
         return [(round(loop.time(), 3), item) async for item in items]
 
 
-def ignore(late_s: float) -> None: ...
+def ignore(now_s: float, due_s: float) -> None: ...
 
 
 def run(loop: ScriptedLoop, work: Coroutine[Any, Any, Any]) -> Any:
@@ -164,6 +164,24 @@ def test_a_loop_that_lags_gets_fewer_frames_until_it_keeps_up_again(loop: Script
     run(loop, read(0.0))
     run(loop, read(0.0))
     assert pacer.interval_s(0) == FRAME_S
+
+
+def test_one_halt_of_the_loop_is_no_overload_however_many_read(loop: ScriptedLoop) -> None:
+    pacer, intervals_s = Pacer(), []
+
+    async def read() -> None:
+        async for _ in frames(Source(*[0.0] * 100).items(), lambda: pacer.interval_s(0), pacer.woke, asyncio.Event()):
+            intervals_s.append(pacer.interval_s(0))
+
+    async def halt() -> None:
+        await asyncio.sleep(1.01)
+        loop.now += 0.4  # nobody runs for so long
+
+    async def act() -> None:
+        await asyncio.gather(halt(), *(read() for _ in range(64)))
+
+    run(loop, act())
+    assert max(intervals_s) == FRAME_S
 
 
 def test_streams_are_counted_only_while_they_run() -> None:

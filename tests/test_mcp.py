@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from gradio.blocks import BlocksConfig
 from gradio_client import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
@@ -142,13 +143,27 @@ def test_the_pages_limits_hold() -> None:
         wait_until(lambda: engine.num_running == 0, what="the release")
 
 
+def test_a_tool_does_not_wait_for_the_configuration_of_the_whole_page(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured, configure = [], BlocksConfig.config_for_block
+
+    def counted(number: int, *arguments: Any) -> Any:
+        configured.append(number)
+        return configure(number, *arguments)
+
+    monkeypatch.setattr(BlocksConfig, "config_for_block", staticmethod(counted))
+    assert call(url, "ask", question="Hi", max_tokens=3) == ("an answer", False)
+    assert len(configured) < 20  # the tool's own: the page has ten times as many
+
+
 def test_the_tools_are_for_mcp_alone() -> None:
     engine = FakePageEngine(deltas("an| answer"))
     demo = build_demo(engine, admission_of(engine))
     with served(engine, demo) as url:
         assert '"/chat"' in (info := whole(url, "/gradio_api/info")) and '"/ask"' not in info and "state" not in info
         data = b'{"data": ["Hi", null, null, null, null]}'
-        assert [ask(url, "POST", f"/gradio_api/{route}/ask", data, JSON)[0] for route in ("call", "run")] == [400, 400]
+        assert [ask(url, "POST", f"/gradio_api/{route}/ask", data, JSON)[0] for route in ("call", "run")] == [400, 404]
         status, text = joined(url, "ask", ["Hi", None, None, None, None], "x", {})
     assert status == 400 and "ask is a tool of the MCP server" in text and engine.num_started == 0
     assert not demo._queue.pending_event_ids_session and not demo._queue.event_ids_to_events

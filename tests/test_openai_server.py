@@ -15,7 +15,6 @@ import openai
 import pytest
 from gradio_client import Client
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from openai import OpenAI
 
 from streamspace import openai_server as openai_api
@@ -26,7 +25,7 @@ from streamspace.metrics import REFUSALS, RUNNING
 from streamspace.types import Delta, Status
 from tests.client import JSON, ask
 from tests.fake import FakePageEngine
-from tests.hostile import CONSTRAINTS, json_values
+from tests.hostile import CONSTRAINTS, openai_bodies
 from tests.openai_client import GREEDY, HI, MODEL, RESTARTING, Answers, client_of
 from tests.support import Running, served, wait_until
 
@@ -284,19 +283,10 @@ def test_pages_of_other_servers_may_not_ask(running: Running) -> None:
     assert ask(running.url, "POST", CHAT, json.dumps({"messages": HI}).encode(), plain)[0] == 400
 
 
-PARAMETERS = (
-    "n prompt messages max_tokens max_completion_tokens stop tools tool_choice response_format structured_outputs echo "
-    "logprobs seed top_k priority request_id model temperature"
-).split()
-INNER = "type json_schema schema json regex choice grammar function parameters strict name role content".split()
-objects = st.dictionaries(st.sampled_from(INNER), json_values)
-bodies = st.dictionaries(st.sampled_from(PARAMETERS), json_values | objects | st.lists(objects))
-
-
 @pytest.mark.parametrize("num_bodies", [100, pytest.param(300, marks=pytest.mark.slow)])
 def test_whatever_json_is_sent_is_passed_on_or_refused(num_bodies: int) -> None:
     @settings(max_examples=num_bodies, deadline=None)
-    @given(bodies)
+    @given(openai_bodies)
     def one(body: dict[str, Any]) -> None:
         assert asyncio.run(answer(body)) in (200, 400, 413)
 

@@ -1,7 +1,9 @@
 """What the page answers to whom: the routes that are open, those that are not, and the login."""
 
+import contextlib
 import http.client
 import json
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,6 +26,7 @@ from tests.fake import FakePageEngine, deltas
 from tests.inputs import call_values
 from tests.page import bot, send, set_up, wait_for_end
 from tests.support import Running, admission_of, serve_beside, served, wait_until
+from tests.wire import Site
 
 UPLOAD = (
     b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.mp4"\r\n\r\n' + bytes(300_000) + b"\r\n--x--\r\n"
@@ -132,6 +135,18 @@ def test_what_is_for_developers_is_closed(url: str, path: str) -> None:
     assert ask(url, "GET", path)[0] == 404
 
 
+def test_no_invented_session_is_kept(site: Site) -> None:
+    body = json.dumps({"data": call_values(complete_arguments(), prompt="Hi"), "session_hash": "invented"}).encode()
+    for path in ("run/complete", "run/chat/", "api/complete", "cancel", "reset"):
+        ask(site.url, "POST", f"/gradio_api/{path}", body, JSON)
+    for path in ("queue/data?session_hash=invented", "call/complete/invented", "call/v2/complete/invented"):
+        ask(site.url, "GET", f"/gradio_api/{path}", is_whole=True)
+    with contextlib.closing(socket.create_connection(("127.0.0.1", int(site.url.rpartition(":")[2])))) as heart:
+        heart.sendall(b"GET /gradio_api/heartbeat/invented HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert heart.recv(100).startswith(b"HTTP/1.1 200")
+    assert not site.demo.app.state_holder.session_data and not site.remembers("invented")
+
+
 def test_nothing_is_recorded_or_sent_away(url: str) -> None:
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
     connection.request("GET", "/config")
@@ -172,7 +187,6 @@ LOCKED = [
     ("GET", "/gradio_api/call/chat/x"),
     ("GET", "/gradio_api/call/v2/chat/x"),
     ("POST", "/gradio_api/queue/join"),
-    ("POST", "/gradio_api/run/predict"),
     ("POST", "/gradio_api/call/chat"),
     ("POST", "/gradio_api/call/v2/chat"),
 ]

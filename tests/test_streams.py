@@ -233,6 +233,20 @@ def test_a_reader_whose_machine_takes_nothing_any_more_is_cut_off(monkeypatch: p
         stream.close()
 
 
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_reader_whose_own_body_never_ends_reads_and_is_missed(tab: Tab, reset: bool) -> None:
+    tab.site.engine.script = [Delta("a"), 0.3, Delta("b"), LONG]
+    tab.ask()
+    stream = tab.stream(headers="Content-Length: 100000\r\n")
+    stream.socket.sendall(b"{")
+    messages = iter(stream)
+    next(message for message in messages if message["msg"] == "process_generating")
+    stream.socket.sendall(b"{" * 50_000)
+    next(message for message in messages if '"b"' in json.dumps(message))
+    stream.close(reset)
+    wait_until(lambda: tab.site.engine.num_closed_early == 1, 2, "the close")
+
+
 def test_a_reader_has_all_the_time(tab: Tab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "READER_S", 0.2)
     tab.site.engine.script = [Delta("a"), 0.3, *deltas("b|c")]

@@ -68,7 +68,7 @@ def served_site(engine: FakePageEngine) -> Iterator[Site]:
 class Stream:
     """A reader of GET /queue/data, or of the stream of a call, whose path is in the place of a session."""
 
-    def __init__(self, site: Site, session: str, receive_bytes: int | None = None) -> None:
+    def __init__(self, site: Site, session: str, receive_bytes: int | None = None, headers: str = "") -> None:
         self.socket = socket.socket()
         self.socket.settimeout(10)
         if receive_bytes is not None:
@@ -76,7 +76,7 @@ class Stream:
         host, port = site.url.removeprefix("http://").split(":")
         self.socket.connect((host, int(port)))
         path = f"/gradio_api/{session if session.startswith('call/') else f'queue/data?session_hash={session}'}"
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{headers}\r\n".encode())
         self.response = http.client.HTTPResponse(self.socket)
 
     def __iter__(self) -> Iterator[Json]:
@@ -145,8 +145,8 @@ class Tab:
         assert status == 200, text
         return f"call/{path}/{json.loads(text)['event_id']}"
 
-    def stream(self, receive_bytes: int | None = None) -> Stream:
-        return Stream(self.site, self.session, receive_bytes)
+    def stream(self, receive_bytes: int | None = None, headers: str = "") -> Stream:
+        return Stream(self.site, self.session, receive_bytes, headers)
 
     def answer(self, text: Any = "Hi", **options: Any) -> list[Json]:
         """Ask, and read to the end of the stream."""

@@ -25,6 +25,8 @@ GONE_S = 20  # a connection is cut when its other end has been silent for so lon
 HEADER_S = 20.0  # for a request's header, from its first byte to its last
 MOST_HEADER_BYTES = 64 << 10
 MOST_CONNECTIONS = 8192  # in all, if the machine lets the process have as many
+BACKLOG = 2048  # connections that wait in the kernel to be taken
+MOST_TAKEN = 100  # of them at once: nothing else runs meanwhile, 2,000 would take half a second
 FILES = 65_535  # that the process may have open: vLLM's own number
 OTHER_FILES = 256  # for all but connections
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -57,7 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise ConfigError(f"Cannot listen on {host} port {port} ({error.strerror}): {_advice(host, error)}") from None
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * GONE_S)

@@ -20,6 +20,7 @@ FRAME_COST_S = 0.0001  # a frame's time on the event loop; 0.4 ms if it wakes an
 PAGE_SHARE = 0.1  # of one core for the frames of all streams together; the rest is the engine's
 BESIDE_ENGINE_SHARE = 0.015  # the same on a machine without a GPU, where page and engine share the cores
 LATE_S = 0.005  # a loop that wakes its sleepers later than this is overloaded
+MOST_LATE_S = 0.1  # as how late the longest halt counts: one halt is no overload
 MOST_STRETCH = 10.0
 BEAT_S = 0.5  # the longest silence: only a yield shows whether the reader has gone
 
@@ -31,7 +32,8 @@ class Pacer:
         self.num_streams = 0
         self._stretch = 1.0  # factor of all intervals; more than 1 while the loop runs late
         self._page_share = page_share
-        self._late_s = 0.0  # average over about the last hundred sleeps
+        self._late_s = 0.0  # average over about the last hundred ticks at which somebody woke
+        self._woke_s = -TICK_S  # when that was
 
     @contextmanager
     def stream(self) -> Iterator[None]:
@@ -47,9 +49,15 @@ class Pacer:
         least = max(FRAME_S, num_chars * CHAR_S, self.num_streams * FRAME_COST_S / self._page_share)
         return min(MOST_FRAME_S, self._stretch * least)
 
-    def woke(self, late_s: float) -> None:
-        """Note that a sleeper woke so many seconds late. While the loop lags, all intervals grow by 1% a sleep."""
-        self._late_s += (late_s - self._late_s) / 100
+    def woke(self, now_s: float, due_s: float) -> None:
+        """Note when a sleeper woke. While the loop lags, all intervals grow by 1% a tick.
+
+        A halt wakes all sleepers late, and is one sign all the same.
+        """
+        if now_s - self._woke_s < TICK_S:
+            return
+        self._woke_s = now_s
+        self._late_s += (min(now_s - due_s, MOST_LATE_S) - self._late_s) / 100
         step = 1.01 if self._late_s > LATE_S else 0.99
         self._stretch = min(MOST_STRETCH, max(1.0, self._stretch * step))
 
@@ -57,13 +65,13 @@ class Pacer:
 async def frames(
     source: AsyncGenerator[T, None],
     interval_s: Callable[[], float],
-    woke: Callable[[float], None],
+    woke: Callable[[float, float], None],
     ended: asyncio.Event,
 ) -> AsyncGenerator[T | None, None]:
     """Yield the first item of `source` at once and then one an interval; None after BEAT_S without one.
 
-    The producer sets `ended` when the last item is there, so that it comes at once. `woke` gets the seconds by which
-    each interval ended late. Closing this closes `source`, also while it waits. An error of `source` comes last.
+    The producer sets `ended` when the last item is there, so that it comes at once. `woke` gets when an interval ended,
+    and when it should have. Closing this closes `source`, also while it waits. An error of `source` comes last.
     """
     loop = asyncio.get_running_loop()
     pulling: asyncio.Task[T] | None = None
@@ -86,7 +94,7 @@ async def frames(
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due_s):
                     await ended.wait()
-            woke(max(0.0, loop.time() - due_s))
+            woke(max(due_s, loop.time()), due_s)
     finally:
         if pulling is not None:
             pulling.cancel()  # raised inside the engine's own generator, which aborts the request

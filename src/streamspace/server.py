@@ -21,6 +21,8 @@ from streamspace import metrics
 from streamspace.chat import ServedEngine
 from streamspace.config import Config
 from streamspace.connections import (
+    BACKLOG,
+    MOST_TAKEN,
     Connection,
     Connections,
     RequestLimit,
@@ -112,6 +114,7 @@ class Server(uvicorn.Server):
             log_level="warning",
             timeout_graceful_shutdown=grace_s,
             timeout_keep_alive=keep_alive_s(),
+            backlog=MOST_TAKEN,
             forwarded_allow_ips=proxies,
         )
         trusted = ProxyHeadersMiddleware(cast(Any, app), options.forwarded_allow_ips).trusted_hosts
@@ -120,6 +123,12 @@ class Server(uvicorn.Server):
         options.http = cast(Any, partial(Connection, self.connections))
         super().__init__(options)
         self._engine = engine
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's hook: asyncio lets as many connections wait as it takes at once, unless it is told otherwise."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """uvicorn's hook, called at its exit."""

@@ -52,7 +52,7 @@ POLICY = (
 KINDS: dict[str, dict[str, type]] = {
     "cancel": {"event_id": str, "session_hash": str, "fn_index": int}, "reset": {"event_id": str},
 }  # fmt: skip
-ROUTES = ("queue", "run", "api", "call", *KINDS)  # those that take JSON
+ROUTES = ("queue", "call", *KINDS)  # those that take JSON
 
 
 class Guard:

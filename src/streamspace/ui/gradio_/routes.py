@@ -1,7 +1,8 @@
 """Which of Gradio's many routes the mounted page has: those that a page of text needs.
 
 The others store uploads of any size, serve any file of the temporary folder that all Gradio apps of a machine share,
-fetch URLs for anybody, and start the page's events in a second way.
+fetch URLs for anybody, and start the page's events in a second way. /run starts nothing here, but keeps a copy of the
+page's components, 345 kB, for each name of a session that it is asked with.
 """
 
 import gradio as gr
@@ -15,7 +16,7 @@ PAGE = (
 ).split()
 API = (
     "/mcp /info /openapi.json /app_id /user /login_check /theme.css /heartbeat/{session_hash} /queue/join /queue/data "
-    "/queue/status /cancel /reset /run/{api_name} /call/{api_name} /call/{api_name}/{event_id} /call/v2/{api_name} "
+    "/queue/status /cancel /reset /call/{api_name} /call/{api_name}/{event_id} /call/v2/{api_name} "
     "/call/v2/{api_name}/{event_id}"
 ).split()
 
