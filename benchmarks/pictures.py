@@ -54,8 +54,8 @@ async def measure(url: str, app: psutil.Process, number: int) -> None:
     """Send them, and print what came back."""
     seen: Counter[tuple[int, str]] = Counter()
 
-    def memory() -> float:
-        return sum(process.memory_info().rss for process in (app, *engine_processes(app))) / 1e6
+    def memory() -> list[float]:
+        return [process.memory_info().rss / 1e6 for process in (app, *engine_processes(app))]
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(300)) as session:
         await wait_for_health(session, url, 200)
@@ -69,17 +69,22 @@ async def measure(url: str, app: psutil.Process, number: int) -> None:
 
         await asyncio.gather(*(one(seed) for seed in range(number // 10)))
         await asyncio.sleep(REST_S)
-        before_mb, began_s = memory(), time.monotonic()
-        await asyncio.gather(*(one(seed) for seed in range(number // 10, number)))
+        in_mb, began_s = [memory()], time.monotonic()
+        for tenth in range(1, 10):
+            await asyncio.gather(*(one(seed) for seed in range(tenth * number // 10, (tenth + 1) * number // 10)))
+            in_mb.append(memory())
         took_s = time.monotonic() - began_s
         await asyncio.sleep(REST_S)
-        after_mb = memory()
+        in_mb.append(memory())
         await wait_for_health(session, url, 200)
     for (status, words), times in seen.most_common():
         print(f"{times:6} {status} {words}")
     errors = sum(times for (status, _), times in seen.items() if status >= 500)
     is_same = engines == engine_processes(app)
     print(f"{number} pictures in {took_s:.0f} s, {errors} errors of the server, the same engine: {is_same}")
+    for name, each in zip(("the app", "its engine"), zip(*in_mb, strict=True), strict=True):
+        print(f"memory of {name} after each tenth, and after a rest: {' '.join(f'{mb:.0f}' for mb in each)} MB")
+    before_mb, after_mb = sum(in_mb[0]), sum(in_mb[-1])
     print(f"memory {before_mb:.0f} -> {after_mb:.0f} MB, ratio {after_mb / before_mb:.3f}")
 
 

@@ -61,6 +61,7 @@ def owners() -> dict[str, Any]:
         "gradio.components.api_component.Api": demo.fns[number].inputs[0],
         "gradio.events.EventData": gr.EventData(None, {}),
         "gradio.mcp.GradioMCPServer": demo.mcp_server_obj,
+        "mcp.server.transport_security.RequestBodyLimitMiddleware": demo.mcp_server_obj.manager.asgi_app,
         "gradio.queueing.Queue": demo._queue,
         "gradio.routes.App": demo.app,
         "gradio.server_messages.ProcessCompletedMessage": messages.ProcessCompletedMessage(output={}, success=True),

@@ -292,3 +292,31 @@ def test_other_weights_are_no_problem() -> None:
     eight = {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8}}}}
     for model in ({}, {"quantization_config": None}, {"quantization_config": eight}, SHAPE):
         assert int4_problem({"avx2"}, model, "x86_64") is None
+
+
+PICTURES = """
+import ctypes, psutil, sys
+from streamspace import hardware
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+if sys.argv[1] == "give back":
+    hardware.give_large_blocks_back()
+libc.free(libc.malloc(30 << 20))  # from now on, glibc puts blocks up to this size among the small ones
+before = psutil.Process().memory_info().rss
+blocks = []
+for _ in range(5):
+    blocks.append(libc.malloc(20 << 20))
+    libc.memset(blocks[-1], 1, 20 << 20)
+    libc.malloc(100_000)
+for block in blocks:
+    libc.free(block)
+print((psutil.Process().memory_info().rss - before) >> 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+@pytest.mark.parametrize(("how", "least", "most"), [("give back", 0, 2), ("keep", 50, 200)])
+def test_a_large_block_goes_back_to_the_system(how: str, least: int, most: int) -> None:
+    told = subprocess.run([sys.executable, "-c", PICTURES, how], capture_output=True, text=True, check=True).stdout
+    assert least <= int(told) <= most

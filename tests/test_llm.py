@@ -1,8 +1,10 @@
 """vLLM's own flags through vLLM's own parser, and what the real engine does with a request."""
 
 import asyncio
+import json
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -153,6 +155,16 @@ def test_llava_runs_by_transformers_where_torchvision_is_missing(
     assert implementation(folder=BUNDLED_MODEL) == "auto"
     monkeypatch.setattr(flags, "_torchvision", lambda: True)
     assert implementation() == "auto"
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
+def test_a_model_whose_module_needs_torchvision_is_told_before_vllm_fails_of_it(tmp_path: Path) -> None:
+    from streamspace import flags
+
+    content = {"architectures": ["Qwen2_5_VLForConditionalGeneration"], "vision_config": {}}
+    (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"Qwen2_5_VL\w+ needs the package torchvision, which is not installed here"):
+        flags.vllm_flags(load_config((), {}), tmp_path)
 
 
 def test_several_workers_get_vllms_own_executor() -> None:

@@ -1,9 +1,9 @@
-"""The MCP server through the official client: its two tools, and that it is no way round anything."""
+"""The MCP server through the official client: its two tools, its resource, and that it is no way round anything."""
 
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,9 @@ from gradio.blocks import BlocksConfig
 from gradio_client import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
+from mcp.shared.exceptions import McpError
+from mcp.types import CancelledNotification, CancelledNotificationParams, ClientNotification
+from pydantic import AnyUrl
 
 from streamspace.config import load_config
 from streamspace.types import Delta, Status
@@ -84,6 +87,17 @@ def test_a_question_may_follow_others() -> None:
         assert [message.text for message in engine.conversations[-1]] == ["One?", "Two.", "Three?"]
         told, is_error = call(url, "ask", question="Hi", history=[{"role": "wizard", "content": "x"}])
         assert is_error and "must have a role (system, user or assistant)" in told
+
+
+def test_pictures_may_be_as_large_as_at_the_other_entrypoints() -> None:
+    engine = FakePageEngine(deltas("an| answer"))
+    engine.most_images = 4
+    with served(engine) as url:
+        large = "data:image/png;base64," + "A" * (6 << 20)
+        assert call(url, "ask", question="Hi", images=[large]) == ("an answer", False)
+        assert [len(message.images) for message in engine.conversations[-1]] == [1]
+        told, is_error = call(url, "ask", question="Hi", images=[2 * large])
+        assert is_error and told.startswith("A picture has 9.4 MB; allowed are 8.4")
 
 
 def test_a_prompt_gets_the_answer_of_the_page(running: Running) -> None:
@@ -185,3 +199,52 @@ def test_with_a_login_it_wants_the_login_or_a_key() -> None:
             assert ask(url, "GET", f"{PATH}/schema", None, headers)[0] == 401
         assert call(url, "ask", {"Authorization": "Bearer right"}, question="Hi") == ("an answer", False)
         assert call(url, "ask", log_in(url), question="Hi") == ("an answer", False)
+
+
+def test_a_resource_tells_the_model_and_its_limits(url: str) -> None:
+    async def read(session: ClientSession) -> Any:
+        (listed,) = (await session.list_resources()).resources
+        (content,) = (await session.read_resource(listed.uri)).contents
+        with pytest.raises(
+            McpError, match=r"There is no resource 'streamspace://other'; there is: streamspace://model\."
+        ):
+            await session.read_resource(AnyUrl("streamspace://other"))
+        return listed, content
+
+    listed, content = with_client(url, read)
+    assert str(listed.uri) == "streamspace://model" and listed.mimeType == content.mimeType == "application/json"
+    told = json.loads(content.text)
+    assert told["model"] == "streamspace-tiny" and told["status"] == "ready" and told["context_tokens"] == 1000
+    assert told["max_tokens"] == 2048 and told["images_per_message"] == told["requests_per_minute"] == 0
+
+
+def test_a_client_cancels_its_own_call_alone() -> None:
+    engine = FakePageEngine([Delta("a"), 3600.0])
+    with served(engine) as url:
+
+        async def act() -> None:
+            async with (
+                streamablehttp_client(f"{url}{PATH}/") as (receive, send, name_of),
+                streamablehttp_client(f"{url}{PATH}/") as (receive_too, send_too, _),
+                ClientSession(receive, send) as session,
+                ClientSession(receive_too, send_too) as another,
+            ):
+                await asyncio.gather(session.initialize(), another.initialize())
+                calls = [asyncio.create_task(each.call_tool("ask", {"question": "Hi"})) for each in (session, another)]
+                await until(lambda: engine.num_running == 2)
+                assert name_of()
+                params = CancelledNotificationParams(requestId=1)  # the first call; 0 was the beginning
+                cancelled = CancelledNotification(method="notifications/cancelled", params=params)
+                await session.send_notification(ClientNotification(cancelled))
+                await until(lambda: engine.num_running == 1)
+                assert (await session.list_tools()).tools and not calls[1].done()
+                for each in calls:
+                    each.cancel()
+                await asyncio.gather(*calls, return_exceptions=True)
+
+        asyncio.run(asyncio.wait_for(act(), 60))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.02)

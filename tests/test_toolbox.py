@@ -21,7 +21,7 @@ from streamspace.frames import Pacer
 from streamspace.limits import Admission, Limits
 from streamspace.mcp_servers import McpServer, ServerFailed, servers_of
 from streamspace.sampling import Settings
-from streamspace.toolbox import MOST_ROUNDS, Toolbox, answer_with, calculate
+from streamspace.toolbox import MOST_ROUNDS, TOOL_S, Toolbox, answer_with, calculate
 from streamspace.types import Call, Delta, Message, Reply, Step
 from streamspace.ui.parts.history import chatbot_messages, fenced, folds_of, messages_of
 from tests.fake import FakePageEngine, deltas
@@ -31,6 +31,7 @@ from tests.wire import ASK, Tab, added_up, served_site
 
 HOSTILE = McpServer("hostile", command=(sys.executable, str(Path(__file__).with_name("hostile_mcp.py"))))
 QUESTION = (Message("user", "What is 2 + 2?"),)
+TOO_MUCH = "cannot be asked: it answers with more than 1048576 bytes."
 
 
 class Caller(FakePageEngine):
@@ -221,12 +222,12 @@ def test_a_hostile_server_harms_nobody(quick: None, monkeypatch: pytest.MonkeyPa
     steps = {step.call.name: step for step in last.steps if step.call}
     texts = {name: step.text or "" for name, step in steps.items()}
     assert last.text == "Done." and {spec.name for spec in engine.settings[0].tools} == {"hang", *names}
-    assert steps["flood"].is_error and len(texts["flood"]) < 300
+    assert steps["flood"].is_error and texts["flood"].endswith(TOO_MUCH)
     assert "not supported" in texts["ask"] and "password" not in texts["ask"]
     assert not steps["obey"].is_error and "ignore all" in texts["obey"]
     (obeyed,) = [message.text for message in engine.conversations[-1] if "ignore all" in message.text]
     assert obeyed.lower().count("</result>") == 1 and obeyed.endswith("</result>")  # none that the server wrote
-    assert steps["fail"].is_error and steps["exit"].is_error and steps["noise"].is_error
+    assert steps["fail"].is_error and steps["exit"].is_error and texts["noise"].endswith("is no JSON-RPC.")
     assert all(len(spec.description) <= 1000 for spec in engine.settings[0].tools)
     assert not [
         child for child in psutil.Process().children(recursive=True) if "hostile_mcp" in " ".join(child.cmdline())
@@ -296,11 +297,12 @@ def test_a_server_that_is_not_there_is_named(quick: None) -> None:
     assert last.text == "Hello." and step.is_error and (step.text or "").startswith("The server gone cannot be asked")
 
 
-def test_a_good_server_is_asked_over_http() -> None:
+@pytest.mark.parametrize("is_json", [False, True], ids=["events", "JSON"])
+def test_a_good_server_is_asked_over_http(is_json: bool) -> None:
     from mcp.server.fastmcp import FastMCP
 
     port = free_port()
-    good = FastMCP("good", port=port, log_level="ERROR")
+    good = FastMCP("good", port=port, log_level="ERROR", json_response=is_json)
 
     @good.tool()
     def greet(name: str) -> str:
@@ -318,8 +320,8 @@ def test_a_good_server_is_asked_over_http() -> None:
             for _ in range(100):
                 try:
                     specs, text = await server.specs(), await server.call("greet", {"name": "Ada"})
-                    with pytest.raises((ServerFailed, TimeoutError)):  # the client waits for what broke off
-                        await asyncio.wait_for(server.call("flood", {}), 2)
+                    with pytest.raises(ServerFailed, match=TOO_MUCH):  # and not the toolbox's "Nothing came"
+                        await asyncio.wait_for(server.call("flood", {}), TOOL_S)
                     return specs, text
                 except ServerFailed:
                     await asyncio.sleep(0.1)

@@ -60,7 +60,10 @@ PICTURE_SHARE, LEAST_CACHE_GIB, MOST_CACHE_GIB = 1 / 32, 0.25, 4.0
 MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
 CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads need CPUs too
 # vLLM's own modules of these import torchvision, of which PyPI has no build for a CPU; those of transformers do not.
-NEED_TORCHVISION = {"LlavaForConditionalGeneration"}
+BY_TRANSFORMERS = {f"{name}ForConditionalGeneration" for name in ("Llava", "LlavaNext")}
+# Others import it later: SmolVLM's processor for videos, PaliGemma to count a picture's tokens.
+NEED_TORCHVISION = {f"{name}ForConditionalGeneration" for name in ("SmolVLM", "PaliGemma")}
+SIGHT_HINTS = re.compile(r"vision|visual", re.I)  # in config.json of models that see
 # In config.json of models of which some layers keep a state.
 STATE_HINTS = re.compile(r"mamba|ssm|state_size|linear_|conv_|lightning|attn_type_list|block_type|layer_types", re.I)
 PARALLEL_FLAGS = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
@@ -130,8 +133,8 @@ def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> Non
     except (OSError, ValueError):  # it is not there yet, or vLLM will say what is wrong with it
         flags.dtype = flags.dtype or "auto"
         return
-    if flags.model_impl == "auto" and NEED_TORCHVISION & set(model.get("architectures") or ()) and not _torchvision():
-        flags.model_impl = "transformers"
+    if flags.model_impl == "auto" and not _torchvision():
+        flags.model_impl = _implementation(model)
     if flags.enable_prefix_caching is None and not flags.enable_chunked_prefill and _keeps_states(model):
         flags.enable_prefix_caching = False  # vLLM keeps states for later only where prompts are read in pieces
     known, free = hardware.instructions(), free_memory()
@@ -161,6 +164,26 @@ def _keeps_states(model: Mapping[str, Any]) -> bool:
         return any(known[name].inspect_model_cls().is_hybrid for name in model["architectures"] if name in known)
     except Exception:  # whatever the module's import raises, or a file without its architectures; the start says it
         return False
+
+
+def _implementation(model: Mapping[str, Any]) -> str:
+    """Whose module runs the model with this config.json without torchvision; raises ConfigError if none does."""
+    names = set(model.get("architectures") or ())
+    if names & BY_TRANSFORMERS:
+        return "transformers"
+    known = set(find(MODEL_INFO)) if SIGHT_HINTS.search(json.dumps(model)) else set[str]()
+    for name in names & known:
+        if name in NEED_TORCHVISION or _imports_torchvision(name):
+            raise ConfigError(f"{name} needs the package torchvision, which is not installed here.")
+    return "auto"
+
+
+def _imports_torchvision(name: str) -> bool:
+    try:
+        find(MODEL_INFO)[name].load_model_cls()  # whose import the start needs as well
+    except Exception as error:  # whatever the import raises; the start says it
+        return isinstance(error, ImportError) and "torchvision" in str(error)
+    return False
 
 
 def _torchvision() -> bool:

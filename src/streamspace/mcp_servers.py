@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 20  # of one answer of a server
 MOST_TOOLS = 64  # of one server
+TOO_LARGE = f"it answers with more than {MOST_BYTES} bytes"
 ENVIRON = ("PATH", "HOME", "LANG")
+Cut = Callable[[str], None]  # ends the session for this reason
 
 
 class ServerFailed(Exception):
@@ -58,17 +60,25 @@ class McpServer:
     async def _session(self) -> AsyncIterator["ClientSession"]:
         from mcp import ClientSession
 
+        is_open, reasons = asyncio.timeout(None), list[str]()
+
+        def cut(reason: str) -> None:
+            """End the session now; the library would wait for the rest of what is not read any more."""
+            reasons.append(reason)
+            is_open.reschedule(0)
+
         try:
-            async with self._streams() as (reading, writing), ClientSession(reading, writing) as session:
+            async with is_open, self._streams(cut) as (reading, writing), ClientSession(reading, writing) as session:
                 await session.initialize()
                 yield session
         except ServerFailed:
             raise
         except Exception as error:  # groups of whatever httpx, anyio and the protocol raise
-            raise ServerFailed(f"The server {self.name} cannot be asked: {_first(error)}.") from error
+            reason = reasons[0] if reasons else _first(error)
+            raise ServerFailed(f"The server {self.name} cannot be asked: {reason}.") from error
 
-    def _streams(self) -> AbstractAsyncContextManager[Any]:
-        return _over_http(self.url, dict(self.headers)) if self.url else _over_pipes(self.command, self.env)
+    def _streams(self, cut: Cut) -> AbstractAsyncContextManager[Any]:
+        return _over_http(self.url, dict(self.headers), cut) if self.url else _over_pipes(self.command, self.env, cut)
 
 
 def servers_of(text: str) -> tuple[McpServer, ...]:
@@ -103,7 +113,7 @@ def _first(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _client(headers: dict[str, str]) -> "httpx.AsyncClient":
+def _client(headers: dict[str, str], cut: Cut) -> "httpx.AsyncClient":
     """A client that follows no redirect, uses no proxy of the environment, and reads MOST_BYTES of an answer."""
     import httpx
 
@@ -122,7 +132,8 @@ def _client(headers: dict[str, str]) -> "httpx.AsyncClient":
             async for part in self._stream:
                 num_bytes += len(part)
                 if num_bytes > MOST_BYTES:
-                    raise httpx.ReadError(f"it answers with more than {MOST_BYTES} bytes")
+                    cut(TOO_LARGE)
+                    raise httpx.ReadError(TOO_LARGE)
                 yield part
 
         async def aclose(self) -> None:
@@ -134,15 +145,18 @@ def _client(headers: dict[str, str]) -> "httpx.AsyncClient":
 
 
 @asynccontextmanager
-async def _over_http(url: str, headers: dict[str, str]) -> AsyncIterator[tuple[Any, Any]]:
+async def _over_http(url: str, headers: dict[str, str], cut: Cut) -> AsyncIterator[tuple[Any, Any]]:
     from mcp.client.streamable_http import streamable_http_client
 
-    async with _client(headers) as client, streamable_http_client(url, http_client=client) as (reading, writing, _):
+    async with (
+        _client(headers, cut) as client,
+        streamable_http_client(url, http_client=client) as (reading, writing, _),
+    ):
         yield reading, writing
 
 
 @asynccontextmanager
-async def _over_pipes(command: tuple[str, ...], env: Mapping[str, str]) -> AsyncIterator[tuple[Any, Any]]:
+async def _over_pipes(command: tuple[str, ...], env: Mapping[str, str], cut: Cut) -> AsyncIterator[tuple[Any, Any]]:
     """The streams of a program in a process group of its own, which is killed in the end.
 
     The library's own transport reads lines of any length.
@@ -150,6 +164,7 @@ async def _over_pipes(command: tuple[str, ...], env: Mapping[str, str]) -> Async
     import anyio
     from mcp.shared.message import SessionMessage
     from mcp.types import JSONRPCMessage
+    from pydantic import ValidationError
 
     plain = {name: os.environ[name] for name in ENVIRON if name in os.environ}
     process = await asyncio.create_subprocess_exec(
@@ -165,8 +180,10 @@ async def _over_pipes(command: tuple[str, ...], env: Mapping[str, str]) -> Async
             try:
                 while line := await lines.readline():
                     await into.send(SessionMessage(JSONRPCMessage.model_validate_json(line)))
-            except ValueError as error:  # too long, or no JSON
-                await into.send(ServerFailed(f"The server's answer cannot be read: {str(error)[:100]}"))
+            except ValidationError:
+                cut("what it answers is no JSON-RPC")
+            except ValueError:  # a line of more than the limit
+                cut(TOO_LARGE)
 
     async def send(pipe: asyncio.StreamWriter) -> None:
         async for message in out_of:

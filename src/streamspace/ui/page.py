@@ -37,7 +37,6 @@ from streamspace.ui.tabs.compare import CompareTab
 from streamspace.ui.tabs.completion import CompletionTab
 from streamspace.ui.tabs.engine import EngineTab, page_html
 from streamspace.ui.theme import theme
-from streamspace.visitors import Keys
 from streamspace.votes import Votes
 
 log = logging.getLogger(__name__)
@@ -133,7 +132,7 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple
     is_known = login_of(demo)
     Streams(demo, is_known, lambda: engine.is_stopping, engine.config.answers_per_visitor).install(mounted)
     mounted.router.routes.insert(0, Route("/count", TypedTokens(engine, demo.admission, is_known), methods=["POST"]))
-    guard_tools(demo, demo.tools, is_known, Keys(engine.config.api_keys), demo.admission)
+    guard_tools(demo, demo.tools, engine, is_known, demo.admission)
     mounted.add_middleware(FrontPage, demo=demo, has_login=bool(auth or engine.config.hf_login))
     return mounted
 

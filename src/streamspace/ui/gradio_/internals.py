@@ -60,7 +60,14 @@ NAMES: dict[str, dict[str, str]] = {
     "gradio.context.LocalContext": {"request": "to know who asks in an event that Gradio runs"},
     "gradio.events.EventData": {"_data": "to know which message of the chat a visitor edits or asks again"},
     "gradio.mcp": {"SessionState": "to answer a tool without the configuration of the whole page"},
-    "gradio.mcp.GradioMCPServer": {"tool_to_endpoint": "to choose the tools of the MCP server"},
+    "gradio.mcp.GradioMCPServer": {
+        "manager": "to change how large a request to the MCP server may be",
+        "mcp_server": "to have a resource at the MCP server",
+        "tool_to_endpoint": "to choose the tools of the MCP server",
+    },
+    "mcp.server.transport_security.RequestBodyLimitMiddleware": {
+        "max_body_size": "to let a request to the MCP server have as large pictures as any other",
+    },
     "gradio.networking": {"setup_tunnel": "to open a temporary public link"},
     "gradio.oauth": {"attach_oauth": "to sign visitors in with Hugging Face"},
     "gradio.queueing.Queue": {
@@ -299,3 +306,14 @@ def choose_tools(demo: gr.Blocks, numbers: Collection[int]) -> str | None:
 
     _patch(mcp, "SessionState", _tool_state, "gradio.mcp")
     return None
+
+
+def mcp_server_of(demo: gr.Blocks) -> Any:
+    """The official library's server behind the mounted page's MCP server, of which `choose_tools` found one.
+
+    From here on it takes bodies of any size, where its own limit is 4 MiB: whoever serves it has to check them.
+    """
+    server: Any = demo.mcp_server_obj
+    if limit := getattr(server.manager, "asgi_app", None):  # older versions have none
+        _patch(limit, "max_body_size", 1 << 40, "mcp.server.transport_security.RequestBodyLimitMiddleware")
+    return server.mcp_server
