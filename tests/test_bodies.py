@@ -247,7 +247,7 @@ def test_at_the_openai_api_a_request_counts_before_it_is_read() -> None:
     with site_with("--requests-per-minute", "1") as site:
         assert ask(site.url, "POST", COMPLETIONS, b"no JSON", JSON)[0] == 400
         status, headers, text = ask(site.url, "POST", COMPLETIONS, b"no JSON", JSON)
-        assert status == 429 and "At most 1 requests a minute" in text and headers["Retry-After"]
+        assert status == 429 and "At most 1 request a minute" in text and headers["Retry-After"]
 
 
 def test_a_constraint_counts_before_it_is_checked() -> None:
@@ -258,7 +258,7 @@ def test_a_constraint_counts_before_it_is_checked() -> None:
             tab.join("complete", call_values(complete_arguments(), prompt="Hi", regex="("))
             (end,) = (message for message in tab.stream() if message["msg"] == "process_completed")
             sentences.append(end["output"]["error"])
-        assert sentences[0].startswith("The regex cannot be used") and sentences[1].startswith("At most 1 requests")
+        assert sentences[0].startswith("The regex cannot be used") and sentences[1].startswith("At most 1 request a")
 
 
 def test_no_body_is_parsed_before_the_login(monkeypatch: pytest.MonkeyPatch) -> None:

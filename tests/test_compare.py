@@ -354,7 +354,7 @@ def test_a_comparison_is_one_answer_of_its_visitor_and_takes_the_room_of_all() -
         wait_until(lambda: engine.num_running == 4 or not next(messages), what="four columns")
         again = tab.join("_compare", compared(2))
         end = next(message for message in messages if message["msg"] == "process_completed")
-        assert end["event_id"] == again and end["output"]["error"].startswith("At most one answer at once for each")
+        assert end["event_id"] == again and end["output"]["error"].startswith("At most 1 answer at once for each")
         engine.script = deltas("b")
         other.ask()
         waiting = iter(other.stream())

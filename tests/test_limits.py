@@ -258,7 +258,7 @@ def test_a_full_queue_refuses_but_an_idle_engine_does_not() -> None:
         queue = Queue(Limits(queue_length=1))
         works = [Work(queue, ANNA), Work(queue, BEN)]
         await settled()
-        with pytest.raises(QueueFull, match="The queue is full, 1 requests wait already"):
+        with pytest.raises(QueueFull, match="The queue is full, 1 request waits already"):
             await Work(queue, CLEO).task
         for work in works:
             work.end.set()
@@ -431,7 +431,7 @@ def test_a_tab_with_an_answer_under_way_gets_no_second_one(
     next(reading)
     second = ask(tab)
     end = next(message for message in reading if message["msg"] == "process_completed")
-    assert end["event_id"] == second and end["output"]["error"].startswith("At most one answer at once for each")
+    assert end["event_id"] == second and end["output"]["error"].startswith("At most 1 answer at once for each")
     assert site.engine.num_running == 1
 
 
@@ -509,4 +509,4 @@ def test_on_a_space_visitors_are_told_apart_by_what_the_proxy_says(open_site: Ca
         return error
 
     assert ask_from("9.9.9.9, 1.1.1.1") is None and ask_from("2.2.2.2") is None
-    assert "At most 1 requests a minute" in str(ask_from("8.8.8.8, 1.1.1.1"))
+    assert "At most 1 request a minute" in str(ask_from("8.8.8.8, 1.1.1.1"))

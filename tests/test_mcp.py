@@ -153,7 +153,7 @@ def test_the_pages_limits_hold() -> None:
         with begin(url, "Hi"):
             wait_until(lambda: engine.num_running == 1, what="the first answer")
             told, is_error = call(url, "ask", question="Hi")
-            assert is_error and told.startswith("At most one answer at once for each visitor")
+            assert is_error and told.startswith("At most 1 answer at once for each visitor")
         wait_until(lambda: engine.num_running == 0, what="the release")
 
 

@@ -258,7 +258,7 @@ def test_stop_before_the_first_token_keeps_the_question_and_brings_send_back(sit
     engine.script = [SILENCE_S]
     page = new_page(site.url)
     send(page, "Hello")
-    expect(page.locator("#note")).to_contain_text("Reading the prompt (prefill of 1 tokens)")
+    expect(page.locator("#note")).to_contain_text("Reading the prompt (prefill of 1 token)")
     expect(page.locator("#send")).to_be_hidden()
     page.get_by_role("button", name="Stop").click()
     wait_until(lambda: engine.num_closed_early == 1, AT_ONCE_S, "the release")

@@ -18,7 +18,19 @@ import pytest
 from streamspace import errors
 from streamspace.sampling import Settings, check_settings
 from streamspace.summary import NUMBERS_S, Summary
-from streamspace.translation import FOLDER, LANGUAGES, LOCALES, Sentence, catalog, language_of, say_in
+from streamspace.translation import (
+    ABOUT,
+    FOLDER,
+    LANGUAGES,
+    PLURALS,
+    SEPARATORS,
+    Filler,
+    Sentence,
+    catalog,
+    language_of,
+    say_in,
+    say_with,
+)
 from streamspace.types import Metrics, Reply, Status
 from tests.templates import SOURCE, script_texts, scripts, strings, templates
 
@@ -96,19 +108,72 @@ def test_no_sentence_has_two_translations(language: str) -> None:
 
     keys = json.loads((FOLDER / f"{language}.json").read_text("utf-8"), object_pairs_hook=pairs)
     assert [key for key, number in Counter(keys).items() if number > 1] == []
-    assert set(keys) == {LOCALES, *catalog(language)}
+    assert set(keys) == {*ABOUT, *catalog(language)}
 
 
 @every_language
 def test_every_translation_uses_the_names_of_its_sentence(language: str) -> None:
-    names = re.compile(r"\{\w+(?:![rs])?(?::[^{}]*)?\}")
+    names = re.compile(r"\{\w+(?:![rs])?(?::[^{}|][^{}]*)?\}")
     for english, other in catalog(language).items():
         assert sorted(names.findall(english)) == sorted(names.findall(other)), english
 
 
+@every_language
+def test_every_word_that_goes_with_a_number_has_all_its_forms(language: str) -> None:
+    num_forms = {"en": 2, language: len(json.loads((FOLDER / f"{language}.json").read_text("utf-8"))[PLURALS]) + 1}
+    for english, other in catalog(language).items():
+        for spoken, template in {"en": english, language: other}.items():
+            for name, forms in re.findall(r"\{(\w+):\|([^{}]*)\}", template):
+                assert len(forms.split("|")) == num_forms[spoken] > 1 and f"{{{name}" in english, template
+
+
+def test_numbers_and_the_words_with_them_are_those_of_unicode() -> None:
+    """As the browser has them, which says other sentences beside ours."""
+    numbers = [*range(1200), 1_000_000]
+    program = """
+const order = ["zero", "one", "two", "few", "many", "other"];
+const told = (language) => {
+  const rules = new Intl.PluralRules(language);
+  const all = rules.resolvedOptions().pluralCategories;
+  const own = order.filter((each) => all.includes(each) && (all.length > 3 || each !== "many"));
+  const place = (number) => own.indexOf(rules.select(number));
+  const places = NUMBERS.map((number) => (place(number) < 0 ? own.length - 1 : place(number)));
+  return [places, (12345.67).toLocaleString(language)];
+};
+console.log(JSON.stringify(LANGUAGES.map(told)));
+""".replace("NUMBERS", json.dumps(numbers)).replace("LANGUAGES", json.dumps(["en", *LANGUAGES]))
+    done = subprocess.run(["node", "--eval", program], check=True, capture_output=True, text=True)
+    for language, (places, written) in zip(("en", *LANGUAGES), json.loads(done.stdout), strict=True):
+        forms = range(max(places) + 1)
+        template = "{n:|" + "|".join(map(str, forms)) + "}"
+        about = {} if language == "en" else json.loads((FOLDER / f"{language}.json").read_text("utf-8"))
+        filler = Filler(about.get(PLURALS, ["1"]), about.get(SEPARATORS, ",."))
+        assert [int(filler.fill(template, {"n": number})) for number in numbers] == places, language
+        assert filler.fill("{n:,.2f}", {"n": 12345.67}) == written, language
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "1 token in 1.50 s · prompt 1,200 tokens"),
+        ("de", "1 Token in 1,50 s · Prompt 1.200 Token"),
+        ("fr", "1 token en 1,50 s · prompt de 1\u202f200 tokens"),
+        ("zh", "1 个 token，用时 1.50 s · 提示 1,200 个 token"),
+    ],
+)
+def test_one_token_is_no_tokens(language: str, words: str) -> None:
+    reply = Reply("text", "stop", elapsed_s=1.5, metrics=Metrics(1200, 0, 1, queued_s=0, prefill_s=0, decode_s=0))
+    assert words in Summary(Settings(), 300, None, say_in(language)).html(reply)
+
+
+def test_a_sentence_without_a_translation_keeps_the_forms_of_english() -> None:
+    assert say_in("fr")(Sentence("{n} {n:|thing|things}", n=0)) == "0 things"
+    assert say_with({})(errors.TooManyRequests(1, 9).sentence).startswith("At most 1 request a minute is answered")
+
+
 def test_a_new_language_is_one_file(tmp_path: Path) -> None:
     shutil.copytree(SOURCE, tmp_path / "streamspace")
-    made_up = {LOCALES: ["xx", "xx-YY"], "Send": "Zend", "Prompt {number}": "{number}. Pronto"}
+    made_up = {"$locales": ["xx", "xx-YY"], "Send": "Zend", "Prompt {number}": "{number}. Pronto"}
     (tmp_path / "streamspace" / "languages" / "xx.json").write_text(json.dumps(made_up))
     code = """
 from streamspace.translation import LANGUAGES, Sentence, catalog, language_of, locales, say_in

@@ -15,7 +15,7 @@ class StreamSpaceError(Exception):
 
     def __init__(self, template: str = "", **values: object) -> None:
         self.template, self.values = template, values
-        super().__init__(template.format(**values) if values else template)
+        super().__init__(Sentence(template, **values))
 
     @property
     def sentence(self) -> Sentence:
@@ -93,7 +93,7 @@ class BreaksEngine(BadRequest):
     def __init__(self, left_s: float) -> None:
         template = (
             "The engine broke down while it worked on this request, so that it is not tried again for {minutes} "
-            "minutes: change the message or the settings."
+            "{minutes:|minute|minutes}: change the message or the settings."
         )
         super().__init__(template, minutes=max(1, round(left_s / 60)))
 
@@ -103,8 +103,8 @@ class TooManyPromptTokens(BadRequest):
 
     def __init__(self, num_tokens: int, most: int) -> None:
         template = (
-            "This is too long: it comes to {num_tokens} tokens, and at most {most} are allowed here; shorten the "
-            "message or the system prompt."
+            "This is too long: it comes to {num_tokens} tokens, and at most {most} {most:|is|are} allowed here; "
+            "shorten the message or the system prompt."
         )
         super().__init__(template, num_tokens=num_tokens, most=most)
 
@@ -147,7 +147,7 @@ class TooManyPictures(BadRequest):
     """A message has more pictures than the operator or the model allows."""
 
     def __init__(self, number: int, most: int) -> None:
-        template = "The message has {number} pictures; allowed are {most}: leave some out."
+        template = "The message has {number} {number:|picture|pictures}; allowed {most:|is|are} {most}: leave some out."
         super().__init__(template, number=number, most=most)
 
 
@@ -250,7 +250,9 @@ class TooManyRequests(TooOften, LimitReached):
     limit = "requests_per_minute"
 
     def __init__(self, most: int, wait_s: float) -> None:
-        template = "At most {most} requests a minute are answered here: try again in {seconds} s."
+        template = (
+            "At most {most} {most:|request a minute is|requests a minute are} answered here: try again in {seconds} s."
+        )
         super().__init__(template, most, wait_s)
 
 
@@ -260,11 +262,8 @@ class TooManyAnswers(LimitReached):
     limit = "answers_per_visitor"
 
     def __init__(self, most: int) -> None:
-        if most == 1:
-            super().__init__("At most one answer at once for each visitor: wait until one has ended, or stop it.")
-        else:
-            template = "At most {most} answers at once for each visitor: wait until one has ended, or stop it."
-            super().__init__(template, most=most)
+        words = "At most {most} {most:|answer|answers} at once for each visitor: wait until one has ended, or stop it."
+        super().__init__(words, most=most)
 
 
 class TooManyAtAddress(LimitReached):
@@ -273,7 +272,8 @@ class TooManyAtAddress(LimitReached):
     limit = "answers_per_visitor"
 
     def __init__(self, most: int) -> None:
-        super().__init__("At most {most} answers at once for one address: wait until one has ended.", most=most)
+        template = "At most {most} {most:|answer|answers} at once for one address: wait until one has ended."
+        super().__init__(template, most=most)
 
 
 class TooManyVotes(TooOften):
@@ -291,7 +291,8 @@ class QueueFull(LimitReached):
     limit = "queue_length"
 
     def __init__(self, most: int) -> None:
-        super().__init__("The queue is full, {most} requests wait already: try again in a minute.", most=most)
+        template = "The queue is full, {most} {most:|request waits|requests wait} already: try again in a minute."
+        super().__init__(template, most=most)
 
 
 class WrongKey(ChatError):

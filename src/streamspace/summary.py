@@ -41,12 +41,13 @@ class Summary:
         if not self._max_model_len:
             return ""
         used, most = metrics.num_prompt_tokens + metrics.num_tokens, self._max_model_len
-        meter = Sentence("context {used:,} of {most:,} tokens", used=used, most=most)
+        meter, full = Sentence("context {used:,} of {most:,} tokens", used=used, most=most), ""
         if used + min(self._settings.max_tokens, most // 2) > most:
             meter = Sentence("{meter}: the next answer will leave out the oldest messages", meter=meter)
+            full = ' class="full"'
         words = self._say(meter)
         levels = f'max="{most}" high="{NEARLY_FULL * most:g}" optimum="0" value="{used}"'
-        return f' · {words} <meter {levels} aria-label="{words}"></meter>'
+        return f' · {words} <meter{full} {levels} aria-label="{words}"></meter>'
 
 
 def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
@@ -70,7 +71,11 @@ def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
 
 def numbers(reply: Reply, metrics: Metrics) -> list[Sentence]:
     """What was measured of an answer: tokens, seconds, tokens/s, TTFT, waiting and prompt."""
-    parts = [Sentence("{number:,} tokens in {time}", number=metrics.num_tokens, time=_seconds(reply.elapsed_s))]
+    parts = [
+        Sentence(
+            "{number:,} {number:|token|tokens} in {time}", number=metrics.num_tokens, time=_seconds(reply.elapsed_s)
+        )
+    ]
     if metrics.tokens_per_s:
         parts.append(Sentence("{rate:,.0f} tokens/s", rate=metrics.tokens_per_s))
     if reply.ttft_s is not None:
@@ -78,7 +83,7 @@ def numbers(reply: Reply, metrics: Metrics) -> list[Sentence]:
     if (queued_s := reply.queued_s + metrics.queued_s) >= 0.1:
         parts.append(Sentence("queued {time}", time=_seconds(queued_s)))
     number, cached = metrics.num_prompt_tokens, metrics.num_cached_tokens
-    prompt = Sentence("prompt {number:,} tokens", number=number)
+    prompt = Sentence("prompt {number:,} {number:|token|tokens}", number=number)
     if cached:
         prompt = Sentence("prompt {number:,} tokens, {cached:,} of them cached", number=number, cached=cached)
     return [*parts, prompt]
@@ -86,7 +91,7 @@ def numbers(reply: Reply, metrics: Metrics) -> list[Sentence]:
 
 def notice(reply: Reply) -> str:
     """A sentence if the context had no room for all of the conversation, else nothing."""
-    template = "The oldest {number} messages were left out, because the context is full."
+    template = "The oldest {number} {number:|message was|messages were} left out, because the context is full."
     return Sentence(template, number=reply.num_left_out) if reply.num_left_out else ""
 
 
@@ -102,7 +107,9 @@ def _on_its_way(reply: Reply) -> str:
     if reply.thought:
         return Sentence("Thinking …")
     if reply.num_prompt_tokens:
-        return Sentence("Reading the prompt (prefill of {number:,} tokens) …", number=reply.num_prompt_tokens)
+        return Sentence(
+            "Reading the prompt (prefill of {number:,} {number:|token|tokens}) …", number=reply.num_prompt_tokens
+        )
     return "" if reply.metrics else Sentence("Waiting …")
 
 
@@ -120,7 +127,7 @@ def _limit(reply: Reply, settings: Settings) -> Sentence:
     return Sentence("the context is full")
 
 
-def _seconds(seconds: float) -> str:
+def _seconds(seconds: float) -> Sentence:
     if seconds < 1:
-        return f"{1000 * seconds:.0f} ms"
-    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+        return Sentence("{number:.0f} ms", number=1000 * seconds)
+    return Sentence("{number:.2f} s" if seconds < 10 else "{number:.1f} s", number=seconds)

@@ -189,7 +189,10 @@ class Tray {
   async addPicture(file, name, most) {
     if (!most) return say("“{name}” is not attached: it is a picture, and this model reads text alone.", { name });
     if (this.pictures().length >= most) {
-      return say("“{name}” is not attached: {number} pictures are the most.", { name, number: most });
+      return say("“{name}” is not attached: {number} {number:|picture is|pictures are} the most.", {
+        name,
+        number: most,
+      });
     }
     const url = await read(file);
     if (!url) {
@@ -216,7 +219,8 @@ class Tray {
     if (!most) return say("“{name}” is not attached: it has no text, and this model reads text alone.", { name });
     for (const [index, url] of urls.entries()) this.addPixels(`${name} (${index + 1})`, url);
     const values = { name, number: urls.length, pages: numPages };
-    if (urls.length < numPages) return say("“{name}” has no text: {number} of its {pages} pages are attached.", values);
+    if (urls.length < numPages)
+      return say("“{name}” has no text: {number} of its {pages} pages {number:|is|are} attached.", values);
   }
 
   /** @param {string} name @param {string} text */

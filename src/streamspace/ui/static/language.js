@@ -9,9 +9,26 @@ export function language() {
   return wanted in catalogs ? wanted : "en";
 }
 
-/** The sentence in the page's language; each {name} in it becomes the value of that name.
+const PLACE = /\{(\w+)(?::\|([^{}]*))?\}/g;
+const CATEGORIES = ["zero", "one", "two", "few", "many", "other"]; // of Unicode, in the order of a word's forms
+
+/** The sentence in the page's language. Each {name} in it becomes the value of that name, numbers as that language
+ * writes them; {name:|…|…} becomes the form of a word that goes with that number.
  * @param {string} sentence @param {Record<string, string | number>} values */
 export function say(sentence, values = {}) {
-  const translated = catalogs[language()]?.[sentence] ?? sentence;
-  return translated.replace(/\{(\w+)\}/g, (place, name) => String(values[name] ?? place));
+  const translated = catalogs[language()]?.[sentence];
+  const spoken = translated ? language() : "en";
+  return (translated ?? sentence).replace(PLACE, (place, name, forms) => {
+    const value = values[name] ?? place;
+    if (forms) return formFor(spoken, forms.split("|"), Number(value));
+    return typeof value === "number" ? value.toLocaleString(spoken) : value;
+  });
+}
+
+/** @param {string} spoken @param {string[]} forms @param {number} number */
+function formFor(spoken, forms, number) {
+  const rules = new Intl.PluralRules(spoken);
+  const { pluralCategories } = rules.resolvedOptions();
+  const place = CATEGORIES.filter((each) => pluralCategories.some((own) => own === each)).indexOf(rules.select(number));
+  return forms[Math.min(place, forms.length - 1)]; // some languages have a category for whole millions alone
 }

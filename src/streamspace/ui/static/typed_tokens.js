@@ -1,7 +1,7 @@
 // How many tokens the message in a box will have, with the files that are attached, counted while it is typed.
 
 import { element } from "./dom.js";
-import { language, say } from "./language.js";
+import { say } from "./language.js";
 
 const QUIET_MS = 600; // without a key, before it is counted
 const MS_A_CHARACTER = 0.02; // more for a long one, because the server lets few large bodies in
@@ -48,8 +48,8 @@ export class TypedTokens {
     /** @type {HTMLMeterElement | null} */
     const meter = this.hasMeter ? document.querySelector(METER) : null;
     const free = Math.max(0, context - (meter?.value ?? 0));
-    const [number, most] = [tokens, free].map((each) => each.toLocaleString(language()));
-    return [say("This message: {number} tokens; {most} are free", { number, most }), tokens > free];
+    const values = { number: tokens, most: free };
+    return [say("This message: {number} {number:|token|tokens}; {most} {most:|is|are} free", values), tokens > free];
   }
 
   /** @param {string} words @param {boolean} isFull */

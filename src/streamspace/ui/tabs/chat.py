@@ -15,6 +15,7 @@ import gradio as gr
 
 from streamspace.chat import ServedEngine, stream_chat, timed
 from streamspace.checks import check_text
+from streamspace.config import Config
 from streamspace.errors import BadRequest, EngineStopped
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
@@ -66,6 +67,9 @@ FOR_ANY_MODEL = (
 )
 
 
+SUMMARY_SHARE = 8  # of the context a summary of the turns so far takes one part at most
+
+
 class ChatTab:
     """Made inside Blocks.
 
@@ -80,7 +84,7 @@ class ChatTab:
         self._toolbox = Toolbox(engine.config)
         words = engine.config.page
         suitable = EXAMPLES if engine.config.is_bundled else FOR_ANY_MODEL
-        self._examples = suitable if words.examples is None else words.examples
+        self.examples = suitable if words.examples is None else words.examples
         self._lay_out()
         self._sight = gr.HTML(sight_html(engine), elem_id="sees")
         self.controls: list[Any] = [self._send, self.thinking, self._sight, *self._panel.components]
@@ -99,6 +103,9 @@ class ChatTab:
         with gr.Row(elem_id="below"):
             self._note = gr.HTML("", elem_classes="note", elem_id="note")
             self._more = gr.Button("Continue", elem_id="more", size="sm", scale=0, min_width=90)  # for a cut answer
+            self._sum_up = gr.Button(
+                "Summarise", elem_id="sum-up", size="sm", scale=0, min_width=90
+            )  # at a full context
         self._view = tokens_view("chat-tokens")
         self._lay_out_box()
         if small_print := self._engine.config.page.small_print:
@@ -117,22 +124,13 @@ class ChatTab:
         with gr.Column(elem_id="conversation"), gr.Column():
             self._history = gr.Chatbot(
                 label="Conversation", elem_id="chat", buttons=["copy", "copy_all"], editable="all", **look,
-                examples=[{"text": example.text} for example in self._examples],
-                placeholder=self._welcome(),
+                examples=[{"text": example.text} for example in self.examples],
+                placeholder=Sentence(
+                    "## {title}\n{about}\n\nBegin with an example, or ask below. Enter sends, Shift+Enter begins a new "
+                    "line.", **introduction(self._engine.config)
+                ),
             )  # fmt: skip
             self._live = gr.Chatbot(label="Answer under way", elem_id="live", buttons=["copy"], **look)
-
-    def _welcome(self) -> Sentence:
-        """What stands in an empty chat."""
-        config = self._engine.config
-        about = "Answers of {model}, streamed by [vLLM](https://github.com/vllm-project/vllm)."
-        if config.is_bundled:
-            about = "Answers of {model}, a tiny model that comes with this demo; set `MODEL_ID` for a real one."
-        return Sentence(
-            "## {title}\n{about}\n\nBegin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
-            title=config.page.title,
-            about=config.page.description or Sentence(about, model=f"**{config.model_name}**"),
-        )
 
     def _lay_out_box(self) -> None:
         attachments = Attachments()
@@ -148,6 +146,8 @@ class ChatTab:
                 interactive=self._engine.status.takes_requests,
             )  # fmt: skip
             self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by chat.begin
+        # In the place of the box, for what a link brought.
+        self._go_on = gr.Button("Go on from here", variant="primary", elem_id="go-on")
 
     def _lay_out_settings(self) -> None:
         prompts = self._engine.config.page.system_prompts
@@ -180,11 +180,16 @@ class ChatTab:
             box=box, history=history, attached=self._attached, system_prompt=self.system_prompt, thinking=self.thinking,
             panel=self._panel.components, shows_tokens=self._shows_tokens, tools=self._tools,
         )  # fmt: skip
-        handlers = [self._handler("_answer", self._new_turn), self._handler("_continue", self._continued_turn)]
-        begins = (call("chat.begin"), call("chat.resume"))
+        handlers = [
+            self._handler("_answer", self._new_turn),
+            self._handler("_continue", self._continued_turn),
+            self._handler("_summarise", self._summary_turn),
+        ]
+        begins = (call("chat.begin"), call("chat.resume"), call("chat.begin"))
+        asking = (questions, [self._more.click], [self._sum_up.click])
         answers = [
             gr.on(triggers, handler, self._inputs.components, outputs, js=begin, **RAW)
-            for triggers, handler, begin in zip((questions, [self._more.click]), handlers, begins, strict=True)
+            for triggers, handler, begin in zip(asking, handlers, begins, strict=True)
         ]
         demo.stream(*handlers, self._give_back, self._undo)
         add_thumbs(demo, self._engine, history, self._inputs, self._check)
@@ -200,6 +205,7 @@ class ChatTab:
         said = [box, history, prompt, self.thinking, *self._panel.components]
         self._code.click(None, said, None, js=call("code_sheet.show"), **QUICK)
         self._help.click(None, None, None, js=call("keyboard.showHelp"), **QUICK)
+        self._go_on.click(None, None, None, js=call("conversations.goOn"), **QUICK)
         self._named_prompts.input(None, self._named_prompts, prompt, js=call("compare.copy"), **QUICK)
         history.example_select(None, prompt, prompt, js=call("chat.examplePrompt"), **QUICK)
         self._stop.click(None, None, self._note, js=call("chat.stop"), cancels=answers, **QUICK)
@@ -234,8 +240,9 @@ class ChatTab:
                 inputs = self._inputs.split(values)
                 inputs["system_prompt"] = self._prompt_of(event) or inputs["system_prompt"]
                 turn, messages = await asyncio.to_thread(_begin, turn_of, event, inputs)
-                settings, reply = self._check(inputs), Reply()
-                sources = self._toolbox.chosen(inputs["tools"]) if turn.begun == NOTHING else ()
+                settings, reply = self._settings(turn, inputs), Reply()
+                is_plain = turn.begun == NOTHING and not turn.question.sums_up
+                sources = self._toolbox.chosen(inputs["tools"]) if is_plain else ()
                 frames = _Frames(turn, settings, self._engine)
                 del event, values, inputs  # they may be large, and the request may wait for long
                 answer = answer_with(sources, self._ask, messages, settings, self._engine.max_model_len)
@@ -255,7 +262,7 @@ class ChatTab:
         """The system prompt of the example that was chosen; None for others, and for other events."""
         match event_data(event):
             case {"value": {"text": text}}:
-                return next((each.system_prompt for each in self._examples if each.text == text), None)
+                return next((each.system_prompt for each in self.examples if each.text == text), None)
         return None
 
     def _ask(self, messages: Sequence[Message], settings: Settings) -> AsyncGenerator[Reply, None]:
@@ -285,6 +292,20 @@ class ChatTab:
             raise BadRequest("There is no answer to continue: ask something first.")
         return turn
 
+    def _summary_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
+        """The turn whose answer sums up all before it, and stands for that in later prompts."""
+        words = say(
+            "Sum up our conversation so far, so that you can go on from your summary alone. Keep names, numbers, "
+            "decisions and open questions."
+        )
+        return Turn(messages_of(inputs["history"]), Message("user", words, sums_up=True), keeps_history=True)
+
+    def _settings(self, turn: Turn, inputs: dict[str, Any]) -> Settings:
+        """The settings of a turn: a summary leaves most of the context to what follows."""
+        settings = self._check(inputs)
+        most = (self._engine.max_model_len or 0) // SUMMARY_SHARE if turn.question.sums_up else settings.max_tokens
+        return replace(settings, max_tokens=max(1, min(settings.max_tokens, most)))
+
     def _check(self, inputs: dict[str, Any]) -> Settings:
         """The values of the settings; raises BadRequest for one that is not allowed."""
         return replace(
@@ -297,7 +318,7 @@ class ChatTab:
         """Move the last question into the box, before the text there, and remove its answer."""
         with shown_to_the_visitor():
             before, question = await asyncio.to_thread(_without_last, history)
-            texts = [message.text for message in question] + [check_text("The message", box)]
+            texts = [message.text for message in question if not message.sums_up] + [check_text("The message", box)]
             yield [before, "\n".join(filter(None, texts)), "", put_back(question)]
 
     async def _give_back(self, history: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
@@ -310,7 +331,16 @@ class ChatTab:
             if question is None:
                 yield [both, [], check_text("The message", box), UNCHANGED]
             else:
-                yield [both, [], question.text, put_back([question])]
+                yield [both, [], "" if question.sums_up else question.text, put_back([question])]
+
+
+def introduction(config: Config) -> dict[str, object]:
+    """What an empty half of the page says: its title, and what it is about."""
+    about = "Answers of {model}, streamed by [vLLM](https://github.com/vllm-project/vllm)."
+    if config.is_bundled:
+        about = "Answers of {model}, a tiny model that comes with this demo; set `MODEL_ID` for a real one."
+    model = f"**{config.model_name}**"
+    return {"title": config.page.title, "about": config.page.description or Sentence(about, model=model)}
 
 
 # In threads, because a conversation may be long.
