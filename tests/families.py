@@ -1,11 +1,13 @@
 """Models of many families: tiny, with random weights, made from their configurations; the bundled model's tokenizer.
 
-`python -m tests.families FOLDER` writes all of them, each into a folder of its name.
+`python -m tests.families FOLDER` writes all of them, each into a folder of its name. Those of SEEING read pictures.
 """
 
 import json
 import shutil
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -104,17 +106,96 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+SIDE = 56  # of a picture, in pixels: 16 patches
+TOWER = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": SIDE,
+    "patch_size": 14,
+}
+CLIP = {"model_type": "clip_vision_model", "projection_dim": 64, **TOWER}
+CUT = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
+PIECES = {"size": {"longest_edge": 2 * SIDE}, "max_image_size": {"longest_edge": SIDE}}
+PATCHES = {"patch_size": 14, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
+GRID = {"image_grid_pinpoints": [[SIDE, 2 * SIDE], [2 * SIDE, SIDE]]}
+TEMPLATE = """
+{%- for message in messages %}
+    {{- '<|im_start|>' + message.role + '\\n' }}
+    {%- if message.content is string %}
+        {{- message.content }}
+    {%- else %}
+        {%- for part in message.content %}
+            {{- 'MARK' if part.type == 'image' else part.text }}
+        {%- endfor %}
+    {%- endif %}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+"""
+
+
+@dataclass(frozen=True)
+class Seeing:
+    """A family that reads pictures, by the names in the files of its repositories."""
+
+    kind: str  # the type of its configuration
+    text: str  # the family of its text model
+    tower: Mapping[str, Any]
+    processor: str
+    images: str  # the processor of its pictures
+    image_options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the processor
+    mark: str = "<image>"  # what the template puts for a picture
+    tokens: Mapping[str, str] = field(default_factory=dict)  # special ones, by the configuration's names for their ids
+    differs: Mapping[str, Any] = field(default_factory=dict)  # in the configuration
+
+
+IMAGE_TOKEN = {"image_token_index": "<image>"}
+SEEING = {
+    "LLaVA": Seeing("llava", "Qwen3", CLIP, "LlavaProcessor", "CLIPImageProcessor", CUT, PATCHES, tokens=IMAGE_TOKEN),
+    "LLaVA-NeXT": Seeing(
+        "llava_next", "Mistral", CLIP, "LlavaNextProcessor", "LlavaNextImageProcessor", CUT | GRID, PATCHES,
+        tokens=IMAGE_TOKEN, differs=GRID,
+    ),
+    "Idefics3": Seeing(
+        "idefics3", "Llama-3.2", {"model_type": "idefics3_vision", **TOWER}, "Idefics3Processor",
+        "Idefics3ImageProcessor", PIECES, {"image_seq_len": 4}, tokens={"image_token_id": "<image>"},
+        differs={"scale_factor": 2},
+    ),
+    "SmolVLM": Seeing(
+        "smolvlm", "Llama-3.2", {"model_type": "smolvlm_vision", **TOWER}, "SmolVLMProcessor",
+        "SmolVLMImageProcessor", PIECES, {"image_seq_len": 4}, tokens={"image_token_id": "<image>"},
+        differs={"scale_factor": 2},
+    ),
+    "Mistral-Small-3.1": Seeing(
+        "mistral3", "Mistral", {"model_type": "pixtral", **TOWER, "head_dim": 32}, "PixtralProcessor",
+        "PixtralImageProcessor", {"size": {"longest_edge": SIDE}, "patch_size": {"height": 14, "width": 14}},
+        {"patch_size": 14, "spatial_merge_size": 2}, mark="[IMG]",
+        tokens={"image_token_index": "[IMG]", "break": "[IMG_BREAK]", "end": "[IMG_END]"},
+        differs={"spatial_merge_size": 2},
+    ),
+    "Qwen2.5-VL": Seeing(
+        "qwen2_5_vl", "Qwen2.5", {"model_type": "qwen2_5_vl", "depth": 2, "hidden_size": 64, "out_hidden_size": 256,
+        "num_heads": 2, "intermediate_size": 128}, "Qwen2_5_VLProcessor", "Qwen2VLImageProcessor",
+        mark="<|vision_start|><|image_pad|><|vision_end|>",
+        tokens={"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>",
+                "vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"},
+    ),
+}  # fmt: skip
+
+
 def write(name: str, folder: Path) -> Path:
     """Write a model of this family; returns the folder."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    bundled = json.loads((BUNDLED_MODEL / "config.json").read_text("utf-8"))
     kind, differs = FAMILIES[name]
-    ids = {key: bundled[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in bundled}
     torch.manual_seed(0)
-    values = {"vocab_size": bundled["vocab_size"], **ids, **SHAPE, **differs}
-    config = AutoConfig.for_model(kind, **{key: value for key, value in values.items() if value is not LEFT_OUT})
+    config = _config(kind, differs)
     config.dtype = torch.bfloat16
     AutoModelForCausalLM.from_config(config).bfloat16().save_pretrained(folder)
     for path in BUNDLED_MODEL.iterdir():
@@ -123,6 +204,44 @@ def write(name: str, folder: Path) -> Path:
     return folder
 
 
+def write_seeing(name: str, folder: Path) -> Path:
+    """As `write`, for a family of SEEING."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+
+    family = SEEING[name]
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL)
+    tokenizer.add_special_tokens({"additional_special_tokens": [*family.tokens.values()]})
+    tokenizer.chat_template = TEMPLATE.replace("MARK", family.mark)
+    tokenizer.save_pretrained(folder)
+    images = {"image_processor_type": family.images, **family.image_options}
+    processor = {"processor_class": family.processor, "image_processor": images, **family.options}
+    _dump(folder / "processor_config.json", processor)
+    text = _config(*FAMILIES[family.text], vocab_size=-(-len(tokenizer) // 64) * 64)
+    ids = {key: tokenizer.convert_tokens_to_ids(token) for key, token in family.tokens.items()}
+    parts = {"text_config": text.to_dict(), "vision_config": family.tower}
+    _dump(folder / "config.json", {"model_type": family.kind, "dtype": "bfloat16", **parts, **ids, **family.differs})
+    torch.manual_seed(0)
+    config = AutoConfig.from_pretrained(folder)
+    AutoModelForImageTextToText.from_config(config).bfloat16().save_pretrained(folder)
+    return folder
+
+
+def _dump(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _config(kind: str, differs: Mapping[str, Any], **more: Any) -> Any:
+    from transformers import AutoConfig
+
+    bundled = json.loads((BUNDLED_MODEL / "config.json").read_text("utf-8"))
+    ids = {key: bundled[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id") if key in bundled}
+    values = {"vocab_size": bundled["vocab_size"], **ids, **SHAPE, **differs, **more}
+    return AutoConfig.for_model(kind, **{key: value for key, value in values.items() if value is not LEFT_OUT})
+
+
 if __name__ == "__main__":
     for each in FAMILIES:
         print(write(each, Path(sys.argv[1], each)))
+    for each in SEEING:
+        print(write_seeing(each, Path(sys.argv[1], each)))

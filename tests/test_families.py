@@ -1,20 +1,32 @@
 """Models of many families, each started and asked by the page, /chat and /v1: it runs, or a sentence says why not.
 
+Those that see are asked with no, one and three pictures, by /v1/messages and the MCP server's tool, too.
+
 `make nightly ARGS="tests/test_families.py"`.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
 from gradio_client import Client
+from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
 
+from streamspace.config import load_config
+from streamspace.engine import Engine
+from streamspace.errors import TooManyPictures
 from tests import families
 from tests.apps import App, health
+from tests.inputs import CHAT, page_values
 from tests.page import NewPage, begin_and_end
-from tests.support import programs, wait_until
+from tests.support import Running, final_status, programs, run_application, wait_until
+from tests.test_mcp import call
+from tests.vision import data_url, picture
+from tests.wire import ASK, Site, Tab, completed
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.xdist_group("processes")]
 
@@ -52,3 +64,70 @@ def test_it_runs_or_one_sentence_says_why_not(name: str, tmp_path: Path, new_pag
             assert answer.status_code == 200 and answer.json()["usage"]["completion_tokens"] <= 8, answer.text
             assert "Traceback (most recent call last)" not in app.written
         assert app.engine == engine  # it has died of none of them
+
+
+# Families that see, and do not start without torchvision: their vLLM modules import it, or their processors do.
+NEED_TORCHVISION = {
+    "SmolVLM": "SmolVLMForConditionalGeneration",
+    "Mistral-Small-3.1": "Mistral3ForConditionalGeneration",
+    "Qwen2.5-VL": "Qwen2_5_VLForConditionalGeneration",
+}
+URLS = [data_url(picture(seed)) for seed in range(3)]
+
+
+def by_page(app: Running, urls: Sequence[str]) -> str:
+    tab = Tab(Site(app.url, cast(Any, app.engine), app.demo))
+    named = {f"p{number}": url for number, url in enumerate(urls)}
+    attached = {"ids": [*named], "urls": named}
+    tab.join(ASK, page_values(CHAT, message="Hello", max_tokens=8, attached=attached))
+    return str(completed([*tab.stream()])["output"].get("error") or "")
+
+
+def by_chat(app: Running, urls: Sequence[str]) -> str:
+    client = Client(app.url, verbose=False)
+    try:
+        client.predict(message="Hello", images=list(urls), max_tokens=8, api_name="/chat")
+    except AppError as error:
+        return str(error)
+    finally:
+        client.close()
+    return ""
+
+
+def by_v1(app: Running, urls: Sequence[str]) -> str:
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return posted(app, "chat/completions", parts)
+
+
+def by_messages(app: Running, urls: Sequence[str]) -> str:
+    sources = [{"type": "base64", "media_type": "image/png", "data": url.partition(",")[2]} for url in urls]
+    return posted(app, "messages", [{"type": "image", "source": source} for source in sources])
+
+
+def posted(app: Running, route: str, parts: list[Any]) -> str:
+    content = [*parts, {"type": "text", "text": "Hello"}]
+    asked = {"model": app.engine.config.model_name, "messages": [{"role": "user", "content": content}], "max_tokens": 8}
+    answer = httpx.post(f"{app.url}/v1/{route}", json=asked, timeout=60)
+    return "" if answer.status_code == 200 else str(answer.json()["error"]["message"])
+
+
+def by_mcp(app: Running, urls: Sequence[str]) -> str:
+    told, is_error = call(app.url, "ask", question="Hello", images=list(urls), max_tokens=8)
+    return told if is_error else ""
+
+
+@pytest.mark.parametrize("name", families.SEEING)
+def test_it_sees_or_one_sentence_says_why_not(name: str, tmp_path: Path) -> None:
+    folder = families.write_seeing(name, tmp_path / name)
+    if name in NEED_TORCHVISION:
+        status = final_status(Engine(load_config((), {"MODEL_ID": str(folder)})))
+        sentence = f"{NEED_TORCHVISION[name]} needs the package torchvision, which is not installed here."
+        assert (status.stage, status.detail) == ("failed", sentence)
+        return
+    with run_application(MODEL_ID=str(folder)) as app:
+        most = min(app.engine.images_per_message, app.engine.most_images)
+        assert most == 4
+        for number in (0, 1, 3):
+            refusals = [ask(app, URLS[:number]) for ask in (by_page, by_chat, by_v1, by_messages, by_mcp)]
+            assert set(refusals) == {str(TooManyPictures(number, most)) if number > most else ""}
+        assert app.engine.status.stage == "ready" and not app.engine.num_restarts

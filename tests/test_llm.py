@@ -158,12 +158,13 @@ def test_llava_runs_by_transformers_where_torchvision_is_missing(
 
 
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
-def test_a_model_whose_module_needs_torchvision_is_told_before_vllm_fails_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Qwen2_5_VL", "SmolVLM", "PaliGemma"])
+def test_a_model_that_needs_torchvision_is_told_before_vllm_fails_of_it(name: str, tmp_path: Path) -> None:
     from streamspace import flags
 
-    content = {"architectures": ["Qwen2_5_VLForConditionalGeneration"], "vision_config": {}}
+    content = {"architectures": [f"{name}ForConditionalGeneration"], "vision_config": {}}
     (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"Qwen2_5_VL\w+ needs the package torchvision, which is not installed here"):
+    with pytest.raises(ConfigError, match=rf"{name}\w+ needs the package torchvision, which is not installed here"):
         flags.vllm_flags(load_config((), {}), tmp_path)
 
 
