@@ -18,6 +18,7 @@ from streamspace.asgi import BodyLimit
 
 PAUSE_S = 1.0  # between two attacks of a kind, on average
 MOST_S = 90.0  # that half a request is left alone
+STORY = "Tell me a long story."  # of which each asks for one of its own
 CALL = "/gradio_api/call/v2/complete"
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
@@ -61,7 +62,8 @@ class Attackers:
             return f"status {answer.status}", json.loads(text) if text.startswith("{") else text
 
     async def ask(self, session: str) -> str:
-        body = {"fn_index": self.asked["fn_index"], "data": self.asked["data"], "session_hash": session}
+        data = [f"{value} ({session})" if value == STORY else value for value in self.asked["data"]]
+        body = {"fn_index": self.asked["fn_index"], "data": data, "session_hash": session}
         return (await self.post("/gradio_api/queue/join", json.dumps(body).encode()))[0]
 
     def stream(self, session: str) -> Any:
@@ -106,7 +108,9 @@ async def invented_sessions(those: Attackers) -> str:
 
 async def unread_calls(those: Attackers) -> str:
     """A call whose stream nobody opens."""
-    return (await those.post(CALL, json.dumps({"prompt": "Once upon a time", "max_tokens": 300}).encode()))[0]
+    return (
+        await those.post(CALL, json.dumps({"prompt": f"{STORY} ({uuid.uuid4().hex})", "max_tokens": 300}).encode())
+    )[0]
 
 
 async def half_requests(those: Attackers) -> str:
@@ -136,7 +140,7 @@ async def reconnects(those: Attackers) -> str:
 
 async def closed_tools(those: Attackers) -> str:
     """A tool of the MCP server, whose client goes before the answer, or stays for it."""
-    arguments = {"question": "Tell me a story.", "max_tokens": 100}
+    arguments = {"question": f"{STORY} ({uuid.uuid4().hex})", "max_tokens": 100}
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "ask", "arguments": arguments}}
     try:
         async with asyncio.timeout(random.uniform(0.01, 2)):
@@ -148,7 +152,7 @@ async def closed_tools(those: Attackers) -> str:
 async def wrong_questions(those: Attackers) -> str:
     """What vLLM itself refuses, and a stream of /v1 that is closed at its first word."""
     await those.post("/v1/chat/completions", b'{"messages": [{"role": "robot", "content": 5}], "n": 3}')
-    asked = {"prompt": "Once upon a time", "stream": True, "max_tokens": 300}
+    asked = {"prompt": f"{STORY} ({uuid.uuid4().hex})", "stream": True, "max_tokens": 300}
     async with those.session.post(f"{those.url}/v1/completions", json=asked) as answer:
         await answer.content.readline()
         answer.close()

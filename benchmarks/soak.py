@@ -29,7 +29,7 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from benchmarks.attackers import Attackers  # noqa: E402
+from benchmarks.attackers import STORY, Attackers  # noqa: E402
 from benchmarks.recovery import engine_processes, wait_for_health  # noqa: E402
 from benchmarks.startup import free_port, running  # noqa: E402
 from benchmarks.streaming import payload, percentile  # noqa: E402
@@ -37,7 +37,7 @@ from benchmarks.streaming import payload, percentile  # noqa: E402
 WAYS = {"reads": 6, "stops": 2, "closes": 2, "stays away": 1}
 SHARE = 6  # the first and the last sixth of the time are compared
 KEPT_S = 75.0  # after the end: what a call came to is kept for a minute, and so is who asked
-# Starts app.py, which writes to FILE at SIGUSR1 how much all collections hold that an object of Gradio or of ours has.
+# Starts app.py, which writes to FILE at SIGUSR1 how much the collections of all objects of Gradio, vLLM and ours hold.
 LAUNCHER = """
 import collections, gc, json, os, runpy, signal, sys
 
@@ -50,7 +50,7 @@ def tell(*_):
     sizes = collections.Counter()
     for one in gc.get_objects():
         kind = type(one)
-        if str(kind.__module__).partition(".")[0] in ("gradio", "streamspace") and hasattr(one, "__dict__"):
+        if str(kind.__module__).partition(".")[0] in ("gradio", "streamspace", "vllm") and hasattr(one, "__dict__"):
             sizes[kind.__qualname__] += 1
             for name, value in dict(vars(one)).items():
                 sizes[f"{kind.__qualname__}.{name}"] += holds(value)
@@ -87,10 +87,9 @@ class Soak:
     async def _ask(self, way: str, chance: random.Random) -> str:
         session = uuid.uuid4().hex
         names = {"fn_index": self._asked["fn_index"], "session_hash": session}
-        data = [
-            value if i != self._asked["max_tokens"] else chance.randint(16, 300)
-            for i, value in enumerate(self._asked["data"])
-        ]
+        # Each asks something of its own: what is in flight at two kills is taken for what breaks the engine.
+        data = [f"{value} ({session})" if value == STORY else value for value in self._asked["data"]]
+        data[self._asked["max_tokens"]] = chance.randint(16, 300)
         asked_s = time.monotonic()
         async with self._session.post(f"{self._url}/queue/join", json={**names, "data": data}) as joined:
             if joined.status == 503:
@@ -159,7 +158,7 @@ async def soak(given: argparse.Namespace, url: str, app: psutil.Process, told: P
         await wait_for_health(session, url, 200)
         async with session.get(f"{url}/config") as answer:
             config = await answer.json()
-        asked = payload("page", config, [{"role": "user", "content": "Tell me a long story."}], 77)
+        asked = payload("page", config, [{"role": "user", "content": STORY}], 77)
         attackers = Attackers(session, url, config, dict(asked))
         asked["max_tokens"] = asked["data"].index(77)
         seen = Soak(session, url, asked)

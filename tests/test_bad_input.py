@@ -35,6 +35,7 @@ from streamspace import frames
 from streamspace.asgi import BIG_BYTES, is_deep, respond
 from streamspace.config import BUNDLED_MODEL
 from streamspace.openai_server import LENGTHS, OpenAIServer
+from streamspace.process import collect_rarely
 from streamspace.sampling import Settings
 from streamspace.ui import StreamingBlocks, build_demo
 from streamspace.ui.gradio_ import streams
@@ -132,6 +133,8 @@ class Faults(logging.Handler):
         self.faults = faults
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("Error with model"):  # vLLM's line for a client's wrong name of a model
+            return
         self.faults.append(f"{record.name}: {record.getMessage()} {record.exc_info}"[:2000])
 
 
@@ -449,6 +452,7 @@ def try_out(site: Site, num_inputs: int, form: bool = True) -> None:
     def one(request: Request) -> None:
         site.ask(*request)
 
+    collect_rarely()  # as the app does when it is ready: the collector would halt all for seconds
     with lateness(site.loop) as late_ms:
         one()
     late = f"loop late p99 {quantiles(late_ms, n=100)[98]:.1f}, most {max(late_ms):.0f} ms"

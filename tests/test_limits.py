@@ -3,6 +3,7 @@
 import asyncio
 import json
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
 from typing import Any
@@ -232,6 +233,32 @@ def test_a_move_wakes_those_that_are_near_and_the_others_learn_their_place_with_
         assert works[-1].seen[-1] == "text" and (queue.num_waiting, queue.num_running) == (0, 0)
 
     asyncio.run(act())
+
+
+def test_a_far_place_is_told_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"BEAT_S": 0.01, "FAR": 1, "FAR_S": LONG}.items():
+        monkeypatch.setattr(limits, name, value)
+    told: Counter[int] = Counter()
+
+    async def answer() -> AsyncGenerator[None, None]:
+        await asyncio.sleep(LONG)
+        yield
+
+    async def wait(visitor: Visitor) -> None:
+        async for _ in queue.admit(visitor, answer(), 1, lambda place: told.update([place])):
+            pass
+
+    async def act() -> None:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(wait(visitor)) for visitor in (ANNA, BEN, CLEO)]
+            while told[1] < 5:
+                await asyncio.sleep(0.01)
+            for task in reversed(tasks):
+                task.cancel()
+
+    queue = Queue(Limits())
+    asyncio.run(act())
+    assert told[2] == 1
 
 
 def test_one_whose_turn_has_come_and_who_leaves_before_it_runs_makes_room() -> None:

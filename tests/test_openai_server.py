@@ -293,6 +293,11 @@ def test_whatever_json_is_sent_is_passed_on_or_refused(num_bodies: int) -> None:
     one()
 
 
+def test_a_model_whose_name_is_a_book_is_not_looked_for() -> None:
+    statuses = [asyncio.run(answer({"model": "x" * length, "messages": HI})) for length in (256, 257)]
+    assert statuses == [200, 404]
+
+
 async def answer(body: dict[str, Any]) -> int:
     """The status that a client gets for this body before a scripted application."""
     engine, answers, statuses = FakePageEngine(), Answers(), []

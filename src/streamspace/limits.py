@@ -28,6 +28,7 @@ from streamspace.visitors import VISITOR, LastMinute, Visitor
 T = TypeVar("T")
 
 NEAR = 10  # places whose changes are yielded at once: waking a thousand would take 30 ms of the event loop
+FAR, FAR_S = 100, 2.0  # beyond this place it is told so rarely: a thousand frames a second are half of a core
 TABS = 4  # visitors with as many answers as are allowed that one address may be: the rest are taken for inventions
 BODIES_A_REQUEST = 2  # large bodies that an address may send for each request: a failure gives the question back
 
@@ -98,7 +99,8 @@ class Queue:
     ) -> AsyncGenerator[T, None]:
         """Yield what `work` yields, once no more than `capacity` run at once (None is no limit), and close it.
 
-        Until then yield `waiting(place)`, 1 is next, every BEAT_S, and at once when a near place changes.
+        Until then yield `waiting(place)`, 1 is next, every BEAT_S, and at once when a near place changes; a far place
+        every FAR_S.
 
         `weight` is the number of requests that the work sends to the engine at once. It counts once against the limits
         and has one place in the queue, but all of its weight must have room until it ends. A weight above `capacity` is
@@ -121,7 +123,7 @@ class Queue:
                     ticket.moved.clear()
                     yield waiting(ticket.place)
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(BEAT_S):
+                        async with asyncio.timeout(BEAT_S if ticket.place <= FAR else FAR_S):
                             await ticket.moved.wait()
                 async for item in work:
                     yield item

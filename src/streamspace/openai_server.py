@@ -77,6 +77,7 @@ INTEGERS = {
 }
 UNCHECKED = ("grammar", "structural_tag", "whitespace_pattern")
 FORMS = ("text", "json_object", "json_schema")
+MOST_MODEL = 256  # characters of a model's name
 MOST_LEVELS = 64  # of nested lists and objects; a schema takes two for each of its own
 TEXT = ("messages", "prompt", "input", "instructions", "system", "tokens")
 MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
@@ -178,7 +179,10 @@ class OpenAIServer:
 
         Raises:
             BadRequest: the operator does not allow a value, or it would harm the engine.
+            NoSuchRoute: no model has such a name; vLLM would write all of it to the log.
         """
+        if isinstance(model := parameters.get("model"), str) and len(model) > MOST_MODEL:
+            raise NoSuchRoute(f"There is no model {short(model)} here.")
         parameters.pop("request_id", None)  # vLLM makes up a unique one
         parameters.pop("session_id", None)
         if refused := [name for name in REFUSED if parameters.get(name)]:
