@@ -50,6 +50,7 @@ LIVE = {
 ENDED = {
     "#chat .message": "an empty chat is higher",
     "#chat .message-buttons": "no buttons below messages while an answer is under way",
+    "#chat .bot-row + .message-buttons > .icon-button-wrapper": "an answer can be read aloud",
     "#chat .top-panel button": "a click on Clear waits until Gradio can cancel",
     "#chat .message-buttons-right .icon-button-wrapper": "buttons at the edge of an Arabic page's questions",
     **{f"#chat .message.{role}": "the square corner of a mirrored message" for role in ("user", "bot")},

@@ -4,6 +4,7 @@
 // `ended` if the visitor ended it, `cleared` if the chat was cleared; `anew` until the new turn is kept.
 
 /** @import { Message } from "./conversation_records.js" */
+import { silence } from "./aloud.js";
 import { attachedTo } from "./attachments.js";
 import { thoughtDone } from "./conversation_records.js";
 import { find } from "./dom.js";
@@ -58,12 +59,14 @@ export const settle = () => states().remove("anew");
 
 /** What Stop does before it ends the answer; gives the note. */
 export function stop() {
+  silence();
   states().add("ended");
   return isAnswerShown() ? stoppedNote() : "";
 }
 
 /** What Clear does before it ends the answer; gives the conversation, the turn under way, and the note. */
 export function clear() {
+  silence();
   states().add("ended", "cleared");
   return [[], [], ""];
 }

@@ -3,6 +3,7 @@
 /** @import { Actions } from "./conversation_list.js" */
 /** @import { Content, ConversationRecord, Message } from "./conversation_records.js" */
 /** @import { Store } from "./conversation_store.js" */
+import * as aloud from "./aloud.js";
 import * as arrival from "./arrival.js";
 import { isAnew, isBusy, isCleared, settle } from "./chat.js";
 import { takeOffered } from "./compare.js";
@@ -174,6 +175,7 @@ function writeCopy(id, content, isEmpty) {
 
 /** The values by which the page shows the conversation that was opened. @param {string | null} box */
 export function show(box) {
+  aloud.silence();
   if (!next) {
     setCurrent(records.randomId());
     setSettled({ messages: [], live: [], note: { text: "", cut: false }, system: "", forks: [] });
@@ -216,6 +218,7 @@ export async function begin(systemPrompt, box) {
   }
   sidebar.begin(() => list.draw());
   versions.begin((at, number) => list.attempt(() => choose(at, number)));
+  aloud.begin();
   arrival.keepDraft();
   const question = isBusy() || box ? null : arrival.linkedQuestion();
   const typed = box || question || arrival.draft();

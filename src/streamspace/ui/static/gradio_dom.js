@@ -27,6 +27,13 @@ export const questionButtons = () =>
     return [...texts].map(() => buttons);
   });
 
+/** For each answer, it and the place of its buttons. */
+export const answerButtons = () =>
+  [...document.querySelectorAll("#chat .bot-row + .message-buttons > .icon-button-wrapper")].flatMap((place) => {
+    const answer = place.parentElement?.previousElementSibling;
+    return answer ? [{ place, answer }] : [];
+  });
+
 /** Press the last of its buttons, which is Edit. */
 export function editLastQuestion() {
   const edit = [...(questionButtons().at(-1)?.querySelectorAll(":scope > :not(.versions) button") ?? [])].at(-1);
