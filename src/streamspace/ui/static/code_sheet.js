@@ -41,8 +41,8 @@ function settingsOf(values) {
   return settings;
 }
 
-/** @param {string} title @param {string} text */
-function section(title, text) {
+/** A text with a button that copies it. @param {string} title @param {string} text */
+export function section(title, text) {
   const copy = element("button", { type: "button" }, say("Copy"));
   copy.onclick = async () => {
     await navigator.clipboard.writeText(text);

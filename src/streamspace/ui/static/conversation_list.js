@@ -18,6 +18,7 @@ const MOST_TITLE_CHARS = 200;
  *   rename: (record: ConversationRecord, title: string) => Promise<void>,
  *   remove: (record: ConversationRecord) => Promise<void>,
  *   importFiles: (files: FileList) => Promise<void>,
+ *   share: (record: ConversationRecord) => Promise<void>,
  *   exportAll: () => Promise<void>,
  * }} Actions */
 
@@ -157,6 +158,7 @@ export class ConversationList {
       act("rename", say("Rename"), () => this.edit(record, name)),
       act("markdown", say("Export Markdown"), markdown),
       act("json", say("Export JSON"), json),
+      act("link", say("Link"), () => this.actions.share(record)),
       act("remove", say("Delete"), () => this.remove(record)),
     ];
     row.append(element("div", { className: "row" }, ...buttons));

@@ -6,12 +6,16 @@
 import * as aloud from "./aloud.js";
 import * as arrival from "./arrival.js";
 import { isAnew, isBusy, isCleared, settle } from "./chat.js";
+import { section } from "./code_sheet.js";
 import { takeOffered } from "./compare.js";
+import { linkedRecord, linkTo } from "./conversation_link.js";
 import { ConversationList } from "./conversation_list.js";
 import * as records from "./conversation_records.js";
 import { DATABASE, memoryStore, openStore, rememberedId, rememberId } from "./conversation_store.js";
 import { forked, switched, within } from "./conversation_versions.js";
-import { download, find } from "./dom.js";
+import { showSheet } from "./dialogs.js";
+import { download, element, find } from "./dom.js";
+import { focusMessageBox } from "./gradio_dom.js";
 import { say } from "./language.js";
 import { remember } from "./pictures.js";
 import * as sidebar from "./sidebar.js";
@@ -40,6 +44,8 @@ let latest = null;
 let newSystemPrompt = ""; // that a new chat begins with
 /** @type {ConversationRecord | null} the conversation for `show`; null is a new chat */
 let next = null;
+/** @type {ConversationRecord | null} the conversation of a link, which is read and not kept */
+let linked = null;
 
 /** All readable records, the latest first; sets damaged ones aside. */
 async function readAll() {
@@ -85,6 +91,7 @@ const plain = (messages) => JSON.parse(JSON.stringify(messages ?? []));
  * @param {string | null} note as HTML, which is parsed in a document that runs nothing @param {string | null} system */
 export async function save(id, messages, live, note, system) {
   if (!store) return;
+  stopReading(); // another tab of the page added to it
   const isBeingCleared = isBusy() && isCleared();
   const { body } = new DOMParser().parseFromString(note ?? "", "text/html");
   const content = {
@@ -176,6 +183,8 @@ function writeCopy(id, content, isEmpty) {
 /** The values by which the page shows the conversation that was opened. @param {string | null} box */
 export function show(box) {
   aloud.silence();
+  document.documentElement.classList.toggle("reading", next !== null && next === linked);
+  if (next !== linked) stopReading();
   if (!next) {
     setCurrent(records.randomId());
     setSettled({ messages: [], live: [], note: { text: "", cut: false }, system: "", forks: [] });
@@ -211,16 +220,19 @@ export async function begin(systemPrompt, box) {
   saveNowAndThen();
   try {
     const id = rememberedId();
-    next = (await readAll()).find((record) => record.id === id) ?? null;
-    if (next) await pixelsOf([next]);
+    const kept = (await readAll()).find((record) => record.id === id) ?? null;
+    if (kept) await pixelsOf([kept]);
+    linked = isBusy() || box ? null : await readLink();
+    next = linked ?? kept;
   } catch (error) {
     list.announceFailure(error);
   }
+  window.addEventListener("hashchange", () => list.attempt(openLink));
   sidebar.begin(() => list.draw());
   versions.begin((at, number) => list.attempt(() => choose(at, number)));
   aloud.begin();
   arrival.keepDraft();
-  const question = isBusy() || box ? null : arrival.linkedQuestion();
+  const question = isBusy() || box || linked ? null : arrival.linkedQuestion();
   const typed = box || question || arrival.draft();
   if (next && !isBusy() && !question) {
     const values = show(typed);
@@ -248,9 +260,16 @@ function saveNowAndThen() {
 
 // ---- What the list does
 
-/** Show this conversation, null for a new one. An answer under way is stopped, and kept as far as it came.
- * @param {string | null} id */
+/** Show this conversation, null for a new one. @param {string | null} id */
 async function open(id) {
+  await leave();
+  next = (id && (await store.get(id))) || null;
+  if (next) await pixelsOf([next]);
+  await present();
+}
+
+/** Before another conversation: an answer under way is stopped, and kept as far as it came. */
+async function leave() {
   if (isBusy()) {
     /** @type {Promise<void>} */
     const saved = new Promise((resolve) => {
@@ -260,11 +279,59 @@ async function open(id) {
     await Promise.race([saved, new Promise((resolve) => setTimeout(resolve, STOP_MS))]);
   }
   await saving;
-  next = (id && (await store.get(id))) || null;
-  if (next) await pixelsOf([next]);
+}
+
+/** Show the next conversation. */
+async function present() {
   find("#open").click(); // the hidden button, whose event calls `show`
   await list.draw();
 }
+
+// ---- Links
+
+/** The conversation of the page's address, to be read; null if there is none, or none that can be read. */
+async function readLink() {
+  try {
+    const record = await linkedRecord(location.hash);
+    const words = say("A conversation from a link: it is kept in this browser once you go on from it.");
+    if (record) list.announce(words);
+    return record;
+  } catch (error) {
+    console.warn("Link:", error);
+    list.announce(say("The conversation of this link cannot be shown: it was cut off, or is none of this page."));
+    return null;
+  }
+}
+
+/** Show the conversation of an address that was put into the open page. */
+async function openLink() {
+  const record = await readLink();
+  if (!record) return;
+  await leave(); // the end of an answer under way is saved, which would end the reading
+  linked = record;
+  next = record;
+  await present();
+}
+
+/** The conversation is no more that of the page's address. */
+function stopReading() {
+  if (!linked) return;
+  linked = null;
+  document.documentElement.classList.remove("reading");
+  history.replaceState(history.state, "", location.pathname + location.search);
+}
+
+/** Keep the conversation of a link, and go on from there. */
+export const goOn = () =>
+  list.attempt(async () => {
+    const record = linked;
+    if (!record) return;
+    await store.update(record.id, () => ({ ...record, updated: Date.now() }));
+    stopReading();
+    list.announce("");
+    await drawEverywhere();
+    focusMessageBox();
+  });
 
 /** @param {ConversationRecord} record */
 function announceRemoved(record) {
@@ -326,6 +393,15 @@ const actions = {
     if (imported.length === 1) await open(imported[0].id);
     list.announce(say("Conversations imported: {number}.", { number: imported.length }));
     await drawEverywhere();
+  },
+  async share(record) {
+    const link = await linkTo(record, location.href);
+    const about = say(
+      "It holds the texts, without pictures and other versions. Whoever has it can read them; no server does.",
+    );
+    const tooLong = say("This conversation is too long for a link: export it instead.");
+    const contents = link ? [element("p", {}, about), section(say("Link"), link)] : [element("p", {}, tooLong)];
+    showSheet(say("Link to “{title}”", { title: records.titleOf(record) }), ...contents);
   },
   async exportAll() {
     const all = await readAll();

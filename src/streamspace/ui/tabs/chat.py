@@ -122,18 +122,6 @@ class ChatTab:
             )  # fmt: skip
             self._live = gr.Chatbot(label="Answer under way", elem_id="live", buttons=["copy"], **look)
 
-    def _welcome(self) -> Sentence:
-        """What stands in an empty chat."""
-        config = self._engine.config
-        about = "Answers of {model}, streamed by [vLLM](https://github.com/vllm-project/vllm)."
-        if config.is_bundled:
-            about = "Answers of {model}, a tiny model that comes with this demo; set `MODEL_ID` for a real one."
-        return Sentence(
-            "## {title}\n{about}\n\nBegin with an example, or ask below. Enter sends, Shift+Enter begins a new line.",
-            title=config.page.title,
-            about=config.page.description or Sentence(about, model=f"**{config.model_name}**"),
-        )
-
     def _lay_out_box(self) -> None:
         attachments = Attachments()
         self._attached = attachments.value
@@ -148,6 +136,8 @@ class ChatTab:
                 interactive=self._engine.status.takes_requests,
             )  # fmt: skip
             self._stop = gr.Button("Stop", variant="stop", elem_id="stop", scale=1, min_width=80)  # shown by chat.begin
+        # In the place of the box, for what a link brought.
+        self._go_on = gr.Button("Go on from here", variant="primary", elem_id="go-on")
 
     def _lay_out_settings(self) -> None:
         prompts = self._engine.config.page.system_prompts
@@ -200,6 +190,7 @@ class ChatTab:
         said = [box, history, prompt, self.thinking, *self._panel.components]
         self._code.click(None, said, None, js=call("code_sheet.show"), **QUICK)
         self._help.click(None, None, None, js=call("keyboard.showHelp"), **QUICK)
+        self._go_on.click(None, None, None, js=call("conversations.goOn"), **QUICK)
         self._named_prompts.input(None, self._named_prompts, prompt, js=call("compare.copy"), **QUICK)
         history.example_select(None, prompt, prompt, js=call("chat.examplePrompt"), **QUICK)
         self._stop.click(None, None, self._note, js=call("chat.stop"), cancels=answers, **QUICK)
