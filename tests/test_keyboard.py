@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -10,7 +11,20 @@ from playwright.sync_api import expect
 from streamspace.types import Delta
 from streamspace.words import read_words
 from tests.fake import FakePageEngine, deltas
-from tests.page import SILENCE_S, NewPage, begin, begin_and_end, bot, box, open_sidebar, questions, send, wait_for_end
+from tests.page import (
+    SILENCE_S,
+    NewPage,
+    begin,
+    begin_and_end,
+    bot,
+    box,
+    open_compare,
+    open_sidebar,
+    questions,
+    send,
+    wait_for_all,
+    wait_for_end,
+)
 from tests.support import wait_until
 from tests.wire import Site, served_site
 
@@ -113,8 +127,9 @@ def test_the_conversation_is_shown_as_code_that_says_what_the_page_would_send(si
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_the_page_has_the_operators_words(new_page: NewPage) -> None:
+def test_the_page_has_the_operators_words(new_page: NewPage, tmp_path: Path) -> None:
     engine = FakePageEngine(deltas("an answer"))
+    (tmp_path / "icon.svg").write_text("<svg/>")
     words = {
         "title": "Ask Ada",
         "description": "About **looms**.",
@@ -123,6 +138,8 @@ def test_the_page_has_the_operators_words(new_page: NewPage) -> None:
         "caveat": "She errs.",
         "links": {"Imprint": "https://example.org/imprint"},
         "accent": "teal",
+        "favicon": str(tmp_path / "icon.svg"),
+        "prompts": ["Once upon a", "It was"],
     }
     engine.config = replace(engine.config, page=read_words(json.dumps(words)))
     with served_site(engine) as site:
@@ -147,3 +164,33 @@ def test_the_page_has_the_operators_words(new_page: NewPage) -> None:
         wait_for_end(page)
         systems = [conversation[0].text for conversation in engine.conversations]
         assert systems == ["One sentence.", "One sentence."]
+
+        icon = page.request.get(f"{site.url}/favicon.ico")
+        assert (icon.text(), icon.headers["content-type"]) == ("<svg/>", "image/svg+xml")
+        page.get_by_role("tab", name="Completion").click()
+        prompts = page.get_by_label(re.compile(r"Prompt \d"))
+        assert [prompt.input_value() for prompt in prompts.all()] == ["Once upon a", "It was"]
+        expect(page.get_by_label("Continuation 1")).to_have_attribute(
+            "placeholder", "streamspace-tiny continues the prompt here"
+        )
+
+
+def test_compare_begins_with_the_operators_words_and_an_example(new_page: NewPage) -> None:
+    engine = FakePageEngine(deltas("an answer"))
+    words = {
+        "title": "Ask Ada",
+        "examples": ["What is a loom?", {"text": "And an engine?", "system_prompt": "Briefly."}],
+    }
+    engine.config = replace(engine.config, page=read_words(json.dumps(words)))
+    with served_site(engine) as site:
+        page = open_compare(new_page(site.url))
+        welcome = page.locator("#compare-welcome")
+        expect(welcome).to_contain_text("Ask Ada")
+        message = page.locator("#compare-message textarea")
+        expect(message).to_have_value("What is a loom?")
+        welcome.get_by_role("button", name="And an engine?").click()
+        expect(message).to_have_value("And an engine?")
+        page.locator("#compare-run").click()
+        wait_for_all(page)
+        expect(welcome).to_be_hidden()
+        assert [message.text for message in engine.conversations[0]] == ["Briefly.", "And an engine?"]

@@ -13,6 +13,7 @@ from streamspace.translation import Sentence, say_with
 from streamspace.types import Delta, Metrics, Status
 from streamspace.ui import build_demo, language
 from streamspace.ui.language import spoken, translated
+from streamspace.ui.tabs.chat import EXAMPLES
 from tests.fake import FakePageEngine, deltas
 from tests.page import NewPage, send, wait_for_end
 from tests.support import admission_of
@@ -23,7 +24,8 @@ SAME = {
     "StreamSpace",
     "vLLM",
     "# StreamSpace\n**streamspace-tiny**",
-}  # vLLM's names, in every language
+    *(example.text for example in EXAMPLES),
+}  # vLLM's names, in every language, and questions, each in its own
 WIDE = {"width": 1366, "height": 768}
 
 

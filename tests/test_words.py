@@ -18,6 +18,7 @@ GIVEN = {
     "caveat": "She errs.",
     "links": {"Imprint": "https://example.org/imprint"},
     "accent": "teal",
+    "prompts": ["Once upon", "And then"],
 }
 READ = Words(
     "Ask Ada",
@@ -27,6 +28,7 @@ READ = Words(
     "She errs.",
     (("Imprint", "https://example.org/imprint"),),
     "teal",
+    ("Once upon", "And then"),
 )
 
 
@@ -37,6 +39,18 @@ def test_the_words_stand_in_the_variable_or_in_a_file(tmp_path: Path) -> None:
         assert read_words(value) == READ
         assert load_config((), {"PAGE": value}).page == load_config(("--page", value), {}).page == READ
     assert load_config((), {}).page == read_words("{}") == Words()
+
+
+def test_a_favicon_is_a_small_file_of_a_kind_that_browsers_show(tmp_path: Path) -> None:
+    def favicon(name: str, content: bytes) -> str | None:
+        (tmp_path / name).write_bytes(content)
+        return load_config((), {"PAGE": json.dumps({"favicon": str(tmp_path / name)})}).page.favicon
+
+    for name, content in {"a.png": b"\x89PNG...", "a.svg": b"<svg/>", "a.ico": b"\0\0\1\0.."}.items():
+        assert favicon(name, content) == str(tmp_path / name)
+    for name, content in {"a.txt": b"<", "b.png": b"GIF8", "b.svg": b"<" * (2**18 + 1), "c.png": b""}.items():
+        with pytest.raises(ConfigError, match=r"PAGE: favicon is .*; allowed is the name of a file here, .png, .ico"):
+            favicon(name, content)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +70,9 @@ def test_the_words_stand_in_the_variable_or_in_a_file(tmp_path: Path) -> None:
         ('{"system_prompts": {"a": 1}}', "PAGE: system_prompts.a is 1; allowed is a text"),
         ('{"links": {"a": "javascript:alert(1)"}}', 'PAGE: links.a is "javascript:alert(1)"; allowed is an address'),
         ('{"links": {"a": "https://x.org/) <b>"}}', "PAGE: links.a is"),
+        ('{"favicon": "nowhere.png"}', 'PAGE: favicon is "nowhere.png"; allowed is the name of a file here'),
+        ('{"prompts": []}', "PAGE: prompts is []; allowed is a list of 1 to 8 texts"),
+        ('{"prompts": ["a", 3]}', "PAGE: prompts[1] is 3; allowed is a text of 1"),
         ('{"accent": "plaid"}', 'PAGE: accent is "plaid"; allowed is slate, gray'),
     ],
 )

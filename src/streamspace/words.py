@@ -15,6 +15,9 @@ ACCENTS = (
     "fuchsia pink rose"
 ).split()
 MOST_CHARS = 20_000  # of one text
+MOST_PROMPTS = 8  # of the Completion tab
+ICONS = {".png": b"\x89PNG", ".ico": b"\0\0\1\0", ".gif": b"GIF8", ".svg": b"<"}  # and how such a file begins
+MOST_ICON_BYTES = 2**18
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Words:
     caveat: str = ""  # Markdown
     links: tuple[tuple[str, str], ...] = ()  # words and address
     accent: str = "indigo"
+    prompts: tuple[str, ...] = ()  # texts to be continued
+    favicon: str | None = None  # the name of a file
 
     @property
     def small_print(self) -> str:
@@ -105,6 +110,26 @@ def _example(name: str, value: Any) -> Example:
     return Example(_text(name, value["text"]), None if prompt is None else _text(f"{name}.system_prompt", prompt))
 
 
+def _prompts(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_PROMPTS:
+        raise _refused(name, value, f"a list of 1 to {MOST_PROMPTS} texts")
+    return tuple(_text(f"{name}[{number}]", each) for number, each in enumerate(value))
+
+
+def _favicon(name: str, value: Any) -> str:
+    path = Path(_line(name, value)).expanduser().resolve()
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_ICON_BYTES + 1)
+    except (OSError, ValueError):
+        content = b""
+    if path.suffix not in ICONS or not content.startswith(ICONS[path.suffix]) or len(content) > MOST_ICON_BYTES:
+        raise _refused(
+            name, value, f"the name of a file here, {', '.join(ICONS)}, of {MOST_ICON_BYTES >> 10} KiB at most"
+        )
+    return str(path)
+
+
 def _named(check: Callable[[str, Any], str]) -> Callable[[str, Any], tuple[tuple[str, str], ...]]:
     """The check of an object whose names are for people, and whose values pass `check`."""
 
@@ -130,4 +155,6 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "caveat": _text,
     "links": _named(_address),
     "accent": _accent,
+    "prompts": _prompts,
+    "favicon": _favicon,
 }

@@ -126,8 +126,8 @@ def mount(app: FastAPI, demo: StreamingBlocks, engine: ServedEngine, auth: tuple
         add_sign_in(app, f"{engine.config.model_name} · {engine.config.page.title}")
     mounted: FastAPI = gr.mount_gradio_app(
         app, demo, path="/", auth=auth, auth_dependency=account if engine.config.hf_login else None,
-        theme=theme(engine.config.page.accent), css_paths=STYLES, i18n=demo.labels, footer_links=["api"],
-        mcp_server=has_mcp(), head=head(_head_values(engine.config)),
+        theme=theme(engine.config.page.accent), favicon_path=engine.config.page.favicon, css_paths=STYLES,
+        i18n=demo.labels, footer_links=["api"], mcp_server=has_mcp(), head=head(_head_values(engine.config)),
         ssr_mode=False, pwa=False, show_error=False, run_history=False, enable_monitoring=False,
     )  # fmt: skip
     use_mounted_app(demo, mounted)  # mount_gradio_app made a second one, which has the login

@@ -20,8 +20,11 @@ document.addEventListener("click", (event) => {
   example = exampleOf(event) ?? example;
 });
 
-/** The system prompt of the example that was clicked, or the one that is there. @param {string | null} present */
-export const examplePrompt = (present) => prompts[example] ?? present;
+/** The system prompt of an example, or the one that is there. @param {string} text @param {string | null} present */
+export const promptOf = (text, present) => prompts[text.trim()] ?? present;
+
+/** The same of the example that was clicked. @param {string | null} present */
+export const examplePrompt = (present) => promptOf(example, present);
 
 const states = () => find("#compose").classList;
 

@@ -3,6 +3,7 @@
 /** @import { Message } from "./conversation_records.js" */
 /** @import { Fork } from "./conversation_versions.js" */
 import { attachedTo } from "./attachments.js";
+import { promptOf } from "./chat.js";
 import { message } from "./conversation_records.js";
 import { element, find } from "./dom.js";
 import { settle } from "./drawing.js";
@@ -72,6 +73,9 @@ export function showChat() {
   showChatTab();
   setTimeout(focusMessageBox, FOCUS_MS);
 }
+
+/** An example goes into the box, and its system prompt with it. @param {string} text @param {string | null} system */
+export const example = (text, system) => [text, promptOf(text, system)];
 
 /** @param {string} text */
 export const copy = (text) => text;

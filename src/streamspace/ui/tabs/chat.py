@@ -15,6 +15,7 @@ import gradio as gr
 
 from streamspace.chat import ServedEngine, stream_chat, timed
 from streamspace.checks import check_text
+from streamspace.config import Config
 from streamspace.errors import BadRequest, EngineStopped
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
@@ -80,7 +81,7 @@ class ChatTab:
         self._toolbox = Toolbox(engine.config)
         words = engine.config.page
         suitable = EXAMPLES if engine.config.is_bundled else FOR_ANY_MODEL
-        self._examples = suitable if words.examples is None else words.examples
+        self.examples = suitable if words.examples is None else words.examples
         self._lay_out()
         self._sight = gr.HTML(sight_html(engine), elem_id="sees")
         self.controls: list[Any] = [self._send, self.thinking, self._sight, *self._panel.components]
@@ -117,8 +118,11 @@ class ChatTab:
         with gr.Column(elem_id="conversation"), gr.Column():
             self._history = gr.Chatbot(
                 label="Conversation", elem_id="chat", buttons=["copy", "copy_all"], editable="all", **look,
-                examples=[{"text": example.text} for example in self._examples],
-                placeholder=self._welcome(),
+                examples=[{"text": example.text} for example in self.examples],
+                placeholder=Sentence(
+                    "## {title}\n{about}\n\nBegin with an example, or ask below. Enter sends, Shift+Enter begins a new "
+                    "line.", **introduction(self._engine.config)
+                ),
             )  # fmt: skip
             self._live = gr.Chatbot(label="Answer under way", elem_id="live", buttons=["copy"], **look)
 
@@ -246,7 +250,7 @@ class ChatTab:
         """The system prompt of the example that was chosen; None for others, and for other events."""
         match event_data(event):
             case {"value": {"text": text}}:
-                return next((each.system_prompt for each in self._examples if each.text == text), None)
+                return next((each.system_prompt for each in self.examples if each.text == text), None)
         return None
 
     def _ask(self, messages: Sequence[Message], settings: Settings) -> AsyncGenerator[Reply, None]:
@@ -301,7 +305,16 @@ class ChatTab:
             if question is None:
                 yield [both, [], check_text("The message", box), UNCHANGED]
             else:
-                yield [both, [], question.text, put_back([question])]
+                yield [both, [], "" if question.sums_up else question.text, put_back([question])]
+
+
+def introduction(config: Config) -> dict[str, object]:
+    """What an empty half of the page says: its title, and what it is about."""
+    about = "Answers of {model}, streamed by [vLLM](https://github.com/vllm-project/vllm)."
+    if config.is_bundled:
+        about = "Answers of {model}, a tiny model that comes with this demo; set `MODEL_ID` for a real one."
+    model = f"**{config.model_name}**"
+    return {"title": config.page.title, "about": config.page.description or Sentence(about, model=model)}
 
 
 # In threads, because a conversation may be long.

@@ -33,7 +33,7 @@ from streamspace.ui.parts.history import AS_WRITTEN, asked_message, from_this_pa
 from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import SettingsPanel, enable_thinking, panel_names
 from streamspace.ui.parts.votes import add_choice
-from streamspace.ui.tabs.chat import ChatTab
+from streamspace.ui.tabs.chat import ChatTab, introduction
 
 NUMBERS = (2, 3, 4)  # of columns
 SETTINGS, SAMPLES = "settings", "samples"  # what the columns differ in
@@ -83,7 +83,7 @@ class CompareTab:
         self._admission = admission
         self._pacer = pacer
         with gr.Column(elem_id="compare"):
-            self._lay_out()
+            self._lay_out(chat)
         self._columns = {f"column_{number}": panel.components for number, panel in enumerate(self._panels, 1)}
         self._controls = Inputs(
             run=self._run, sampled=self._sampled.components, shared=self._shared.components, **self._columns
@@ -91,11 +91,12 @@ class CompareTab:
         self.controls = self._controls.components
         self._wire(demo, chat)
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, chat: ChatTab) -> None:
         gr.Markdown(
             "One message, several answers at once. The engine computes them in one batch, so that together they come "
             "faster than one after another."
         )
+        self._lay_out_welcome(chat)
         self._lay_out_box()
         with gr.Row(elem_id="compare-sampled"):
             self._sampled = SettingsPanel(self._engine, self._start(), SAMPLED, is_narrow=True)
@@ -113,13 +114,25 @@ class CompareTab:
                     self._answers.append(gr.Markdown(elem_classes="answer", **AS_WRITTEN))
         self._question = gr.Textbox(label="The message that was answered", visible="hidden")
 
+    def _lay_out_welcome(self, chat: ChatTab) -> None:
+        """What stands above the box before the first answer; an example goes into the box."""
+        with gr.Column(elem_id="compare-welcome"):
+            gr.Markdown(
+                Sentence(
+                    "## {title}\n{about}\n\nBegin with an example, or with a message of your own below.",
+                    **introduction(self._engine.config),
+                )
+            )
+            with gr.Row():
+                self._examples = [gr.Button(example.text, size="sm", min_width=200) for example in chat.examples]
+
     def _lay_out_box(self) -> None:
-        attachments = Attachments()
+        attachments, examples = Attachments(), self._engine.config.page.examples
         self._attached = attachments.value
         with gr.Row(elem_id="compare-compose"):
             attachments.button()
             self._box = gr.Textbox(
-                "Tell me a story about a robot, a lighthouse and a lost key.",
+                examples[0].text if examples else "Tell me a story about a robot, a lighthouse and a lost key.",
                 label="Message", elem_id="compare-message", lines=1, max_lines=8, scale=8, show_label=False,
                 container=False,
             )  # fmt: skip
@@ -179,6 +192,9 @@ class CompareTab:
             taking.then(None, None, None, js=call("compare.showChat"), **QUICK)
             chat.conversations.keep_after(taking)
         add_choice(demo, self._engine, self._uses, [self._question, self._system_prompt, *self._answers])
+        for example in self._examples:
+            filled = [self._box, chat.system_prompt]
+            example.click(None, [example, chat.system_prompt], filled, js=call("compare.example"), **QUICK)
         # There is one system prompt, which can be changed in two places.
         copy = call("compare.copy")
         chat.system_prompt.change(None, chat.system_prompt, self._system_prompt, js=copy, **QUICK)

@@ -46,7 +46,8 @@ class CompletionTab:
             "The model continues the text itself: no chat template, no system prompt. Change the prompts freely."
         )
         self._prompts, self._runs, self._outputs, self._notes, self._views = [], [], [], [], []
-        for number, prompt in enumerate(EXAMPLE_PROMPTS, 1):
+        continues = Sentence("{model} continues the prompt here", model=self._engine.config.model_name)
+        for number, prompt in enumerate(self._engine.config.page.prompts or EXAMPLE_PROMPTS, 1):
             with gr.Row(elem_classes="completion"):
                 with gr.Column(scale=2, min_width=240):
                     label = Sentence("Prompt {number}", number=number)
@@ -54,9 +55,10 @@ class CompletionTab:
                     self._runs.append(self._button(Sentence("Run {number}", number=number), size="sm"))
                 with gr.Column(scale=3, min_width=280):
                     label, elem_id = Sentence("Continuation {number}", number=number), f"continuation-{number}"
-                    self._outputs.append(
-                        gr.Textbox(label=label, lines=4, max_lines=16, buttons=["copy"], elem_id=elem_id)
+                    output = gr.Textbox(
+                        label=label, placeholder=continues, lines=4, max_lines=16, buttons=["copy"], elem_id=elem_id
                     )
+                    self._outputs.append(output)
                     self._notes.append(gr.HTML("", elem_classes="note"))
                     self._views.append(tokens_view(f"tokens-{number}"))
         with gr.Row():
