@@ -6,7 +6,7 @@ import pytest
 
 from streamspace.checks import check_text, parse_history
 from streamspace.errors import BadRequest
-from streamspace.prompt import as_words, clean, conversation, for_strict_templates, without_oldest
+from streamspace.prompt import as_words, clean, conversation, for_strict_templates, since_summary, without_oldest
 from streamspace.types import Message
 
 U1, A1, U2, A2, U3 = (Message("assistant" if i % 2 else "user", f"m{i}") for i in range(5))
@@ -137,3 +137,13 @@ def test_no_token_is_left_and_all_else_stays(text: str, words: str) -> None:
     assert as_words(text, tokens) == words
     assert as_words(text, ()) == text
     assert words.replace("\u2060", "") == text
+
+
+def test_what_a_summary_sums_up_is_not_sent_again() -> None:
+    old, asked, summary = Message("user", "old"), Message("user", "Sum up.", sums_up=True), Message("assistant", "So.")
+    answer, last = Message("assistant", "answer"), Message("user", "last")
+    turns = (old, answer, asked, summary, old, answer, asked, summary, last)
+    assert since_summary(turns) == (asked, summary, last)
+    assert since_summary(turns[:6]) == turns[2:6]
+    for without in ((old, answer), (old, answer, asked), (old, asked, old), (asked, Message("assistant", "", "Hm."))):
+        assert since_summary(without) == without

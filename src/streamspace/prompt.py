@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 from streamspace.types import Message
 
@@ -47,6 +48,13 @@ def conversation(system_prompt: str, turns: Sequence[Message]) -> tuple[Message,
     if turns and not turns[-1].text:
         messages[-1] = replace(messages[-1], thought=clean(turns[-1].thought))
     return (*head, *messages)
+
+
+def since_summary(turns: Sequence[Message]) -> Sequence[Message]:
+    """The turns from the last one on that sums up those before it; all of them without one."""
+    pairs = enumerate(pairwise(turns))
+    begins = [n for n, (asked, answer) in pairs if asked.sums_up and answer.role == "assistant" and answer.text]
+    return turns[begins[-1] :] if begins else turns
 
 
 def for_strict_templates(messages: Sequence[Message]) -> tuple[tuple[Message, ...], ...]:

@@ -41,12 +41,13 @@ class Summary:
         if not self._max_model_len:
             return ""
         used, most = metrics.num_prompt_tokens + metrics.num_tokens, self._max_model_len
-        meter = Sentence("context {used:,} of {most:,} tokens", used=used, most=most)
+        meter, full = Sentence("context {used:,} of {most:,} tokens", used=used, most=most), ""
         if used + min(self._settings.max_tokens, most // 2) > most:
             meter = Sentence("{meter}: the next answer will leave out the oldest messages", meter=meter)
+            full = ' class="full"'
         words = self._say(meter)
         levels = f'max="{most}" high="{NEARLY_FULL * most:g}" optimum="0" value="{used}"'
-        return f' · {words} <meter {levels} aria-label="{words}"></meter>'
+        return f' · {words} <meter{full} {levels} aria-label="{words}"></meter>'
 
 
 def state(reply: Reply, settings: Settings, max_seconds: float) -> str:

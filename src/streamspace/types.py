@@ -54,6 +54,7 @@ class Message:
     calls: tuple[Call, ...] = ()  # of tools, after the text of an answer
     call_id: str = ""  # which call the text of a tool answers
     folds: tuple[tuple[str, str, float], ...] = ()  # what is shown before the answer: title, text, seconds
+    sums_up: bool = False  # asks for a summary, which stands for all that was before
 
 
 ReadCalls = Callable[[str, bool], tuple[str, tuple[Call, ...]]]  # an answer, and whether that is all → its text, calls

@@ -10,6 +10,7 @@ import {
   pageValues,
   parseFile,
   pictureIds,
+  sinceSummary,
   thoughtDone,
   titleOf,
   toJsonFile,
@@ -204,4 +205,15 @@ test("a title is what was typed, or the names of the files", () => {
   const titled = (text) => titleOf({ ...record, messages: [message("user", text)] });
   assert.equal(titled(withFiles("Why?", files)), "Why?");
   assert.equal(titled(withFiles("", files)), "main.py");
+});
+
+test("a summary's question keeps its mark in files, and what it sums up is not what a model gets", () => {
+  const asked = message("user", "Sum up.", { id: "summary" });
+  const messages = [question, answer, asked, answer, question];
+  assert.deepEqual(sinceSummary(messages), messages.slice(2));
+  assert.deepEqual(sinceSummary(messages.slice(0, 3)), messages.slice(0, 3));
+  const whole = { ...record, messages };
+  for (const file of [toJsonFile([whole], {}), toMarkdownFile(whole, {})]) {
+    assert.deepEqual(parseFile(file)[0].messages, messages);
+  }
 });

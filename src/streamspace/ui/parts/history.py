@@ -9,6 +9,7 @@ from typing import Any, get_args
 import gradio as gr
 
 from streamspace.errors import BadRequest
+from streamspace.prompt import since_summary
 from streamspace.translation import Sentence
 from streamspace.types import Message, Reply, Role, Step
 from streamspace.ui.gradio_.internals import event_data
@@ -16,6 +17,7 @@ from streamspace.ui.language import say
 
 NOTHING = Message("assistant", "")
 TOOL = "tool"  # the id of a fold that is no thought
+SUMMARY = "summary"  # the id of a question whose answer stands for all that was before
 ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 # How components draw a text. Its formulas are drawn by static/drawing.js, which needs the text as it was written.
 AS_WRITTEN: dict[str, Any] = {"line_breaks": True, "latex_delimiters": []}
@@ -45,7 +47,7 @@ class Turn:
     def messages(self) -> tuple[Message, ...]:
         """The conversation that the engine gets."""
         begun = () if self.begun == NOTHING else (self.begun,)
-        return (*self.before, self.question, *begun)
+        return (*since_summary(self.before), self.question, *begun)
 
     def grown(self, reply: Reply) -> Message:
         """The answer so far: `begun` and the reply."""
@@ -95,8 +97,9 @@ def chatbot_messages(message: Message, is_thinking: bool = False) -> History:
         metadata = {"title": title, "status": status, "duration": round(message.thought_s, 1)}
         both.append(chatbot_message(message.role, message.thought, metadata))
     if message.text or not (message.thought or message.folds):
-        pictures = {"pictures": [*message.images]} if message.images else None
-        both.append(chatbot_message(message.role, message.text, pictures))
+        metadata = {"pictures": [*message.images]} if message.images else {}
+        metadata |= {"id": SUMMARY} if message.sums_up else {}
+        both.append(chatbot_message(message.role, message.text, metadata or None))
     return both
 
 
@@ -126,7 +129,8 @@ def messages_of(history: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
             messages.append(thought)
             thought = NOTHING
         ids = _ids(metadata.get("pictures") or ())
-        messages.append(Message(role, text, thought.thought, thought.thought_s, ids, folds=thought.folds))
+        sums_up = role == "user" and metadata.get("id") == SUMMARY
+        messages.append(Message(role, text, thought.thought, thought.thought_s, ids, (), "", thought.folds, sums_up))
         thought = NOTHING
     return (*messages, thought) if thought != NOTHING else tuple(messages)
 

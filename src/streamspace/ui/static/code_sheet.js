@@ -3,6 +3,7 @@
 /** @import { Message } from "./conversation_records.js" */
 /** @import { Said, Settings } from "./code.js" */
 import { curl, gradioClient, openaiJavaScript, openaiPython } from "./code.js";
+import { sinceSummary } from "./conversation_records.js";
 import { showSheet } from "./dialogs.js";
 import { element } from "./dom.js";
 import { say } from "./language.js";
@@ -17,7 +18,7 @@ const textOf = ({ content }) => content.map(({ text }) => text ?? "").join("");
 /** A conversation to be sent, without thoughts: up to the question in the box, or else up to the last one.
  * @param {Message[]} messages @param {string} box @returns {Said[]} */
 function saidIn(messages, box) {
-  const said = messages
+  const said = sinceSummary(messages)
     .filter(({ metadata }) => !metadata?.title)
     .map((each) => ({ role: String(each.role), content: textOf(each) }));
   if (box.trim()) return [...said, { role: "user", content: box }];

@@ -31,6 +31,7 @@ const FILE_VERSION = 1; // of an exported file
 const FORMAT = "streamspace-conversations";
 const TITLE_LENGTH = 60;
 const TOOL = "tool"; // the id of what a fold has that is no thought
+const SUMMARY = "summary"; // the id of a question whose answer stands for all that was before
 
 export const randomId = () => [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
 
@@ -46,6 +47,13 @@ export function message(role, text, metadata = null) {
 const textOf = ({ content }) => content.map(({ text }) => text).join("");
 /** @param {Pick<Content, "messages" | "live">} content */
 const allMessages = ({ messages, live }) => [...messages, ...live];
+/** Whether its answer stands for all that was before. @param {Pick<Message, "role" | "metadata">} message */
+const sumsUp = ({ role, metadata }) => role === "user" && metadata?.id === SUMMARY;
+/** What of a conversation a model gets. @param {Message[]} messages */
+export function sinceSummary(messages) {
+  const at = messages.findLastIndex((each, index) => sumsUp(each) && messages[index + 1]?.role === "assistant");
+  return messages.slice(Math.max(at, 0));
+}
 /** @param {string} text */
 export const oneLine = (text) => text.replace(/\s+/g, " ").trim();
 
@@ -159,7 +167,7 @@ export function pageValues({ id, messages, live, note, system }, box) {
 /** Messages in a file, with their pictures. @param {Message[]} messages @param {Pixels} pixels */
 const toFileMessages = (messages, pixels) =>
   messages.map((message) => {
-    const metadata = message.metadata?.title ? { metadata: message.metadata } : {};
+    const metadata = message.metadata?.title || sumsUp(message) ? { metadata: message.metadata } : {};
     const pictures = (message.metadata?.pictures ?? []).flatMap((id) => pixels[id] ?? []);
     return { role: message.role, content: textOf(message), ...metadata, ...(pictures.length ? { pictures } : {}) };
   });
@@ -181,6 +189,7 @@ const fromFileMessages = (messages) =>
     if (!isRole(role) || !isText(content) || !isMetadata(metadata)) throw new TypeError("No message");
     if (!isList(pictures, isPictureUrl)) throw new TypeError("No pictures");
     if (pictures.length) return message(role, content, { pictures: pictures.map(newPicture) });
+    if (sumsUp({ role, metadata })) return message(role, content, { id: SUMMARY });
     if (!metadata?.title) return message(role, content);
     const duration = Number(metadata.duration) || 0;
     const id = metadata.id === TOOL ? { id: TOOL } : {};

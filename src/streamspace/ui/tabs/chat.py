@@ -67,6 +67,9 @@ FOR_ANY_MODEL = (
 )
 
 
+SUMMARY_SHARE = 8  # of the context a summary of the turns so far takes one part at most
+
+
 class ChatTab:
     """Made inside Blocks.
 
@@ -100,6 +103,9 @@ class ChatTab:
         with gr.Row(elem_id="below"):
             self._note = gr.HTML("", elem_classes="note", elem_id="note")
             self._more = gr.Button("Continue", elem_id="more", size="sm", scale=0, min_width=90)  # for a cut answer
+            self._sum_up = gr.Button(
+                "Summarise", elem_id="sum-up", size="sm", scale=0, min_width=90
+            )  # at a full context
         self._view = tokens_view("chat-tokens")
         self._lay_out_box()
         if small_print := self._engine.config.page.small_print:
@@ -174,11 +180,16 @@ class ChatTab:
             box=box, history=history, attached=self._attached, system_prompt=self.system_prompt, thinking=self.thinking,
             panel=self._panel.components, shows_tokens=self._shows_tokens, tools=self._tools,
         )  # fmt: skip
-        handlers = [self._handler("_answer", self._new_turn), self._handler("_continue", self._continued_turn)]
-        begins = (call("chat.begin"), call("chat.resume"))
+        handlers = [
+            self._handler("_answer", self._new_turn),
+            self._handler("_continue", self._continued_turn),
+            self._handler("_summarise", self._summary_turn),
+        ]
+        begins = (call("chat.begin"), call("chat.resume"), call("chat.begin"))
+        asking = (questions, [self._more.click], [self._sum_up.click])
         answers = [
             gr.on(triggers, handler, self._inputs.components, outputs, js=begin, **RAW)
-            for triggers, handler, begin in zip((questions, [self._more.click]), handlers, begins, strict=True)
+            for triggers, handler, begin in zip(asking, handlers, begins, strict=True)
         ]
         demo.stream(*handlers, self._give_back, self._undo)
         add_thumbs(demo, self._engine, history, self._inputs, self._check)
@@ -229,8 +240,9 @@ class ChatTab:
                 inputs = self._inputs.split(values)
                 inputs["system_prompt"] = self._prompt_of(event) or inputs["system_prompt"]
                 turn, messages = await asyncio.to_thread(_begin, turn_of, event, inputs)
-                settings, reply = self._check(inputs), Reply()
-                sources = self._toolbox.chosen(inputs["tools"]) if turn.begun == NOTHING else ()
+                settings, reply = self._settings(turn, inputs), Reply()
+                is_plain = turn.begun == NOTHING and not turn.question.sums_up
+                sources = self._toolbox.chosen(inputs["tools"]) if is_plain else ()
                 frames = _Frames(turn, settings, self._engine)
                 del event, values, inputs  # they may be large, and the request may wait for long
                 answer = answer_with(sources, self._ask, messages, settings, self._engine.max_model_len)
@@ -280,6 +292,20 @@ class ChatTab:
             raise BadRequest("There is no answer to continue: ask something first.")
         return turn
 
+    def _summary_turn(self, event: gr.EventData, inputs: dict[str, Any]) -> Turn:
+        """The turn whose answer sums up all before it, and stands for that in later prompts."""
+        words = say(
+            "Sum up our conversation so far, so that you can go on from your summary alone. Keep names, numbers, "
+            "decisions and open questions."
+        )
+        return Turn(messages_of(inputs["history"]), Message("user", words, sums_up=True), keeps_history=True)
+
+    def _settings(self, turn: Turn, inputs: dict[str, Any]) -> Settings:
+        """The settings of a turn: a summary leaves most of the context to what follows."""
+        settings = self._check(inputs)
+        most = (self._engine.max_model_len or 0) // SUMMARY_SHARE if turn.question.sums_up else settings.max_tokens
+        return replace(settings, max_tokens=max(1, min(settings.max_tokens, most)))
+
     def _check(self, inputs: dict[str, Any]) -> Settings:
         """The values of the settings; raises BadRequest for one that is not allowed."""
         return replace(
@@ -292,7 +318,7 @@ class ChatTab:
         """Move the last question into the box, before the text there, and remove its answer."""
         with shown_to_the_visitor():
             before, question = await asyncio.to_thread(_without_last, history)
-            texts = [message.text for message in question] + [check_text("The message", box)]
+            texts = [message.text for message in question if not message.sums_up] + [check_text("The message", box)]
             yield [before, "\n".join(filter(None, texts)), "", put_back(question)]
 
     async def _give_back(self, history: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
