@@ -170,7 +170,7 @@ def test_the_page_has_the_operators_words(new_page: NewPage, tmp_path: Path) -> 
         page.get_by_role("tab", name="Completion").click()
         prompts = page.get_by_label(re.compile(r"Prompt \d"))
         assert [prompt.input_value() for prompt in prompts.all()] == ["Once upon a", "It was"]
-        expect(page.get_by_label("Continuation 1")).to_have_attribute(
+        expect(page.locator("#continuation-1 textarea")).to_have_attribute(
             "placeholder", "streamspace-tiny continues the prompt here"
         )
 

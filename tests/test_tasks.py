@@ -110,7 +110,8 @@ def test_find_change_attach_export_and_use_from_python(site: Site, visitor: Visi
     expect(page.get_by_label("Show “a.txt” large")).to_be_visible()
     with visitor.does("change the temperature"):
         visitor.click(button(page, "Settings"))
-        visitor.click(page.locator("#settings .block", has_text="temperature").last.locator("input[type=number]"))
+        block = page.locator("#settings .block", has=page.get_by_text("temperature", exact=True)).last
+        visitor.click(block.locator("input:not([type=range])").first)
         page.keyboard.press("Control+a")  # as much as a double click
         visitor.type("0.3")
     page.keyboard.press("Tab")

@@ -44,7 +44,10 @@ function paragraphs(answer) {
   const copy = /** @type {Element} */ (answer.cloneNode(true));
   for (const silent of copy.querySelectorAll(UNSPOKEN)) silent.remove();
   for (const block of copy.querySelectorAll(BLOCKS)) block.after("\n");
-  return (copy.textContent ?? "").trim().split(/\s*\n\s*/).filter((part) => /[\p{L}\p{N}]/u.test(part));
+  return (copy.textContent ?? "")
+    .trim()
+    .split(/\s*\n\s*/)
+    .filter((part) => /[\p{L}\p{N}]/u.test(part));
 }
 
 /** Read no more. */
