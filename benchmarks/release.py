@@ -36,9 +36,17 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.recovery import wait_for_health  # noqa: E402
-from benchmarks.startup import running_app  # noqa: E402
+from benchmarks.startup import free_port, running, running_app  # noqa: E402
 from benchmarks.streaming import payload, percentile  # noqa: E402
 
+# Starts app.py with /metrics that are computed for each scrape, not once a second.
+LAUNCHER = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+from streamspace import metrics
+metrics.FRESH_S = 0.0
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 QUIET_S = 0.3  # without a request: then it is released
 MOST_S = 90.0  # for all to be released
 STORY = "Tell me a long story."
@@ -117,8 +125,8 @@ class Visitors:
 
     async def call(self) -> str:
         """Start an answer by plain HTTP that does not end by itself soon; returns the address of its stream."""
-        url = f"{self._url}/gradio_api/call/v2/complete"
-        asked = {"prompt": self._moment.prompt, "max_tokens": 1900, "temperature": 0.0}
+        url = f"{self._url}/gradio_api/call/v2/chat"  # a raw text would soon come to its end
+        asked = {"message": self._moment.prompt, "max_tokens": 1900, "temperature": 0.0}
         async with self._session.post(url, json=asked) as called:
             called.raise_for_status()
             return f"{url}/{(await called.json())['event_id']}"
@@ -170,7 +178,8 @@ class Visitors:
             asking.cancel()
         else:
             async with self._session.get(await self.call()) as stream:
-                await stream.content.readline()
+                while not await self._num_there():
+                    await asyncio.sleep(0.01)
                 gone_s = time.monotonic()
                 stream.close()
         return max(0.0, await self.last_there_s() - gone_s)
@@ -206,7 +215,7 @@ class Visitors:
 
     async def vanish(self, way: str, number: int, causes: Sequence[str]) -> tuple[int, float]:
         """Many visitors who do not say that they go; returns how many were ended for that, and after how long all."""
-        event = "complete" if way == "call unread" else "answer"
+        event = "chat" if way == "call unread" else "answer"
         series = [f'streamspace_streams_total{{cause="{cause}",event="{event}"}}' for cause in causes]
         before = sum([await self._metric(name) for name in series])
         frozen = []
@@ -403,8 +412,10 @@ def main() -> None:
             measure_ends(model, given.times)
             return
         for moment in [moment for moment in MOMENTS if moment.name in given.moments]:
-            with running_app(model, *moment.options, *flags) as (url, _):
-                asyncio.run(measure(url, given.times, moment, given.ways))
+            port, options = free_port(), ["--model", model, *moment.options, *flags]
+            command = [sys.executable, "-c", LAUNCHER, str(ROOT / "app.py"), "--port", str(port), *options]
+            with running(command, {"PYTHONPATH": str(ROOT / "src")}):
+                asyncio.run(measure(f"http://127.0.0.1:{port}", given.times, moment, given.ways))
 
 
 if __name__ == "__main__":

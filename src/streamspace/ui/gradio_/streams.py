@@ -114,8 +114,8 @@ class StreamingBlocks(gr.Blocks):
         """Serve the events of these handlers by `Streams`; the events need the options RAW.
 
         A handler takes and yields raw values: all outputs in one list, or the value alone if there is one output. An
-        argument annotated gr.EventData gets the event's data. A handler must yield at least every half a second,
-        because a missing reader is only noticed then.
+        argument annotated gr.EventData gets the event's data. A handler must yield at least every half a second, or two
+        where it is far in the queue, because a missing reader is only noticed then.
         """
         for handler in handlers:
             kinds = [parameter.annotation for parameter in inspect.signature(handler).parameters.values()]
