@@ -57,7 +57,7 @@ def visited(machine: str, address: str, *options: str) -> tuple[str, str]:
     program = f"{sys.executable} {ROOT}/app.py --port {PORT} --api-key key {' '.join(options)}"
     app = f"{NOBODY} env -i PATH=/usr/bin:/bin {program}"
     visitor = f"{sys.executable} -c {chr(39)}{VISIT}{chr(39)} http://{address}:{PORT} $!"
-    commands = "\n".join((machine, f"{app} >&2 &", "trap 'kill -9 $!' EXIT", visitor, "wait $! || true"))
+    commands = "\n".join((machine, f"{app} >&2 &", "trap 'kill -9 $! 2>/dev/null' EXIT", visitor, "wait $! || true"))
     done = subprocess.run([*NAMESPACES, commands], text=True, capture_output=True, timeout=400)
     return done.stdout, done.stderr
 
