@@ -288,7 +288,7 @@ def test_files_of_text_and_pdfs_are_part_of_the_message_and_folded(
     # What does not fit is refused, and nothing is lost.
     drop(page, ("long.txt", "text/plain", b"word " * 2000), ("longer.txt", "text/plain", b"a word " * 3000))
     expect(page.locator(".attached p").first).to_have_text(
-        "“longer.txt” is not attached: 21000 characters are more than a context of 1000 tokens."
+        "“longer.txt” is not attached: 21,000 characters are more than a context of 1,000 tokens."
     )
     send(page, "And this?")
     expect(page.get_by_text("the model's context holds 1000, answer included").first).to_be_visible()
