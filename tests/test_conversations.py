@@ -115,6 +115,19 @@ def test_a_reload_brings_the_conversation_back_and_it_goes_on(
     expect(titles(page)).to_have_text(["one <b>"])
 
 
+def test_a_reload_before_the_answer_is_saved_loses_none_of_it(url: str, new_page: NewPage) -> None:
+    page = new_page(url)
+    page.evaluate(
+        "() => { IDBObjectStore.prototype.put = function () { queueMicrotask(() => this.transaction.abort()); }; }"
+    )
+    begin_and_end(page, "one")
+    expect(page.get_by_text("This browser could not keep the conversation").first).to_be_visible()
+    reload(page)
+    expect(page.locator("#chat [data-testid=bot]")).to_have_text(["an answer"])
+    expect(titles(page)).to_have_text(["one"])
+    assert page.evaluate("() => sessionStorage.getItem('streamspace-unsaved')") is None
+
+
 def test_a_reload_in_mid_answer_keeps_the_text_so_far_and_continue_takes_it_up(
     engine: FakePageEngine, url: str, new_page: NewPage
 ) -> None:

@@ -8,6 +8,7 @@ import { urlsOf } from "./pictures.js";
 export const DATABASE = "streamspace-conversations";
 const STORES = ["records", "aside", "pictures"];
 const CURRENT = "streamspace-conversation"; // in the tab's own sessionStorage: which conversation it shows
+const UNSAVED = "streamspace-unsaved"; // beside it: what is being saved, which a reload may come before
 
 /** `all` and `aside` give whatever a damaged store has. `update` replaces a record by the result of `change` (null
  * deletes it) and gives the record before; with a record its pictures are kept, as long as any record has them.
@@ -138,3 +139,12 @@ export const rememberedId = () => ifStored(() => sessionStorage.getItem(CURRENT)
 
 /** @param {string} id */
 export const rememberId = (id) => ifStored(() => sessionStorage.setItem(CURRENT, id));
+
+/** What a reload came before the save of; null is nothing. @returns {ConversationRecord | null} */
+export const unsaved = () => JSON.parse(ifStored(() => sessionStorage.getItem(UNSAVED)) ?? "null");
+
+/** @param {ConversationRecord | null} record */
+export const setUnsaved = (record) =>
+  ifStored(() =>
+    record ? sessionStorage.setItem(UNSAVED, JSON.stringify(record)) : sessionStorage.removeItem(UNSAVED),
+  );

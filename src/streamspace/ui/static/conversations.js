@@ -11,7 +11,15 @@ import { takeOffered } from "./compare.js";
 import { linkedRecord, linkTo } from "./conversation_link.js";
 import { ConversationList } from "./conversation_list.js";
 import * as records from "./conversation_records.js";
-import { DATABASE, memoryStore, openStore, rememberedId, rememberId } from "./conversation_store.js";
+import {
+  DATABASE,
+  memoryStore,
+  openStore,
+  rememberedId,
+  rememberId,
+  setUnsaved,
+  unsaved,
+} from "./conversation_store.js";
 import { forked, switched, within } from "./conversation_versions.js";
 import { showSheet } from "./dialogs.js";
 import { download, element, find } from "./dom.js";
@@ -29,6 +37,7 @@ const MOST_MEBIBYTES = 256; // of an imported file
 /** @type {Store} */ let store; // there once the page is
 /** @type {BroadcastChannel | undefined} */ let otherTabs;
 let currentId = records.randomId(); // of the conversation that this tab shows
+/** @type {Promise<unknown>} */
 let saving = Promise.resolve(); // one save after the other
 /** @type {Map<string, string>} id → the revision that this tab knows */
 const revisions = new Map();
@@ -103,9 +112,33 @@ export async function save(id, messages, live, note, system) {
   };
   content.forks = forksOf(content);
   turn = content.live.length ? { id: id || currentId, content } : null;
-  if (!isBusy() && !turn) setSettled(content);
-  await enqueue(id || currentId, content);
-  if (!isBusy() && !turn) whenSaved();
+  const isWhole = !isBusy() && !turn;
+  if (isWhole) setSettled(content);
+  if (isWhole && content.messages.length) setUnsaved(recordOf(id || currentId, content, null));
+  const isSaved = await enqueue(id || currentId, content);
+  if (isBusy() || turn) return;
+  if (isSaved) setUnsaved(null);
+  whenSaved();
+}
+
+/** @param {string} id @param {Content} content @param {string | null} title @returns {ConversationRecord} */
+const recordOf = (id, content, title) => ({
+  ...content,
+  version: records.VERSION,
+  id,
+  revision: records.randomId(),
+  title,
+  updated: Date.now(),
+});
+
+/** Save what the page was left before the save of, unless a later save came first. */
+async function saveLeft() {
+  const left = unsaved();
+  setUnsaved(null);
+  if (!left) return;
+  await store.update(left.id, (stored) =>
+    stored && stored.updated > left.updated ? stored : { ...left, title: stored?.title ?? null },
+  );
 }
 
 /** The forks of what the page shows. @param {Content} content */
@@ -146,26 +179,32 @@ async function saveTurn() {
   await enqueue(turn.id, { ...turn.content, live });
 }
 
-/** @param {string} id @param {Content} content */
+/** Save after the save before; gives whether it could. @param {string} id @param {Content} content */
 async function enqueue(id, content) {
-  saving = saving.then(() => write(copies.get(id) ?? id, content)).catch((error) => list.announceFailure(error));
-  await saving;
+  const isSaved = saving
+    .then(() => write(copies.get(id) ?? id, content))
+    .then(() => true)
+    .catch((error) => {
+      list.announceFailure(error);
+      return false;
+    });
+  saving = isSaved;
+  return isSaved;
 }
 
 /** @param {string} id @param {Content} content @returns {Promise<void>} */
 async function write(id, content) {
   const isEmpty = !content.messages.length && !content.live.length;
-  const revision = records.randomId();
+  const record = recordOf(id, content, null);
   const known = revisions.get(id);
   const before = await store.update(id, (stored) => {
     if (stored && stored.revision !== known) return stored;
-    const head = { version: records.VERSION, id, revision, title: stored?.title ?? null, updated: Date.now() };
-    return isEmpty ? null : { ...content, ...head };
+    return isEmpty ? null : { ...record, title: stored?.title ?? null };
   });
   if (before && before.revision !== known) return writeCopy(id, content, isEmpty);
   list.endFailure();
   if (isEmpty) revisions.delete(id);
-  else revisions.set(id, revision);
+  else revisions.set(id, record.revision);
   if (isEmpty && before && isCleared()) announceRemoved(before);
   if (!before !== isEmpty || !content.live.length) await drawEverywhere();
 }
@@ -219,6 +258,7 @@ export async function begin(systemPrompt, box) {
   }
   saveNowAndThen();
   try {
+    await saveLeft();
     const id = rememberedId();
     const kept = (await readAll()).find((record) => record.id === id) ?? null;
     if (kept) await pixelsOf([kept]);
