@@ -205,6 +205,7 @@ ON_CHAT: dict[str, Json] = {"history": TURNS, "system_prompt": "Be brief.", "ena
 RIGHT: dict[str, list[Json]] = {
     "_answer": page_values(CHAT, **ON_CHAT, shows_tokens=True),
     "_continue": page_values(CHAT, **ON_CHAT),
+    "_summarise": page_values(CHAT, **ON_CHAT),
     "_undo": [TURNS, ""],
     "_give_back": [TURNS, TURNS[:1], ""],
     "chat": call_values(chat_arguments(), message="Hi", history=SPOKEN, stop=[], enable_thinking=True),
@@ -235,6 +236,7 @@ def wrong(names: Iterable[str], **changes: SearchStrategy[Json]) -> list[SearchS
 WRONG: dict[str, list[SearchStrategy[Json]]] = {
     "_answer": wrong(CHAT),
     "_continue": wrong(CHAT),
+    "_summarise": wrong(CHAT),
     "_undo": [on_page, text],
     "_give_back": [on_page, on_page, text],
     "chat": wrong(CALL_CHAT, history=spoken, enable_thinking=anything),

@@ -52,7 +52,7 @@ def connect() -> Iterator[Open]:
 @contextmanager
 def crowded(monkeypatch: pytest.MonkeyPatch, most: int, per_address: int = 0) -> Iterator[Site]:
     """A page that takes so many connections, on an engine that never comes to an end."""
-    monkeypatch.setattr(server, "MOST_CONNECTIONS", most)
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", most)
     engine = FakePageEngine([Delta("a"), LONG])
     engine.config = replace(engine.config, connections_per_address=per_address)
     with served_site(engine) as site:
