@@ -470,7 +470,7 @@ def test_openais_client_knows_the_refusals(open_site: Callable[..., Site]) -> No
     assert REFUSALS.labels("api_key")._value.get() == before + 1
     answers.end = True
     list(client_of(url, "right").chat.completions.create(model=MODEL, messages=HI, stream=True))
-    with pytest.raises(openai.RateLimitError, match="At most 1 request a minute are answered here") as refused:
+    with pytest.raises(openai.RateLimitError, match="At most 1 request a minute is answered here") as refused:
         client_of(url, "right").chat.completions.create(model=MODEL, messages=HI)
     assert 1 <= int(refused.value.response.headers["Retry-After"]) <= 60
     with pytest.raises(openai.NotFoundError, match="This model writes text and makes no embeddings"):
