@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from streamspace import connections, server
+from streamspace import connections
 from streamspace.config import load_config
 from streamspace.connections import (
     MOST_TAKEN,

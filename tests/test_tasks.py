@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from streamspace.types import Delta
 from tests.page import SILENCE_S, NewPage, begin_and_end, bot, new_chat, questions, wait_for_all, wait_for_end
+from tests.support import wait_until
 from tests.wire import Site
 
 pytestmark = pytest.mark.browser
@@ -111,13 +112,17 @@ def test_find_change_attach_export_and_use_from_python(site: Site, visitor: Visi
     with visitor.does("change the temperature"):
         visitor.click(button(page, "Settings"))
         block = page.locator("#settings .block", has=page.get_by_text("temperature", exact=True)).last
-        visitor.click(block.locator("input:not([type=range])").first)
+        field = block.locator("input:not([type=range])").first
+        visitor.click(field)
+        expect(field).to_be_focused()
         page.keyboard.press("Control+a")  # as much as a double click
         visitor.type("0.3")
     page.keyboard.press("Tab")
+    expect(block.locator("input[type=range]")).to_have_value("0.3")
+    before = site.engine.num_started
     page.locator("#message textarea").fill("go on")
     page.keyboard.press("Enter")
-    wait_for_end(page)
+    wait_until(lambda: site.engine.num_started > before, what="the question")
     assert site.engine.settings[-1].temperature == 0.3
 
 
