@@ -68,3 +68,17 @@ def test_a_browser_remembers_whether_its_sidebar_was_open_and_a_phone_has_a_draw
     page.set_viewport_size({"width": 1366, "height": 768})
     page.reload()
     expect(toggle).to_have_attribute("aria-expanded", "true")  # the drawer's state is none to remember
+
+
+def test_headings_and_bold_words_have_the_pages_own_font(site: Site, new_page: NewPage) -> None:
+    page = new_page(site.url)
+    expect(page.locator("#chat h2")).to_be_visible()
+    page.wait_for_function("() => document.fonts.status === 'loaded'")
+    devtools = page.context.new_cdp_session(page)
+    for domain in ("DOM", "CSS"):
+        devtools.send(f"{domain}.enable")
+    root = devtools.send("DOM.getDocument")["root"]["nodeId"]
+    for selector in ("h1", "h2", "strong", "#send"):
+        node = devtools.send("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
+        fonts = devtools.send("CSS.getPlatformFontsForNode", {"nodeId": node})["fonts"]
+        assert fonts and all(font["isCustomFont"] for font in fonts), (selector, fonts)
