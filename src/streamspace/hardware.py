@@ -178,10 +178,11 @@ def tcmalloc() -> str | None:
 
 
 def give_large_blocks_back() -> None:
-    """Have this process give memory back to the system as soon as a large block of it, such as a picture, is freed.
+    """Have this process give memory back to the system as soon as a large block of it, as a picture or body, is freed.
 
     By itself, glibc puts blocks as large as those that were freed before, up to 32 MiB, among the small ones, each of
-    which may hold what is below it: after 1,000 pictures, hundreds of megabytes. Another malloc is left as it is.
+    which may hold what is below it: hundreds of megabytes, after 1,000 pictures or ten minutes of attackers. Another
+    malloc is left as it is.
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)

@@ -210,7 +210,6 @@ class VllmEngine:
         self.thinks = self._thinks()
         self.reads_media = bool(self.async_llm.model_config.is_multimodal_model)
         if self.reads_media:
-            hardware.give_large_blocks_back()
             vllm_internals.check_files(partial(check_file, most_pixels=envs.VLLM_MAX_IMAGE_PIXELS), file_of)
 
     @property

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from streamspace import metrics
+from streamspace import hardware, metrics
 from streamspace.chat import ServedEngine
 from streamspace.config import Config
 from streamspace.connections import (
@@ -142,6 +142,7 @@ def serve(engine: ServedEngine, demo: StreamingBlocks, admission: Admission) -> 
     The operator may also have the program start again with another model; then it stops in the same way, and this
     process goes on with the new start. Blocks. Raises ConfigError if the address cannot be listened on.
     """
+    hardware.give_large_blocks_back()
     config = engine.config
     starts: list[Start] = []
 
