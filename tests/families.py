@@ -120,7 +120,7 @@ CUT = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": S
 PIECES = {"size": {"longest_edge": 2 * SIDE}, "max_image_size": {"longest_edge": SIDE}}
 PATCHES = {"patch_size": 14, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
 GRID = {"image_grid_pinpoints": [[SIDE, 2 * SIDE], [2 * SIDE, SIDE]]}
-TEMPLATE = """
+SEEING_TEMPLATE = """
 {%- for message in messages %}
     {{- '<|im_start|>' + message.role + '\\n' }}
     {%- if message.content is string %}
@@ -133,9 +133,14 @@ TEMPLATE = """
     {{- '<|im_end|>\\n' }}
 {%- endfor %}
 {%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
+    {{- '<|im_start|>assistant\\nBEGUN' }}
 {%- endif %}
 """
+
+
+def seeing_template(mark: str, begun: str = "") -> str:
+    """A chat template with this mark for each picture, and with this at the beginning of an answer."""
+    return SEEING_TEMPLATE.replace("MARK", mark).replace("BEGUN", begun)
 
 
 @dataclass(frozen=True)
@@ -212,7 +217,7 @@ def write_seeing(name: str, folder: Path) -> Path:
     family = SEEING[name]
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL)
     tokenizer.add_special_tokens({"additional_special_tokens": [*family.tokens.values()]})
-    tokenizer.chat_template = TEMPLATE.replace("MARK", family.mark)
+    tokenizer.chat_template = seeing_template(family.mark)
     tokenizer.save_pretrained(folder)
     images = {"image_processor_type": family.images, **family.image_options}
     processor = {"processor_class": family.processor, "image_processor": images, **family.options}

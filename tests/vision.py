@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from streamspace.config import BUNDLED_MODEL
+from tests.families import seeing_template
 
 SEEING_MODEL = BUNDLED_MODEL.with_name("streamspace-tiny-vision")  # which comes with StreamSpace, and was trained
 SIDE, PATCH = 56, 14
@@ -30,22 +31,7 @@ TOKENS_A_PICTURE = (SIDE // PATCH) ** 2
 PLACEHOLDER = "<image>"
 # vLLM's own LLaVA imports torchvision, of which there is no build for CPUs on PyPI.
 FLAGS = ("--model-impl", "transformers")
-TEMPLATE = """
-{%- for message in messages %}
-    {{- '<|im_start|>' + message.role + '\\n' }}
-    {%- if message.content is string %}
-        {{- message.content }}
-    {%- else %}
-        {%- for part in message.content %}
-            {{- '<image>\\n' if part.type == 'image' else part.text }}
-        {%- endfor %}
-    {%- endif %}
-    {{- '<|im_end|>\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n' }}
-{%- endif %}
-"""
+TEMPLATE = seeing_template(rf"{PLACEHOLDER}\n", r"<think>\n\n</think>\n\n")
 
 
 def write_model(folder: Path) -> Path:
