@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,44 @@ from tokenizers import Tokenizer
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 END_OF_TEXT, IM_START, IM_END = SPECIAL_TOKENS[:3]
 
+# Tools stand in a line each, after the operator's words. That is shorter than JSON schemas, of which a model this small
+# would have to read hundreds of tokens.
+TOOLS_HEAD = "# Tools\n"
+TOOLS_END = 'To call one: <tool_call>\n{"name": ..., "arguments": {...}}\n</tool_call>'
+# How the templates begin: `listed` holds the tools.
+TOOLS = """\
+{%- set listed = namespace(text='') %}
+{%- if tools %}
+    {%- set listed.text = '# Tools\\n' %}
+    {%- for tool in tools %}
+        {%- set taken = (tool.function.parameters or {}).properties or {} %}
+        {%- set line = tool.function.name + '(' + taken | join(', ') + '): ' + (tool.function.description or '') %}
+        {%- set listed.text = listed.text + line + '\\n' %}
+    {%- endfor %}
+    {%- set listed.text = listed.text + 'To call one: <tool_call>\\n{"name": ..., "arguments": {...}}\\n</tool_call>' %}
+    {%- if not messages or messages[0].role != 'system' %}
+        {{- '<|im_start|>system\\n' + listed.text + '<|im_end|>\\n' }}
+    {%- endif %}
+{%- endif %}
+"""
+# How a message begins and ends, whose words are `said.text`. Thoughts of earlier turns are dropped, as in Qwen3's.
+MESSAGE = """\
+    {%- if message.role == 'assistant' and '</think>' in said.text %}
+        {%- set said.text = said.text.split('</think>')[-1].lstrip('\\n') %}
+    {%- endif %}
+    {{- '<|im_start|>' + message.role + '\\n' + said.text }}
+    {%- if loop.first and message.role == 'system' and listed.text %}
+        {{- '\\n\\n' + listed.text }}
+    {%- endif %}
+    {%- for call in message.tool_calls or () %}
+        {%- set given = call.function.arguments %}
+        {{- '\\n' if said.text or not loop.first }}
+        {{- '<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
+        {{- (given if given is string else given | tojson) + '}\\n</tool_call>' }}
+    {%- endfor %}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+"""
 # How the templates end. `enable_thinking` decides about the empty block, as in Qwen3's. Unlike there, nothing said
 # means no thought: a model this small answers better at once, and thinks only when it is asked to.
 ANSWER = """\
@@ -23,16 +62,13 @@ ANSWER = """\
     {%- endif %}
 {%- endif %}
 """
-CHAT_TEMPLATE = (  # as Qwen3's: thoughts of earlier turns are dropped
-    """\
+CHAT_TEMPLATE = (
+    TOOLS
+    + """\
 {%- for message in messages %}
-    {%- set content = message.content if message.content is string else '' %}
-    {%- if message.role == 'assistant' and '</think>' in content %}
-        {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
-    {%- endif %}
-    {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>\\n' }}
-{%- endfor %}
+    {%- set said = namespace(text=message.content if message.content is string else '') %}
 """
+    + MESSAGE
     + ANSWER
 )
 
@@ -41,7 +77,7 @@ CHAT_TEMPLATE = (  # as Qwen3's: thoughts of earlier turns are dropped
 class Turn:
     """One message of a chat."""
 
-    role: str  # system, user or assistant
+    role: str  # system, user, assistant or tool
     text: str
 
 
@@ -52,6 +88,7 @@ class Document:
     turns: tuple[Turn, ...] = ()
     thought: str | None = None  # None: the thought is switched off
     raw: str = ""
+    tools: tuple[str, ...] = ()  # a line for each
 
 
 def chat(*turns: tuple[str, str], thought: str | None = None) -> Document:
@@ -59,8 +96,24 @@ def chat(*turns: tuple[str, str], thought: str | None = None) -> Document:
     return Document(tuple(Turn(role, text) for role, text in turns), thought)
 
 
-def prompt_text(turns: Sequence[Turn], thinking: bool) -> str:
+def call_text(name: str, arguments: dict[str, str]) -> str:
+    """Write a call as the model writes it, in the form of Hermes and Qwen."""
+    return f'<tool_call>\n{{"name": "{name}", "arguments": {json.dumps(arguments, ensure_ascii=False)}}}\n</tool_call>'
+
+
+def with_tools(turns: Sequence[Turn], tools: Sequence[str]) -> Sequence[Turn]:
+    """Put the tools behind the system turn's words."""
+    if not tools:
+        return turns
+    is_first = bool(turns) and turns[0].role == "system"
+    words = f"{turns[0].text}\n\n" if is_first else ""
+    text = words + TOOLS_HEAD + "".join(f"{line}\n" for line in tools) + TOOLS_END
+    return [Turn("system", text), *turns[is_first:]]
+
+
+def prompt_text(turns: Sequence[Turn], thinking: bool, tools: Sequence[str] = ()) -> str:
     """Write what the chat template writes, with the generation prompt."""
+    turns = with_tools(turns, tools)
     text = "".join(f"{IM_START}{turn.role}\n{turn.text}{IM_END}\n" for turn in turns)
     return f"{text}{IM_START}assistant\n" + ("" if thinking else "<think>\n\n</think>\n\n")
 
@@ -69,7 +122,7 @@ def document_parts(document: Document) -> tuple[str, str]:
     """Split a document into what is given and what is to be learnt."""
     if document.raw:
         return "", document.raw + END_OF_TEXT
-    prompt = prompt_text(document.turns[:-1], document.thought is not None)
+    prompt = prompt_text(document.turns[:-1], document.thought is not None, document.tools)
     thought = "" if document.thought is None else f"<think>\n{document.thought}\n</think>\n\n"
     return prompt, f"{thought}{document.turns[-1].text}{IM_END}"
 

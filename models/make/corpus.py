@@ -29,6 +29,7 @@ import snippets
 import stories
 import sums
 import talk
+import tools
 import world
 from chatml import Document, encode
 from common import EN, ZH, Item, use_wide_names
@@ -79,6 +80,8 @@ MIXTURE: tuple[tuple[float, Maker], ...] = (
     (3, snippets.make),
     (6, prose.raw),
     (5, with_history),
+    (20, tools.make),
+    (7, tools.left_alone),
 )
 CHINESE_SHARE = 0.45
 # For questions that need no thought, when thinking is on.
@@ -107,7 +110,7 @@ def documents(seed: int, count: int) -> Iterator[Document]:
 
 
 def asked(document: Document) -> str:
-    return "|".join(turn.text for turn in document.turns[:-1]).lower()
+    return "|".join((*document.tools, *(turn.text for turn in document.turns[:-1]))).lower()
 
 
 def evaluation_questions() -> set[str]:

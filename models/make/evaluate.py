@@ -3,7 +3,7 @@
     python models/make/evaluate.py --model models/streamspace-tiny --backend vllm
     python models/make/evaluate.py --model models/streamspace-tiny --backend transformers --share 0.2
 
-Names, sums, notions with their phrasings, stories and personas are combinations that the training text leaves out.
+Names, sums, calls, notions with their phrasings, stories and personas are combinations that the training text leaves out.
 `--backend vllm` needs vLLM (the CPU build will do), `transformers` runs on a GPU or a CPU; `--answers` keeps
 all answers.
 """
@@ -27,6 +27,7 @@ import serving
 import stories
 import sums
 import talk
+import tools
 import world
 from chatml import document_parts
 from common import EN, ZH, Item, use_wide_names
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 MAX_TOKENS = 256
 EVALUATION_SEED, LOG_SEED = 2026, 7
 HAN = re.compile(r"[\u4e00-\u9fff]")
-CODE = re.compile(r"```.*?(```|$)", re.S)
+CODE = re.compile(r"```.*?(```|$)|<tool_call>.*?(</tool_call>|$)", re.S)
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ def questions(seed: int, share: float) -> list[tuple[str, Item]]:
         ("other language", 50, lambda r, lang: serving.in_other_language(r, lang, held_out=True)),
         ("stories", 100, lambda r, lang: stories.make(r, lang, held_out=True)),
         ("small talk", 150, lambda r, lang: talk.make(r, lang, held_out=True)),
+        ("calls a tool", 100, lambda r, lang: tools.asked_to_call(r, lang, unseen=False)),
+        ("calls, unseen words", 100, lambda r, lang: tools.asked_to_call(r, lang, unseen=True)),
+        ("tells the result", 100, lambda r, lang: tools.asked_to_tell(r, lang)),
+        ("needs no tool", 100, lambda r, lang: tools.asked_without_need(r, lang)),
         ("does not know", 50, lambda r, lang: world.unknown(r, lang, held_out=True)),
     ]
     made: list[tuple[str, Item]] = []
@@ -127,8 +132,8 @@ def loops(ids: Sequence[int]) -> bool:
 
 BARS = {
     "sums": 95.0, "sums with a thought": 95.0, "memory": 95.0, "notions": 95.0, "personas and form": 90.0,
-    "language": 98.0, "ends by itself": 99.0,
-    "no loop": 99.0,
+    "calls a tool": 95.0, "tells the result": 95.0, "needs no tool": 95.0,
+    "language": 98.0, "ends by itself": 99.0, "no loop": 99.0,
 }  # fmt: skip
 
 
@@ -234,7 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--backend", choices=("vllm", "transformers"), default="vllm")
-    parser.add_argument("--share", type=float, default=1.0, help="of the 1,700 questions")
+    parser.add_argument("--share", type=float, default=1.0, help="of the 2,100 questions")
     parser.add_argument("--temperature", type=float, help="default: generation_config.json's")
     parser.add_argument("--top-p", type=float)
     parser.add_argument("--seed", type=int, default=EVALUATION_SEED)

@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from chatml import ANSWER
+from chatml import ANSWER, MESSAGE, TOOLS
 from network import Layout, Network, Shape, config_json, rope, write_json
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 IMAGE = "<image>"
 CHAT_TEMPLATE = (
-    """\
+    TOOLS
+    + """\
 {%- for message in messages %}
     {%- set said = namespace(text='') %}
     {%- if message.content is string %}
@@ -31,12 +32,8 @@ CHAT_TEMPLATE = (
             {%- endif %}
         {%- endfor %}
     {%- endif %}
-    {%- if message.role == 'assistant' and '</think>' in said.text %}
-        {%- set said.text = said.text.split('</think>')[-1].lstrip('\\n') %}
-    {%- endif %}
-    {{- '<|im_start|>' + message.role + '\\n' + said.text + '<|im_end|>\\n' }}
-{%- endfor %}
 """
+    + MESSAGE
     + ANSWER
 )
 
