@@ -119,6 +119,7 @@ ASK: dict[tuple[str, str], Wordings] = {
          f"Are there any {{things}} in the {P}, and how many",
          "Do you know how many {things} there are", "The number of {things}, please", "I see {things}. How many are they", f"How many {{things}} did I [draw|put] in [my|the] {P}",
          "Say how many {things} you [see|find]", "The {things}, how many are there", "As for {things}, how many do you see",
+         "{things} - how many of them", "{things}. [Count them|How many in all]", "Only the {things}: count them", "Number of {things}",
          "How many times do you see a {thing}", f"How often [is|do you see] a {{thing}} in the {P}", "[Would|Will] you count the {things}", "I am looking for {things}. How many are there"),
         ("Could you count how many {things} this shows", "What number of {things} is in front of you",
          f"I need to know how many {{things}} my {P} has", "How often do {things} occur here",
@@ -126,7 +127,8 @@ ASK: dict[tuple[str, str], Wordings] = {
     ("count", ZH): Wordings(
         ("[有|一共有|总共有][几|多少]个{thing}", f"{PZ}[里|中]有[几|多少]个{{thing}}", "[数一数|数一下|数数][有几个|]{thing}",
          "{thing}有[几|多少]个", "你[看到|看见][几|多少]个{thing}", "[告诉我|说出]{thing}的[数量|个数]", "[几|多少]个{thing}",
-         f"{PZ}[里|中]{{thing}}的[数量|个数]是多少", "能看到[几|多少]个{thing}", "能告诉我有[几|多少]个{thing}吗", "你知道[有几个{thing}|{thing}有几个]吗", "{thing}出现了[几|多少]次", "画了[几|多少]个{thing}", "总共能找到[几|多少]个{thing}", "能不能数一下{thing}"),
+         f"{PZ}[里|中]{{thing}}的[数量|个数]是多少", "能看到[几|多少]个{thing}", "能告诉我有[几|多少]个{thing}吗", "你知道[有几个{thing}|{thing}有几个]吗", "{thing}出现了[几|多少]次", "画了[几|多少]个{thing}", "总共能找到[几|多少]个{thing}", "能不能数一下{thing}",
+         "{thing}：[数一数|一共多少]", "只数{thing}，有[几|多少]个"),
         ("请问{thing}一共是几个", f"帮我数一下{PZ}里的{{thing}}", "{thing}总共出现了几个", "上面画了几个{thing}")),
     ("position", EN): Wordings(
         ("Where is the {thing}", f"Where [in|on] the {P} is the {{thing}}", "Where [do|can] you see the {thing}",
@@ -682,7 +684,7 @@ def not_here(rng: Random, scene: Scene, language: str, unseen: bool) -> Look | N
 
 
 MAKERS: dict[str, tuple[tuple[Maker, float], ...]] = {
-    "shapes": ((shape, 14), (colour, 12), (count, 20), (position, 30), (at_place, 6), (size, 8), (there, 10), (absent, 6), (not_here, 2), (describe, 14)),
+    "shapes": ((shape, 14), (colour, 12), (count, 26), (position, 30), (at_place, 6), (size, 8), (there, 10), (absent, 6), (not_here, 2), (describe, 14)),
     "number": ((read, 20), (describe, 4), (not_here, 2)),
     "word": ((read, 20), (describe, 4), (not_here, 2)),
     "bars": ((bar, 20), (describe, 4), (not_here, 2)),
