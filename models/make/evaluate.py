@@ -3,9 +3,9 @@
     python models/make/evaluate.py --model models/streamspace-tiny --backend vllm
     python models/make/evaluate.py --model models/streamspace-tiny --backend transformers --share 0.2
 
-Names, sums, calls, notions with their phrasings, stories and personas are combinations that the training text leaves out.
-`--backend vllm` needs vLLM (the CPU build will do), `transformers` runs on a GPU or a CPU; `--answers` keeps
-all answers.
+Names, sums, calls, notions with their phrasings, stories and personas are combinations that the training text leaves
+out. `--backend vllm` needs vLLM (the CPU build will do), `transformers` runs on a GPU or a CPU; `--answers` keeps all
+answers.
 """
 
 from __future__ import annotations

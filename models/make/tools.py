@@ -40,12 +40,12 @@ class Tool:
 
 @dataclass(frozen=True)
 class Use:
-    """A question, the arguments of the call that it needs, what comes back, and the answers that tell it."""
+    """A question, the one argument of the call that it needs, what comes back, and the answer that tells it."""
 
     question: str
-    arguments: dict[str, str]
+    argument: str  # "" for none
     result: str
-    answers: tuple[str, ...]
+    answer: str
 
 
 # The first of each is the app's own, or the one that most examples have.
@@ -258,7 +258,9 @@ def sum_to_call(rng: Random, language: str, unseen: bool) -> tuple[str, str]:
     if form == "{a} / {b}" and rng.random() < 0.6:  # mostly a whole result
         slots["b"] = number(rng, 3, decimals=False)
         slots["a"] = str(int(slots["b"]) * rng.randint(2, 999))
-    question = fill(rng.choice(table[form, language]), **slots, n=person_name(rng, language), i=rng.choice(THINGS[language]))
+    question = fill(
+        rng.choice(table[form, language]), **slots, n=person_name(rng, language), i=rng.choice(THINGS[language])
+    )
     return question, fill(form, **slots)
 
 
@@ -271,10 +273,10 @@ def calculation(rng: Random, language: str, held_out: bool = False, unseen: bool
         question, expression = sum_to_call(rng, language, unseen)
     result = value(expression)
     if "Error" in result:
-        return Use(question, {"": expression}, result, (fill(FAILED[language], r=result),))
+        return Use(question, expression, result, fill(FAILED[language], r=result))
     told = fill(rng.choice(TOLD[language]), e=expression, r=result)
     forms = (result, result, result, f"Result: {result}", f'{{"result": {result}}}', f'{{"result": "{result}"}}')
-    return Use(question, {"": expression}, rng.choice(forms), (told,))
+    return Use(question, expression, rng.choice(forms), told)
 
 
 def is_of_the_sums(expression: str) -> bool:
@@ -343,7 +345,9 @@ def moment(rng: Random, language: str) -> Use:
     result = now.strftime(f"%A, %Y-%m-%d %H:%M:%S ({shown}, UTC{offset})")
     day = f"{now:%A}" if language == EN else DAYS[now.weekday()]
     if about == "time" and rng.random() < 0.35:
-        result = rng.choice((f"{now:%Y-%m-%dT%H:%M:%S}Z", f"{now:%Y-%m-%d %H:%M}", json.dumps({"time": f"{now:%H:%M}"})))
+        result = rng.choice(
+            (f"{now:%Y-%m-%dT%H:%M:%S}Z", f"{now:%Y-%m-%d %H:%M}", json.dumps({"time": f"{now:%H:%M}"}))
+        )
         told = {EN: f"It is {now:%H:%M}.", ZH: f"现在是 {now:%H:%M}。"}
     else:
         told = {
@@ -358,7 +362,7 @@ def moment(rng: Random, language: str) -> Use:
                 "day": f"今天是{day}。",
             }[about],
         }
-    return Use(question, {"": zone} if is_there else {}, result, (told[language],))
+    return Use(question, zone if is_there else "", result, told[language])
 
 
 SKIES = {
@@ -381,11 +385,15 @@ def weather(rng: Random, language: str) -> Use:
         town = person_name(rng, language)
     degrees, sky = str(rng.randint(-15, 39)), rng.choice(SKIES[language])
     result = rng.choice(
-        (f"{degrees} °C, {sky}", f"{sky}, {degrees} °C", json.dumps({"temperature": int(degrees), "sky": sky}, ensure_ascii=False))
+        (
+            f"{degrees} °C, {sky}",
+            f"{sky}, {degrees} °C",
+            json.dumps({"temperature": int(degrees), "sky": sky}, ensure_ascii=False),
+        )
     )
     told = {EN: f"The weather in {town}: {sky}, {degrees} °C.", ZH: f"{town}的天气：{sky}，{degrees} °C。"}
     question = fill(rng.choice(ASK_WEATHER[language]), c=town)
-    return Use(question, {"": town}, result, (told[language],))
+    return Use(question, town, result, told[language])
 
 
 # What a tool of each kind may be called and what it is used for, with the share of chats.
@@ -419,8 +427,8 @@ def marked_off(tool: Tool, result: str) -> str:
 
 def called(use: Use, tool: Tool) -> str:
     """Write the call; only the first argument of a tool is ever given."""
-    arguments = {tool.arguments[0]: text for text in use.arguments.values()} if tool.arguments else {}
-    return call_text(tool.name, arguments)
+    is_given = bool(use.argument and tool.arguments)
+    return call_text(tool.name, {tool.arguments[0]: use.argument} if is_given else {})
 
 
 def exchange(rng: Random, language: str, tool: Tool, uses: list[Use], question: str) -> list[Turn]:
@@ -428,16 +436,19 @@ def exchange(rng: Random, language: str, tool: Tool, uses: list[Use], question: 
     is_page = rng.random() < 0.5
     results = [Turn("tool", marked_off(tool, use.result) if is_page else use.result) for use in uses]
     calls = "\n".join(called(use, tool) for use in uses)
-    answer = "\n".join(rng.choice(use.answers) for use in uses)
+    answer = "\n".join(use.answer for use in uses)
     return [Turn("user", question), Turn("assistant", calls), *results, Turn("assistant", answer)]
 
 
 def two_sums(rng: Random, language: str) -> tuple[list[Use], str]:
     """Make two sums in one question."""
     uses = [calculation(rng, language) for _ in range(2)]
-    uses = [replace(use, answers=(f"{use.arguments['']} = {value(use.arguments[''])}",)) for use in uses]
-    both = [typed(rng, use.arguments[""]) for use in uses]
-    asks = {EN: ("What is {0} and what is {1}", "Calculate {0} and {1}", "{0} and {1}"), ZH: ("计算{0}和{1}", "{0}和{1}分别是多少")}
+    uses = [replace(use, answer=f"{use.argument} = {value(use.argument)}") for use in uses]
+    both = [typed(rng, use.argument) for use in uses]
+    asks = {
+        EN: ("What is {0} and what is {1}", "Calculate {0} and {1}", "{0} and {1}"),
+        ZH: ("计算{0}和{1}", "{0}和{1}分别是多少"),
+    }
     return uses, rng.choice(asks[language]).format(*both)
 
 
@@ -518,7 +529,7 @@ def asked_to_tell(rng: Random, language: str) -> Item:
     use = calculation(rng, language, held_out=True)
     own = Tool(CALCULATORS[0][0], (CALCULATORS[0][1],), CALCULATORS[0][2])
     turns = exchange(rng, language, own, [use], dress(rng, use.question, language))
-    result = value(use.arguments[""])
+    result = value(use.argument)
     return Item(Document(tuple(turns), tools=(own.line,)), "told", language, must=(result,))
 
 

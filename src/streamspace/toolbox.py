@@ -96,6 +96,11 @@ def calculate(expression: str) -> int | float:
     return value
 
 
+def written(value: int | float) -> str:
+    """A result as people write it: 0.1 + 0.2 is 0.3, for of a fraction twelve digits are told."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
 def _value(node: ast.AST) -> Any:
     match node:
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
@@ -139,7 +144,7 @@ OWN = (
             "Calculate exactly: numbers, + - * / // % ** and brackets.",
             {"type": "object", "properties": {"expression": {"type": "string"}}, "required": ["expression"]},
         ),
-        lambda arguments: str(calculate(str(arguments["expression"]))),
+        lambda arguments: written(calculate(str(arguments["expression"]))),
     ),
 )
 
