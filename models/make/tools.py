@@ -470,9 +470,11 @@ def make(rng: Random, language: str) -> Document:
     tool = tool_of(rng, kinds)
     lines = offered(rng, tool)
     before = [*system_turns(rng, language), *earlier_turns(rng, language)]
-    if rng.random() < 0.2:
+    for _ in range(rng.choice((0, 0, 0, 1, 2))):
         first = use_of(rng, language)
-        before += exchange(rng, language, tool, [first], dress(rng, first.question, language))
+        asked = exchange(rng, language, tool, [first], dress(rng, first.question, language))
+        # The page sends questions and answers alone, other clients the calls as well.
+        before += rng.choice((asked, [asked[0], asked[-1]]))
     if use_of is calculation and rng.random() < 0.06:
         uses, question = two_sums(rng, language)
     else:
