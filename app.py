@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "src"))  # a Space installs requirements.txt, not this package
 
-from streamspace.process import exit_with_parent, explained, log_to_terminal
+from streamspace.process import collect_rarely, exit_with_parent, explained, log_to_terminal
 
 if __name__ == "__mp_main__":
     exit_with_parent()  # one of vLLM's processes, which execute this file again; the page is none of their business
@@ -16,6 +16,7 @@ else:
         from streamspace.environment import check
 
         log_to_terminal()
+        collect_rarely()  # of what the imports make, next to nothing is garbage
         check(os.environ)
         config = load_config(sys.argv[1:] if __name__ == "__main__" else ())  # refuses before anything loads
 

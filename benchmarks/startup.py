@@ -1,10 +1,10 @@
 """How long until a visitor is answered: a bare AsyncLLM script against `python app.py`, in turns, in one run.
 
-python benchmarks/startup.py [--rounds 3] [--model FOLDER] [any flags of vLLM's engine]
+python benchmarks/startup.py [--rounds 3] [--model FOLDER] [--page-only] [any flags of vLLM's engine]
 
 Both use the same model and flags, and both end with a sampled token: the script with its first one, the app with the
 warm-up that is part of becoming ready. Every round is a fresh process, timed from its start. One round before is not
-counted: it warms the disk.
+counted: it warms the disk. With --page-only there is no script, and the app is ended as soon as its page answers.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def time_app(model: str, flags: Sequence[str]) -> tuple[float, float]:
+def time_app(model: str, flags: Sequence[str], page_only: bool = False) -> tuple[float, float]:
     """Seconds from the start of `python app.py` until the page answers, and until the model is ready."""
     port = free_port()
     url, began = f"http://127.0.0.1:{port}", time.monotonic()
@@ -107,7 +107,7 @@ def time_app(model: str, flags: Sequence[str]) -> tuple[float, float]:
             if status and page_s is None:
                 urllib.request.urlopen(f"{url}/").read()
                 page_s = time.monotonic() - began
-            if status == "ready":
+            if status == "ready" or (page_only and status):
                 ready_s = time.monotonic() - began
                 process.send_signal(signal.SIGTERM)
                 break
@@ -142,10 +142,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default=str(BUNDLED_MODEL))
+    parser.add_argument("--page-only", action="store_true")
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     given, flags = parser.parse_known_args()
     if given.bare:
         asyncio.run(bare(given.model, flags))
+        return
+    if given.page_only:
+        pages_s = [time_app(given.model, flags, page_only=True)[0] for _ in range(given.rounds + 1)][1:]
+        print(f"app.py, page answers after {statistics.median(pages_s):.1f} s:", *(f"{each:.2f}" for each in pages_s))
         return
     time_bare(given.model, flags)
     rounds = []

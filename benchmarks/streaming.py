@@ -359,7 +359,8 @@ def main() -> None:
     ):
         print(f"{time.strftime('%Y-%m-%d')} {running.versions}", flush=True)
         for side in sides:  # not counted: the first of everything is slow
-            measure(Cell(min(16, max(cell.users for cell in cells)), 1, 16), side, f"warm-{side}", running, pool)
+            users, pictures = (max(getattr(cell, name) for cell in cells) for name in ("users", "pictures"))
+            measure(Cell(min(16, users), 1, 16, pictures=pictures), side, f"warm-{side}", running, pool)
         for number, cell in enumerate(cells):
             # The earlier turns were answered by this engine, so they lie in its prefix cache, if there is room.
             if not cell.is_cold:

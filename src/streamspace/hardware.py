@@ -34,6 +34,15 @@ def has_gpu(environ: Mapping[str, str]) -> bool:
     return environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and any(DEVICES.glob("nvidia[0-9]*"))
 
 
+def uses_gpu(descriptors: Path = Path("/proc/self/fd")) -> bool:
+    """Whether this process has begun to use an NVIDIA GPU: CUDA opens this device, and NVML does not."""
+    for path in descriptors.iterdir():
+        with suppress(OSError):  # the descriptor by which the folder was read is closed
+            if path.readlink() == DEVICES / "nvidia-uvm":
+                return True
+    return False
+
+
 def driver_cuda_version() -> tuple[int, int] | None:
     """The newest CUDA (major, minor) that the installed NVIDIA driver serves; None without a driver.
 

@@ -1,0 +1,45 @@
+"""What the process imports from which the engine's is forked; `forkserver` has that process import this module.
+
+vLLM's core leaves a sixth of what an engine needs to the engine's process: the worker, the layers of models, and what
+they import. Here it is imported once, beside the app's own import, and a restarted engine has it, too.
+
+A process that uses the GPU must not be forked. No module below uses it when it is imported, in the versions that were
+looked at. Should one do so, this process begins again and imports vLLM's core alone, as it does with
+STREAMSPACE_PRELOADS=core.
+"""
+
+import logging
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
+
+from streamspace import hardware
+from streamspace.process import collect_rarely
+
+PRELOADS = "STREAMSPACE_PRELOADS"
+CORE = ("vllm.v1.engine.core",)
+# Where a version of vLLM has one of them under another name, its engine's process imports that one by itself.
+FOR_GPU = (
+    "vllm.v1.executor.uniproc_executor",
+    "vllm.v1.worker.gpu_worker",
+    "vllm.v1.worker.gpu.model_runner",
+    "vllm.v1.attention.backends.flash_attn",
+    "vllm.model_executor.models.qwen3",  # for the layers that most models of text are made of
+)
+
+
+def begin() -> None:
+    """Import all of it; what fails here fails again, and is told, in the engine's process."""
+    has_more = hardware.has_gpu(os.environ) and os.environ.get(PRELOADS) != "core"
+    collect_rarely()  # of what an import makes, next to nothing is garbage
+    for name in (*CORE, *(FOR_GPU if has_more else ())):
+        with suppress(Exception):
+            import_module(name)
+    if has_more and hardware.uses_gpu():
+        logging.warning("A module of vLLM uses the GPU when it is imported, so that starts take some seconds longer.")
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, PRELOADS: "core"})
+    collect_rarely()  # the engine's process leaves all of it alone
+
+
+begin()

@@ -1,0 +1,55 @@
+"""The process from which the engine's is forked imports what that needs, and never uses the GPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamspace import hardware
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = """
+import os, sys
+from streamspace import hardware
+hardware.has_gpu = lambda environ: {has_gpu}
+hardware.uses_gpu = lambda: {uses_gpu} and "vllm.v1.worker.gpu_worker" in sys.modules
+import streamspace.preloaded
+print(*sorted(name for name in sys.modules if name.startswith("vllm.v1.") and name.count(".") == 3))
+"""
+
+
+def imported(folder: Path, has_gpu: bool, uses_gpu: bool) -> list[str]:
+    """What a process imports that has a vLLM of three modules, the last of which fails."""
+    for name, text in {"engine.core": "", "worker.gpu_worker": "", "worker.gpu.model_runner": "1 / 0"}.items():
+        path = folder / "vllm" / "v1" / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for parent in path.relative_to(folder).parents[:-1]:
+            (folder / parent / "__init__.py").touch()
+        path.write_text(text)
+    command = [sys.executable, "-c", PROGRAM.format(has_gpu=has_gpu, uses_gpu=uses_gpu)]
+    environ = {"PYTHONPATH": f"{folder}:{ROOT / 'src'}"}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("has_gpu", "uses_gpu", "names"),
+    [
+        (False, False, ["engine.core"]),
+        (True, False, ["engine.core", "worker.gpu", "worker.gpu_worker"]),
+        (True, True, ["engine.core"]),  # it began again
+    ],
+)
+def test_the_worker_is_imported_beside_the_core_unless_that_uses_the_gpu(
+    has_gpu: bool, uses_gpu: bool, names: list[str], tmp_path: Path
+) -> None:
+    assert imported(tmp_path, has_gpu, uses_gpu) == [f"vllm.v1.{name}" for name in names]
+
+
+def test_a_process_that_uses_the_gpu_is_known_by_its_descriptors(tmp_path: Path) -> None:
+    (tmp_path / "3").symlink_to("/dev/nvidiactl")
+    (tmp_path / "4").write_text("no link")
+    assert not hardware.uses_gpu(tmp_path)
+    (tmp_path / "5").symlink_to("/dev/nvidia-uvm")
+    assert hardware.uses_gpu(tmp_path)
+    assert not hardware.uses_gpu()
