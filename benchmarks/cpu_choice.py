@@ -298,7 +298,9 @@ def main() -> None:
                 for place in PLACES:
                     of_name[place] += found[place]
                     print(f"    {place}: {', '.join(f'{turn.all_s:.2f} s' for turn in found[place])}", flush=True)
-    print(f"\n{os.cpu_count()} cores, {Path(given.model).name}, {given.rounds} rounds{', AVX-512 hidden' * given.avx2}")
+    print(
+        f"\n{os.cpu_count()} cores, {Path(given.model).name}, rounds: {given.rounds}{', AVX-512 hidden' * given.avx2}"
+    )
     report(turns)
 
 
