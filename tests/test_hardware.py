@@ -78,7 +78,7 @@ def test_a_gpu_without_a_driver_is_a_problem_and_a_cpu_build_is_none(gpu: Path) 
     assert problem({}, None, None) is None
 
 
-GNU = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}  # for two CPUs without Intel's OpenMP
+GNU = {"OMP_NUM_THREADS": "1"}  # for two CPUs without Intel's OpenMP
 
 
 def on_cpu(
@@ -94,9 +94,9 @@ def on_cpu(
 def test_what_vllm_asks_for_is_preloaded_and_said() -> None:
     wanted, sentence = on_cpu()
     assert wanted["LD_PRELOAD"] == "libtcmalloc_minimal.so.4:/env/lib/libiomp5.so"
-    assert sentence == (
-        f"preloads {wanted['LD_PRELOAD']}; computes with 2 threads (as many as there are CPUs), which do not spin "
-        "while they wait"
+    assert sentence == f"preloads {wanted['LD_PRELOAD']}; computes with 1 thread (one CPU is left to the page)"
+    assert on_cpu(cpus=3)[1].endswith(
+        "with 2 threads (one CPU is left to the page), which spin shortly while they wait"
     )
 
 
@@ -141,7 +141,7 @@ def test_what_the_operator_preloads_stays_and_nothing_is_added() -> None:
 @pytest.mark.parametrize("bind", ["", "auto", "nobind", "0-3|4-7", "nonsense"])
 def test_threads_are_not_bound_without_a_list_of_cpus(bind: str) -> None:
     wanted, _ = on_cpu(VLLM_CPU_OMP_THREADS_BIND=bind)
-    assert wanted["KMP_AFFINITY"] == "none" and wanted["OMP_NUM_THREADS"] == "2"
+    assert wanted["KMP_AFFINITY"] == "none" and wanted["OMP_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize(("bind", "num_threads"), [("0", "1"), ("0-1", "2"), ("0-2,5,8-9", "6")])
@@ -213,7 +213,7 @@ def test_a_large_or_unknown_model_gets_half_of_what_its_weights_leave(model: dic
 
 
 @pytest.mark.parametrize(
-    ("cpus", "num_threads", "blocktime"), [(1, "1", "0"), (2, "2", "0"), (3, "2", "1"), (64, "63", "1")]
+    ("cpus", "num_threads", "blocktime"), [(1, "1", "0"), (2, "1", "1"), (3, "2", "1"), (64, "63", "1")]
 )
 def test_threads_leave_a_cpu_to_the_page_and_do_not_spin_where_none_is_left(
     cpus: int, num_threads: str, blocktime: str
