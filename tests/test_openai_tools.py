@@ -4,9 +4,11 @@ import asyncio
 import copy
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 import uvicorn
@@ -50,17 +52,15 @@ class Beside:
         return getattr(self._engine, name)
 
 
-@pytest.fixture(scope="module")
-def url(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """vLLM's routes once more, on the same engine, with a chat template that has tools."""
+@contextmanager
+def served_with(running: Running, template: Path, parser: str) -> Iterator[str]:
+    """vLLM's routes once more, on the same engine, with this chat template and this parser of tool calls."""
     from streamspace import openai_vllm
 
-    template = tmp_path_factory.mktemp("template") / "tools.jinja"
-    template.write_text(TEMPLATE)
     config = load_config(("--chat-template", str(template)), {"MODEL_ID": str(BUNDLED_MODEL)})
     engine = copy.copy(running.engine._vllm)
     assert engine is not None
-    engine.tool_parser = "hermes"
+    engine.tool_parser = parser
     app = openai_vllm.build(config, Path(BUNDLED_MODEL), engine)
     running.run(openai_vllm.start(app, engine, config))
     holder: Any = Beside(running.engine, config, app)
@@ -72,6 +72,14 @@ def url(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield f"http://127.0.0.1:{server.config.port}"
     server.should_exit = True
     serving.result(20)
+
+
+@pytest.fixture(scope="module")
+def url(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    template = tmp_path_factory.mktemp("template") / "tools.jinja"
+    template.write_text(TEMPLATE)
+    with served_with(running, template, "hermes") as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +129,13 @@ def test_a_model_may_call_by_itself_with_no_flag(client: OpenAI, streamed: bool,
     tool = {"type": "function", "function": {**TOOL["function"], "strict": strict}}
     for choice in ("auto", openai.NOT_GIVEN):
         text, calls, reason = calls_of(client, streamed, tools=[tool], tool_choice=choice, max_tokens=12)
-        assert text and not calls and reason in ("stop", "length")  # the bundled model has never heard of tools
+        assert text and not calls and reason in ("stop", "length")  # a greeting needs no tool
     text, calls, _ = calls_of(client, streamed, tools=[tool], tool_choice="none", max_tokens=12)
     assert text and not calls
 
 
 def test_a_call_that_the_model_writes_is_one(client: OpenAI) -> None:
-    """Forced by a regex, because the bundled model does not call by itself."""
+    """Forced by a regex, because the bundled model was taught another template."""
     written = '<tool_call>\n\\{"name": "get_weather", "arguments": \\{"city": "Rome", "days": 2\\}\\}\n</tool_call>'
     extra = {"structured_outputs": {"regex": f"I look\\. {written}"}}
     for streamed in (False, True):
@@ -154,11 +162,19 @@ def test_the_result_of_a_tool_goes_back(client: OpenAI) -> None:
     assert answer.choices[0].message.content
 
 
-def test_tools_without_a_place_in_the_template_are_refused_in_a_sentence(running: Running) -> None:
-    with client_of(running.url) as client:
+def test_tools_without_a_place_in_the_template_are_refused_in_a_sentence(running: Running, tmp_path: Path) -> None:
+    template = tmp_path / "plain.jinja"
+    template.write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    sentence = "This model's chat template has no tools: leave tools"
+    with served_with(running, template, "") as url, client_of(url) as client:
         for choice in ("auto", "required", NAMED):
-            with pytest.raises(openai.BadRequestError, match="This model's chat template has no tools: leave tools"):
+            with pytest.raises(openai.BadRequestError, match=sentence):
                 client.chat.completions.create(model=MODEL, messages=HI, tools=[TOOL], tool_choice=choice)
+        with (
+            Anthropic(base_url=url, api_key="any", max_retries=0) as claude,
+            pytest.raises(anthropic.BadRequestError, match=sentence),
+        ):
+            claude.messages.create(model=MODEL, messages=HI, max_tokens=2, tools=[CLAUDES])
 
 
 @pytest.fixture(scope="module")
