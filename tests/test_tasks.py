@@ -114,6 +114,7 @@ def test_find_change_attach_export_and_use_from_python(site: Site, visitor: Visi
         visitor.press("Alt+p")
         expect(page.locator("#settings").get_by_label("number input for temperature")).to_be_focused()
         visitor.type("0.3")
+        expect(page.locator("#settings").get_by_label("range slider for temperature")).to_have_value("0.3")
     before = site.engine.num_started
     page.keyboard.press("Alt+m")
     visitor.type("go on")

@@ -70,10 +70,12 @@ const sidebar = () => find("#sidebar");
 export const sidebarToggle = () => find(".toggle-button", sidebar());
 export const isSidebarOpen = () => sidebar().matches(".open");
 
-/** Open the fold of the settings. */
+/** Open the fold of the settings; gives whether it was shut. */
 export function openSettings() {
   const line = find("#settings > button");
-  if (!line.matches(".open")) line.click();
+  const isShut = !line.matches(".open");
+  if (isShut) line.click();
+  return isShut;
 }
 
 /** Whether a click is that of a mouse on the button of the tab with this id. @param {MouseEvent} event @param {string} id */

@@ -16,6 +16,7 @@ import { say } from "./language.js";
 import { toggle } from "./sidebar.js";
 
 const TAB_MS = 100; // until a tab can be seen
+const MOUNT_MS = 300; // until Gradio has mounted what is in a fold: it takes back what is typed there before
 
 /** The keys, as people read them, and what they do. @returns {[string, string][]} */
 const keys = () => [
@@ -46,8 +47,7 @@ function search() {
 
 function changeTemperature() {
   if (!isSidebarOpen()) toggle();
-  openSettings();
-  focusOnceSeen("#settings .temperature [type=number]");
+  setTimeout(() => focusOnceSeen("#settings .temperature [type=number]"), openSettings() ? MOUNT_MS : 0);
 }
 
 function editLast() {
