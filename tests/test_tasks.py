@@ -84,7 +84,7 @@ def test_ask_stop_retry_and_edit(site: Site, visitor: Visitor) -> None:
         page.keyboard.press("Control+a")  # as much as a double click
         visitor.type("three")
         visitor.press("Enter")
-        expect(questions(page)).to_have_text("three")
+        expect(questions(page)).to_have_text(["three"])
     wait_for_end(page)
 
 

@@ -47,7 +47,9 @@ function search() {
 
 function changeTemperature() {
   if (!isSidebarOpen()) toggle();
-  setTimeout(() => focusOnceSeen("#settings .temperature [type=number]"), openSettings() ? MOUNT_MS : 0);
+  const focus = () => focusOnceSeen("#settings .temperature [type=number]");
+  if (openSettings()) setTimeout(focus, MOUNT_MS);
+  else focus();
 }
 
 function editLast() {
