@@ -622,7 +622,10 @@ def test_the_button_above_the_conversation_exports_what_the_menu_does(site: Site
     button = page.locator("#chat").get_by_role("button", name="Export JSON")
     expect(button).to_have_count(0)  # for there is nothing yet
     begin_and_end(page, "one")
+    site.engine.script = deltas("word\n\n" * 100)
     begin_and_end(page, "two")
+    expect(button).to_be_in_viewport()  # though the beginning of the conversation is not
+    site.engine.script = deltas("an answer")
     by_menu = exported(page, lambda: act(page, titles(page).inner_text(), "Export JSON"))
     assert exported(page, button.click) == by_menu
     new_chat(page)
