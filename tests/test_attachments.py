@@ -206,7 +206,7 @@ def test_pictures_are_exported_imported_and_deleted_with_their_conversation(
     page.get_by_role("button", name=re.compile("^Actions for")).click()
     for action, ending in (("Export JSON", "json"), ("Export Markdown", "md")):
         with page.expect_download() as download:
-            page.get_by_role("button", name=action).click()
+            page.locator("#conversations").get_by_role("button", name=action).click()
         paths.append(tmp_path / f"conversation.{ending}")
         download.value.save_as(paths[-1])
         assert asked.images[0] in paths[-1].read_text("utf-8")

@@ -194,6 +194,35 @@ def test_each_column_has_its_own_settings_and_only_those_shown_are_asked(site: S
 
 
 @browser_test
+def test_what_is_typed_after_a_click_on_the_tab_is_the_message(site: Site, new_page: NewPage) -> None:
+    page = new_page(site.url)
+    message = page.locator("#compare-message textarea")
+    chat, tab = page.get_by_role("tab", name="Chat"), page.get_by_role("tab", name="Compare")
+    chat.focus()
+    tab.press("Enter")
+    expect(message).to_be_visible()
+    expect(tab).to_be_focused()  # where a keyboard or a screen reader opened it
+    chat.click()
+    tab.click()
+    expect(message).to_be_focused()
+    page.keyboard.insert_text("Hello")
+    expect(message).to_have_value("Hello")
+    chat.click()
+    tab.click()
+    expect(message).to_be_focused()
+    page.keyboard.press("End")
+    page.keyboard.insert_text(" there")  # a draft is not selected: it goes on
+    expect(message).to_have_value("Hello there")
+    page.keyboard.press("Enter")
+    wait_for_all(page)
+    chat.click()
+    tab.click()
+    expect(message).to_be_focused()
+    page.keyboard.insert_text("Bye")
+    expect(message).to_have_value("Bye")
+
+
+@browser_test
 def test_samples_have_one_settings_and_drawn_seeds(site: Site, new_page: NewPage) -> None:
     engine = site.engine
     engine.script = deltas("an |answer")

@@ -617,6 +617,26 @@ def test_what_is_exported_comes_back_as_it_was(
     assert asked_of(engine) == [*first, NASTY, "four"]
 
 
+def test_the_button_above_the_conversation_exports_what_the_menu_does(site: Site, new_page: NewPage) -> None:
+    page = new_page(site.url)
+    button = page.locator("#chat").get_by_role("button", name="Export JSON")
+    expect(button).to_have_count(0)  # for there is nothing yet
+    begin_and_end(page, "one")
+    site.engine.script = deltas("word\n\n" * 100)
+    begin_and_end(page, "two")
+    expect(button).to_be_in_viewport()  # though the beginning of the conversation is not
+    site.engine.script = deltas("an answer")
+    by_menu = exported(page, lambda: act(page, titles(page).inner_text(), "Export JSON"))
+    assert exported(page, button.click) == by_menu
+    new_chat(page)
+    expect(button).to_have_count(0)
+    begin_and_end(page, "three")
+    name, file = exported(page, button.click)
+    assert (name, [each["content"] for each in json.loads(file)["conversations"][0]["messages"]]) == (
+        "three.json", ["three", "an answer"],
+    )  # fmt: skip
+
+
 GOOD = {
     "format": "streamspace-conversations",
     "version": 1,

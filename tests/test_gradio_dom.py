@@ -28,6 +28,7 @@ FIRST = {
     "#chat .placeholder-content > .examples": "the examples stand in the middle",
     "#status .html-container": "no padding around the state",
     "#chat-tab-button": "Use opens the chat's tab",
+    "#compare-tab-button": "a click on Compare goes into its box",
     "[role=tabpanel] #compose": "Stop and Clear look at their own tab",
     "#message textarea": "the keyboard goes into the message box",
     "button.stop#stop": "a click on Stop waits until Gradio can cancel",
@@ -52,10 +53,20 @@ ENDED = {
     "#chat .message-buttons": "no buttons below messages while an answer is under way",
     "#chat .bot-row + .message-buttons > .icon-button-wrapper": "an answer can be read aloud",
     "#chat .top-panel button": "a click on Clear waits until Gradio can cancel",
+    "#chat .icon-button-wrapper.top-panel": "the conversation is exported by a button above it",
     "#chat .message-buttons-right .icon-button-wrapper": "buttons at the edge of an Arabic page's questions",
     **{f"#chat .message.{role}": "the square corner of a mirrored message" for role in ("user", "bot")},
 }
-SETTINGS = {f"#settings {name}": "sliders fill from the right" for name in ("[type=range]", ".reset-button")}
+SETTINGS = {
+    **{f"#settings {name}": "sliders fill from the right" for name in ("[type=range]", ".reset-button")},
+    "#settings > button.open": "a key opens the settings, and does not shut them",
+    "#settings .temperature [type=number]": "a key goes to the temperature",
+}
+EDITED = {
+    "#chat .message-row.user-row textarea": "Enter asks an edited question, and begins a new line in an answer",
+    "#chat .message-row:has(textarea) + .message-buttons > .icon-button-wrapper > button + button":
+        "Enter presses Submit and Esc Cancel",
+}  # fmt: skip
 COMPARE = {
     "#columns > .column": "columns beside each other",
     "#columns .own .form": "a column's settings stand in two columns",
@@ -103,6 +114,9 @@ def test_the_page_has_the_names(page: Page) -> None:
     check(page, LIVE)
     expect(page.locator("#compose.busy")).to_have_count(0)
     check(page, ENDED)
+    page.get_by_label("Edit").first.click()
+    check(page, EDITED)
+    page.get_by_label("Cancel").click()
     page.locator("#settings > button").click()
     check(page, SETTINGS)
     page.get_by_role("tab", name="Compare").click()

@@ -87,6 +87,68 @@ def test_the_page_by_keyboard(site: Site, new_page: NewPage) -> None:
     expect(box(page)).to_be_focused()
 
 
+def test_an_edited_message_by_keyboard(site: Site, new_page: NewPage) -> None:
+    engine = site.engine
+    page = new_page(site.url)
+    begin_and_end(page, "one")
+    edited = page.locator("#chat textarea")
+    box(page).press("ArrowUp")
+    expect(edited).to_be_focused()
+    page.keyboard.press("End")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.insert_text("two")
+    expect(edited).to_have_value("one\ntwo")
+    page.keyboard.press("Escape")
+    expect(edited).to_have_count(0)
+    expect(box(page)).to_be_focused()
+    expect(questions(page)).to_have_text("one")
+
+    page.keyboard.press("ArrowUp")
+    expect(edited).to_be_focused()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("three")
+    page.evaluate(COMPOSE.replace("#message", "#chat"), {"isComposing": True})
+    expect(edited).to_have_value("three")
+    page.keyboard.press("Enter")
+    expect(questions(page)).to_have_text("three")
+    expect(box(page)).to_be_focused()
+    wait_for_end(page)
+    assert [conversation[-1].text for conversation in engine.conversations] == ["one", "three"]
+
+    page.get_by_label("Edit").last.click()  # of the answer, where Enter is a new line
+    expect(edited).to_be_focused()
+    page.keyboard.press("Control+End")
+    page.keyboard.press("Enter")
+    expect(edited).to_have_value("an answer\n")
+    assert engine.num_started == 2
+
+
+def test_the_temperature_and_a_conversation_by_a_key(site: Site, new_page: NewPage) -> None:
+    page = new_page(site.url)
+    begin_and_end(page, "What is a loom?")
+    page.keyboard.press("Alt+n")
+    begin_and_end(page, "What is an engine?")
+    page.get_by_role("tab", name="Engine").click()
+    page.keyboard.press("Alt+p")
+    field = page.locator("#settings").get_by_label("number input for temperature")
+    expect(field).to_be_focused()
+    page.keyboard.insert_text("0.4")
+    page.keyboard.press("Alt+p")  # and once more: what is there is selected
+    page.keyboard.insert_text("0.3")
+    page.keyboard.press("Alt+m")
+    expect(field).to_have_value("0.3")
+    page.keyboard.press("Alt+k")
+    page.keyboard.press("Enter")  # nothing is searched for
+    expect(questions(page)).to_have_text("What is an engine?")
+    page.keyboard.insert_text("loom")
+    page.keyboard.press("Enter")
+    expect(questions(page)).to_have_text("What is a loom?")
+    expect(box(page)).to_be_focused()
+    send(page, "And then?")
+    wait_for_end(page)
+    assert site.engine.settings[-1].temperature == 0.3
+
+
 def test_a_draft_outlasts_a_reload_and_a_link_fills_the_box_or_asks(site: Site, new_page: NewPage) -> None:
     engine = site.engine
     page = new_page(site.url)

@@ -61,7 +61,7 @@ def test_a_summary_stands_for_the_turns_before_it_until_it_is_undone(site: Site,
     open_sidebar(page)
     page.get_by_role("button", name="Actions for").first.click()
     for kind in ("JSON", "Markdown"):
-        name, file = exported(page, page.get_by_role("button", name=f"Export {kind}").click)
+        name, file = exported(page, page.locator("#conversations").get_by_role("button", name=f"Export {kind}").click)
         new_chat(page)
         bring_in(page, (name, file))
         expect(questions(page)).to_have_count(5)

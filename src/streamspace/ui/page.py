@@ -64,7 +64,7 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
                 chat = ChatTab(engine, pacer, demo, admission)
             with gr.Tab("Completion"):
                 completion = CompletionTab(engine, pacer, demo, admission)
-            with gr.Tab("Compare") as tab:
+            with gr.Tab("Compare", elem_id="compare-tab") as tab:
                 compare = CompareTab(engine, pacer, demo, admission, chat)
             tab.select(None, None, None, js=call("attachments.open"), **QUICK)
             with gr.Tab("Engine") as tab:

@@ -56,7 +56,7 @@ class SettingsPanel:
         look |= {"value": value, "minimum": allowed.least, "maximum": allowed.most, "step": parameter.step}
         if is_narrow:
             return gr.Number(precision=0 if parameter.is_whole else None, min_width=80, **look)
-        return gr.Slider(**look)
+        return gr.Slider(elem_classes=name, **look)
 
     def by_name(self, values: Sequence[Any]) -> dict[str, Any]:
         """The values of the components by their names, unchecked."""

@@ -5,12 +5,24 @@
 import { attachedTo } from "./attachments.js";
 import { promptOf } from "./chat.js";
 import { message } from "./conversation_records.js";
-import { element, find } from "./dom.js";
+import { element, find, focusOnceSeen } from "./dom.js";
 import { settle } from "./drawing.js";
-import { focusMessageBox, showChatTab } from "./gradio_dom.js";
+import { focusMessageBox, isMouseOnTab, showChatTab } from "./gradio_dom.js";
 import { say } from "./language.js";
 
 const FOCUS_MS = 100; // until the tab can be seen
+const BOX = "#compare-message textarea";
+
+let isDraft = false; // whether the box has what was typed and not yet asked
+
+document.addEventListener("input", ({ target }) => {
+  if (target instanceof Element && target.matches(BOX)) isDraft = true;
+});
+
+// Who opens the tab by a mouse types next: over the message that is there, but not over what was typed before.
+document.addEventListener("click", (event) => {
+  if (isMouseOnTab(event, "compare-tab")) focusOnceSeen(BOX, { selects: !isDraft });
+});
 
 /** @type {Map<string, string[]>} */
 const picturesOf = new Map(); // the questions of this page → ids
@@ -18,6 +30,7 @@ const picturesOf = new Map(); // the questions of this page → ids
 /** @param {string | null} box @param {unknown} _attached @param {unknown[]} inputs */
 export async function begin(box, _attached, ...inputs) {
   find("#compare").classList.add("busy");
+  isDraft = false;
   const [question, pictures] = await attachedTo("#compare-compose", box ?? "", []);
   picturesOf.set(question, pictures.ids);
   return [question, pictures, ...inputs];

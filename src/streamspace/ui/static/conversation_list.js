@@ -34,6 +34,7 @@ export class ConversationList {
     const label = say("Search titles and texts");
     this.search = element("input", { type: "search", placeholder: label, "aria-label": label });
     this.search.oninput = () => this.attempt(() => this.draw(true));
+    this.search.onkeydown = ({ key }) => key === "Enter" && this.attempt(() => this.openFirst());
     this.rows = element("ul", { "aria-label": say("Kept conversations") });
     this.empty = element("p", {});
     const newChat = this.button(say("New chat"), () => this.open(null), { className: "new" });
@@ -110,12 +111,18 @@ export class ConversationList {
     this.announce(record ? say("Opened “{title}”.", { title: titleOf(record) }) : "", { isSeen: false });
   }
 
+  /** Those with the words that are searched for. @param {ConversationRecord[]} all */
+  foundIn(all) {
+    const words = this.search.value.trim().toLowerCase();
+    return words ? all.filter((record) => matches(record, words)) : all;
+  }
+
   /** Draw the rows anew, unless nobody sees them or a title is being typed into one. */
   async draw(isSearch = false) {
     if (!isSidebarOpen() || this.rows.querySelector("input")) return;
-    const words = this.search.value.trim().toLowerCase();
+    const words = this.search.value.trim();
     const all = await this.actions.readAll();
-    const found = words ? all.filter((record) => matches(record, words)) : all;
+    const found = this.foundIn(all);
     const { of, does } = document.activeElement instanceof HTMLElement ? document.activeElement.dataset : {};
     this.rows.replaceChildren(...found.map((record) => this.row(record)));
     const none = say("None yet: a conversation is kept here, in this browser alone, from its first question on.");
@@ -123,6 +130,12 @@ export class ConversationList {
     this.empty.textContent = all.length ? nothingFound : none;
     if (isSearch) this.announce(words ? say("{number} found.", { number: found.length }) : "");
     if (of) this.focus(of, does);
+  }
+
+  /** Open the first conversation that was found. */
+  async openFirst() {
+    const [found] = this.search.value.trim() ? this.foundIn(await this.actions.readAll()) : [];
+    if (found) await this.open(found);
   }
 
   /** @param {string} id @param {string} does */
@@ -151,18 +164,25 @@ export class ConversationList {
     const menu = act("menu", "⋯", () => this.choose(isOpen ? null : record.id), label);
     const row = element("li", {}, name, element("small", {}, details), menu);
     if (!isOpen) return row;
-    const pixels = () => this.actions.pixelsOf([record]);
-    const markdown = async () => download(`${title}.md`, toMarkdownFile(record, await pixels()), "text/markdown");
-    const json = async () => download(`${title}.json`, toJsonFile([record], await pixels()), "application/json");
+    const markdown = async () => {
+      const text = toMarkdownFile(record, await this.actions.pixelsOf([record]));
+      download(`${title}.md`, text, "text/markdown");
+    };
     const buttons = [
       act("rename", say("Rename"), () => this.edit(record, name)),
       act("markdown", say("Export Markdown"), markdown),
-      act("json", say("Export JSON"), json),
+      act("json", say("Export JSON"), () => this.exportJson(record)),
       act("link", say("Link"), () => this.actions.share(record)),
       act("remove", say("Delete"), () => this.remove(record)),
     ];
     row.append(element("div", { className: "row" }, ...buttons));
     return row;
+  }
+
+  /** @param {ConversationRecord} record */
+  async exportJson(record) {
+    const text = toJsonFile([record], await this.actions.pixelsOf([record]));
+    download(`${titleOf(record)}.json`, text, "application/json");
   }
 
   /** @param {string | null} id */

@@ -23,6 +23,7 @@ import {
 import { forked, switched, within } from "./conversation_versions.js";
 import { showSheet } from "./dialogs.js";
 import { download, element, find } from "./dom.js";
+import * as exportButton from "./export_button.js";
 import { focusMessageBox } from "./gradio_dom.js";
 import { say } from "./language.js";
 import { remember } from "./pictures.js";
@@ -271,6 +272,7 @@ export async function begin(systemPrompt, box) {
   sidebar.begin(() => list.draw());
   versions.begin((at, number) => list.attempt(() => choose(at, number)));
   aloud.begin();
+  exportButton.begin(() => list.attempt(exportShown));
   arrival.keepDraft();
   const question = isBusy() || box || linked ? null : arrival.linkedQuestion();
   const typed = box || question || arrival.draft();
@@ -372,6 +374,13 @@ export const goOn = () =>
     await drawEverywhere();
     focusMessageBox();
   });
+
+/** Export the conversation that the page shows. */
+async function exportShown() {
+  await saving;
+  const record = await store.get(currentId);
+  if (record) await list.exportJson(record);
+}
 
 /** @param {ConversationRecord} record */
 function announceRemoved(record) {

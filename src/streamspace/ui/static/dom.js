@@ -1,5 +1,8 @@
 // The page's document.
 
+const LOOK_MS = 100;
+const MOST_LOOKS = 30; // for what is to be focused
+
 /** The element that the page must have; throws where it has none.
  * @param {string} selector @param {ParentNode} within @returns {HTMLElement} */
 export function find(selector, within = document) {
@@ -7,6 +10,17 @@ export function find(selector, within = document) {
   const found = within.querySelector(selector);
   if (!found) throw new Error(`The page has no ${selector}`);
   return found;
+}
+
+/** Focus what may come into view only now, on a slow device late, and select its text: what is typed takes its place.
+ * @param {string} selector @param {{ selects?: boolean, numLooks?: number }} options */
+export function focusOnceSeen(selector, { selects = true, numLooks = MOST_LOOKS } = {}) {
+  /** @type {HTMLInputElement | HTMLTextAreaElement | null} */
+  const wanted = document.querySelector(selector);
+  wanted?.focus();
+  if (wanted && document.activeElement === wanted) {
+    if (selects) wanted.select();
+  } else if (numLooks) setTimeout(() => focusOnceSeen(selector, { selects, numLooks: numLooks - 1 }), LOOK_MS);
 }
 
 /** A new element. Its properties become attributes where an element has none of that name; strings become text.

@@ -5,6 +5,7 @@ import { find } from "./dom.js";
 const STOPS = "button.stop, #chat .top-panel button"; // a Stop button, and Clear above the chat
 const PENDING = ".note .translucent"; // an output of an event that has not given its first frame
 const TAB = "[role=tabpanel]";
+export const EDIT_BOX = "#chat textarea"; // of a message that is being edited
 export const TYPED = "[data-testid=user]"; // a message of the visitor
 export const LIVE_TEXTS = "#live [data-testid=user], #live [data-testid=bot]";
 export const CHAT_TEXTS = "#chat [data-testid=user], #chat [data-testid=bot]";
@@ -34,10 +35,23 @@ export const answerButtons = () =>
     return answer ? [{ place, answer }] : [];
   });
 
+/** The buttons of a message, without those of its versions. @param {Element | null | undefined} place
+ * @returns {HTMLElement[]} */
+const buttonsOf = (place) => [...(place?.querySelectorAll(":scope > :not(.versions) button") ?? [])].map(asElement);
+
+/** @param {Element} button */
+const asElement = (button) => /** @type {HTMLElement} */ (button);
+
 /** Press the last of its buttons, which is Edit. */
-export function editLastQuestion() {
-  const edit = [...(questionButtons().at(-1)?.querySelectorAll(":scope > :not(.versions) button") ?? [])].at(-1);
-  if (edit instanceof HTMLElement) edit.click();
+export const editLastQuestion = () => buttonsOf(questionButtons().at(-1)).at(-1)?.click();
+
+/** The message that is edited in this box: whether it is a question, and how to send it or to leave it as it was; null
+ * for any other box. @param {EventTarget | null} box */
+export function editIn(box) {
+  const row = box instanceof Element && box.matches(EDIT_BOX) ? box.closest(".message-row") : null;
+  if (!row) return null;
+  const [submit, cancel] = buttonsOf(row.nextElementSibling);
+  return { isQuestion: row.matches(".user-row"), submit: () => submit.click(), cancel: () => cancel.click() };
 }
 
 /** Whether an event of this button's tab has not given its first frame. @param {Element} button */
@@ -55,6 +69,23 @@ export const isFoldOpen = (fold) => fold.matches(".expanded:not(:has(.loading-sp
 const sidebar = () => find("#sidebar");
 export const sidebarToggle = () => find(".toggle-button", sidebar());
 export const isSidebarOpen = () => sidebar().matches(".open");
+
+/** Open the fold of the settings; gives whether it was shut. */
+export function openSettings() {
+  const line = find("#settings > button");
+  const isShut = !line.matches(".open");
+  if (isShut) line.click();
+  return isShut;
+}
+
+/** Whether a click is that of a mouse on the button of the tab with this id. @param {MouseEvent} event @param {string} id */
+export const isMouseOnTab = (event, id) =>
+  /** @type {PointerEvent} */ (event).pointerType === "mouse" &&
+  event.target instanceof Element &&
+  event.target.closest(`#${id}-button`) !== null;
+
+/** The place of the buttons above a conversation; null while there is none. */
+export const buttonsAbove = () => document.querySelector("#chat .icon-button-wrapper.top-panel");
 
 /** Have Gradio draw the page from right to left, by the config from which it is about to draw. */
 export function drawFromTheRight() {

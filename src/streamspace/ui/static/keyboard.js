@@ -2,13 +2,21 @@
 
 import { isBusy } from "./chat.js";
 import { isSheetOpen, showSheet } from "./dialogs.js";
-import { element, find } from "./dom.js";
-import { editLastQuestion, focusMessageBox, isSidebarOpen, showChatTab } from "./gradio_dom.js";
+import { element, find, focusOnceSeen } from "./dom.js";
+import {
+  EDIT_BOX,
+  editIn,
+  editLastQuestion,
+  focusMessageBox,
+  isSidebarOpen,
+  openSettings,
+  showChatTab,
+} from "./gradio_dom.js";
 import { say } from "./language.js";
 import { toggle } from "./sidebar.js";
 
 const TAB_MS = 100; // until a tab can be seen
-const MOST_TRIES = 30; // to focus what is in it
+const MOUNT_MS = 300; // until Gradio has mounted what is in a fold: it takes back what is typed there before
 
 /** The keys, as people read them, and what they do. @returns {[string, string][]} */
 const keys = () => [
@@ -16,8 +24,11 @@ const keys = () => [
   ["Shift+Enter", say("Begins a new line")],
   ["Esc", say("Stops the answer")],
   ["↑", say("In an empty box: edits the last question")],
+  ["Enter", say("In an edited question: asks it anew")],
+  ["Esc", say("In an edited message: leaves it as it was")],
   ["Alt+N", say("New chat")],
-  ["Alt+K", say("Searches the conversations")],
+  ["Alt+K", say("Searches the conversations; Enter opens the first")],
+  ["Alt+P", say("Changes the temperature; the other settings are beside it")],
   ["Alt+L", say("Opens or shuts the sidebar")],
   ["Alt+M", say("Goes to the message box")],
   ["← →", say("At ‹ 2/3 ›: another version")],
@@ -34,11 +45,16 @@ function search() {
   focusOnceSeen("#conversations [type=search]");
 }
 
-/** Focus what may come into view only now, on a slow device late. @param {string} selector @param {number} numTries */
-function focusOnceSeen(selector, numTries = MOST_TRIES) {
-  const wanted = find(selector);
-  wanted.focus();
-  if (document.activeElement !== wanted && numTries) setTimeout(() => focusOnceSeen(selector, numTries - 1), TAB_MS);
+function changeTemperature() {
+  if (!isSidebarOpen()) toggle();
+  const focus = () => focusOnceSeen("#settings .temperature [type=number]");
+  if (openSettings()) setTimeout(focus, MOUNT_MS);
+  else focus();
+}
+
+function editLast() {
+  editLastQuestion();
+  focusOnceSeen(EDIT_BOX, { selects: false });
 }
 
 /** @type {Record<string, () => void>} */
@@ -47,6 +63,7 @@ const withAlt = {
   k: search,
   l: toggle,
   m: focusMessageBox,
+  p: changeTemperature,
 };
 
 /** The letter of a key, also where Alt makes another character of it, as on a Mac. @param {KeyboardEvent} event */
@@ -56,15 +73,30 @@ const letterOf = ({ key, code }) => (/^[a-z]$/i.test(key) ? key : code.replace(/
 const isTyping = (target) =>
   target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 
+/** What a key does in the box of a message that is being edited; afterwards the message box has the focus again.
+ * @param {KeyboardEvent} event @param {NonNullable<ReturnType<typeof editIn>>} edit */
+function actionInEdit({ key, shiftKey }, { isQuestion, submit, cancel }) {
+  const end = key === "Escape" ? cancel : key === "Enter" && !shiftKey && isQuestion ? submit : undefined;
+  return (
+    end &&
+    (() => {
+      end();
+      focusMessageBox();
+    })
+  );
+}
+
 /** @param {KeyboardEvent} event @returns {(() => void) | undefined} what a key does */
 function actionOf(event) {
   const { key, target, altKey, ctrlKey, metaKey, shiftKey } = event;
   if (ctrlKey || metaKey || isSheetOpen()) return undefined;
   if (altKey) return shiftKey ? undefined : withAlt[letterOf(event)];
+  const edit = editIn(target);
+  if (edit) return actionInEdit(event, edit);
   if (key === "Escape") return isBusy() ? () => find("#stop").click() : undefined;
   if (key === "?") return isTyping(target) ? undefined : showHelp;
   const isInBox = target instanceof HTMLTextAreaElement && target.closest("#message") && !target.value;
-  return key === "ArrowUp" && !shiftKey && isInBox && !isBusy() ? editLastQuestion : undefined;
+  return key === "ArrowUp" && !shiftKey && isInBox && !isBusy() ? editLast : undefined;
 }
 
 /** @param {KeyboardEvent} event */
