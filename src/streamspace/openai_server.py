@@ -460,6 +460,8 @@ def _constraints(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if others := [name for name in UNCHECKED if wanted.get(name)]:
             raise BadRequest(f"structured_outputs.{others[0]} is not served here; there are {', '.join(KINDS)}.")
         yield from ((kind, wanted[kind]) for kind in KINDS if wanted.get(kind) is not None)
+    elif wanted is not None:  # vLLM would fail of it
+        raise BadRequest("structured_outputs must be an object.")
     for schema in _schemas(parameters):
         yield "json", schema
     if isinstance(form, dict):
