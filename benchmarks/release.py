@@ -3,7 +3,8 @@
 python benchmarks/release.py [--times 50] [--moments NAME ...] [--ways NAME ...] [--model FOLDER] [vLLM's flags]
 python benchmarks/release.py --shutdown [--times 50]   what SIGTERM to the app releases, which is started for each
 
-Where the server can know at once, visitors go one after another; where only a deadline tells, all at once. The last
+Where the server can know at once, visitors go one after another; where only a deadline tells, all at once. A frozen
+reader's own machine takes what is sent for it until its buffer is full; before that no server can know. The last
 moment at which the request was there is taken from /health, in the app's own queue from /metrics; both are polled
 without a pause. The engine counts a prefill only once it is over. A shutdown has released a request before its visitor
 is told of the end, so that time is taken. To have visitors wait, others take all places: the context is stretched to
@@ -12,6 +13,7 @@ is told of the end, so that time is taken. To have visitors wait, others take al
 
 import argparse
 import asyncio
+import fcntl
 import json
 import math
 import re
@@ -20,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -49,6 +52,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 QUIET_S = 0.3  # without a request: then it is released
 MOST_S = 90.0  # for all to be released
+FULL_S = 5.0  # without a byte more: then a buffer is full
 STORY = "Tell me a long story."
 PHRASE, PHRASE_TOKENS = "tell me more of the sea ", 6.5  # by the bundled model's tokenizer
 PAD_ID = 0  # of the bundled model
@@ -213,8 +217,11 @@ class Visitors:
             await asyncio.to_thread(process.wait, MOST_S)
             return End(max(await closed_s) - began_s, engine_s, time.monotonic() - began_s)
 
-    async def vanish(self, way: str, number: int, causes: Sequence[str]) -> tuple[int, float]:
-        """Many visitors who do not say that they go; returns how many were ended for that, and after how long all."""
+    async def vanish(self, way: str, number: int, causes: Sequence[str]) -> tuple[int, float, float]:
+        """Many visitors who do not say that they go.
+
+        Returns how many were ended for that, after how long all, and how long after the frozen ones' buffers were full.
+        """
         event = "chat" if way == "call unread" else "answer"
         series = [f'streamspace_streams_total{{cause="{cause}",event="{event}"}}' for cause in causes]
         before = sum([await self._metric(name) for name in series])
@@ -228,10 +235,11 @@ class Visitors:
         if self._moment.blockers:
             await self.until_waiting(number)
         gone_s = time.monotonic()
-        last_s = await self.last_there_s()
+        filling = asyncio.create_task(_full_s(frozen))
+        last_s, full_s = await self.last_there_s(), await filling
         for sleeper in frozen:
             sleeper.close()
-        return sum([await self._metric(name) for name in series]) - before, last_s - gone_s
+        return sum([await self._metric(name) for name in series]) - before, last_s - gone_s, last_s - full_s
 
     def _freeze(self, session: str, is_whole: bool) -> socket.socket:
         """Open the stream and take nothing of it, where the kernel takes 4 KiB; or stop in mid-header."""
@@ -284,6 +292,18 @@ class Visitors:
         async with self._session.get(f"{self._url}/metrics") as answer:
             found = re.search(rf"^{re.escape(name)} (\S+)", await answer.text(), re.MULTILINE)
         return int(float(found[1])) if found else 0
+
+
+async def _full_s(sleepers: Sequence[socket.socket]) -> float:
+    """When the last of these got something into its buffer, which then gets nothing for FULL_S."""
+    held, full_s = dict[socket.socket, bytes](), time.monotonic()
+    while time.monotonic() - full_s < FULL_S:
+        for sleeper in sleepers:
+            waiting = fcntl.ioctl(sleeper, termios.FIONREAD, bytes(4))
+            if waiting != held.get(sleeper):
+                held[sleeper], full_s = waiting, time.monotonic()
+        await asyncio.sleep(0.05)
+    return full_s
 
 
 async def _closed_s(stream: aiohttp.ClientResponse) -> float:
@@ -343,10 +363,10 @@ async def measure(url: str, times: int, moment: Moment, ways: Sequence[str]) -> 
                 tell(ENDLESS, moment, f"{released}, the last after {max(ends_s):.1f} s (at {ENDLESS_S} s)")
             for way, (causes, deadline_s, moments) in BY_DEADLINE.items():
                 if way in ways and moment.name in moments:
-                    number, took_s = await visitors.vanish(way, times, causes)
-                    tell(
-                        way, moment, f"{number} of {times} released, the last after {took_s:.1f} s (at {deadline_s} s)"
-                    )
+                    number, took_s, full_s = await visitors.vanish(way, times, causes)
+                    since = f", {full_s:.1f} s after its buffer was full" if way == "frozen" else ""
+                    words = f"{number} of {times} released, the last after {took_s:.1f} s{since} (at {deadline_s} s)"
+                    tell(way, moment, words)
 
 
 async def measure_end(url: str, process: subprocess.Popen[bytes], moment: Moment) -> End:

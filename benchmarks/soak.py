@@ -3,9 +3,12 @@
 python benchmarks/soak.py [--minutes 30] [--visitors 64] [--kill-every 300] [--no-attackers] [--model FOLDER]
 
 Attackers are among them, one of each kind of benchmarks/attackers.py. Prints what all requests came to, the app's
-memory over time, its file descriptors and all that its objects hold before and after, and the time to the first token
-at the beginning and at the end. An error without words, a server error, a request that still runs when all have gone,
-or a collection that has grown is a failure.
+memory over time and by its parts (benchmarks/memory.py), its file descriptors and all that its objects hold before and
+after, and the time to the first token at the beginning and at the end. An error without words, a server error, a
+request that still runs when all have gone, or a collection that has grown is a failure.
+
+The first sixth of the time is the warm-up, in which what is bounded is filled. The memory of the last sixth is compared
+with that of the second, by their medians: what one large body takes for a moment is no growth.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -37,14 +41,26 @@ from benchmarks.streaming import payload, percentile  # noqa: E402
 WAYS = {"reads": 6, "stops": 2, "closes": 2, "stays away": 1}
 SHARE = 6  # the first and the last sixth of the time are compared
 KEPT_S = 75.0  # after the end: what a call came to is kept for a minute, and so is who asked
-# Starts app.py, which writes to FILE at SIGUSR1 how much the collections of all objects of Gradio, vLLM and ours hold.
+# Starts app.py. At SIGUSR1 it writes to FILE how much the collections of all objects of Gradio, vLLM and ours hold, and
+# where its memory is: as it is, after a full garbage collection, and after what is free was given back. At SIGUSR2 it
+# writes the memory as it is.
 LAUNCHER = """
 import collections, gc, json, os, runpy, signal, sys
+from benchmarks.memory import give_back, memory
 
 def holds(value):
     return len(value) if isinstance(value, (dict, list, set, collections.deque)) else 0
 
+def write(told):
+    with open(os.environ["FILE"] + ".new", "w") as file:
+        json.dump(told, file)
+    os.rename(os.environ["FILE"] + ".new", os.environ["FILE"])
+
+def tell_memory(*_):
+    write({"memory": {"": memory()}})
+
 def tell(*_):
+    parts = {"as it is": memory()}
     gc.unfreeze()
     gc.collect()
     sizes = collections.Counter()
@@ -55,11 +71,13 @@ def tell(*_):
             for name, value in dict(vars(one)).items():
                 sizes[f"{kind.__qualname__}.{name}"] += holds(value)
     gc.freeze()
-    with open(os.environ["FILE"] + ".new", "w") as file:
-        json.dump(sizes, file)
-    os.rename(os.environ["FILE"] + ".new", os.environ["FILE"])
+    parts["collected"] = memory()
+    give_back_ms = 1000 * give_back()
+    parts["given back"] = memory()
+    write({"sizes": sizes, "memory": parts, "give_back_ms": give_back_ms})
 
 signal.signal(signal.SIGUSR1, tell)
+signal.signal(signal.SIGUSR2, tell_memory)
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -132,21 +150,41 @@ class Held:
 
     file_descriptors: int  # without those of connections, which a client's pool keeps
     sizes: dict[str, int]  # the collections of its objects
+    memory: dict[str, dict[str, float]]
+    give_back_ms: float
 
     @classmethod
-    async def by(cls, app: psutil.Process, told: Path) -> "Held":
-        told.unlink(missing_ok=True)
-        app.send_signal(signal.SIGUSR1)
-        while not told.exists():
-            await asyncio.sleep(0.1)
+    async def by(cls, app: psutil.Process, file: Path) -> "Held":
+        told = await answer_to(signal.SIGUSR1, app, file)
         connected = sum(c.status == psutil.CONN_ESTABLISHED for c in app.net_connections("tcp"))
-        return cls(app.num_fds() - connected, json.loads(told.read_text()))
+        return cls(app.num_fds() - connected, **told)
 
     def tell_growth_since(self, before: "Held") -> None:
         """Print it."""
         print(f"file descriptors {before.file_descriptors} before, {self.file_descriptors} afterwards")
         grown = {name: (before.sizes.get(name, 0), size) for name, size in self.sizes.items()}
         print("larger afterwards:", {name: pair for name, pair in grown.items() if pair[1] > pair[0]} or "nothing")
+        tell_parts(
+            {f"{when}, {n}": p for when, at in (("before", before), ("after", self)) for n, p in at.memory.items()}
+        )
+        print(f"to give back what is free took {self.give_back_ms:.0f} ms")
+
+
+async def answer_to(number: signal.Signals, app: psutil.Process, file: Path) -> dict[str, Any]:
+    """What the app tells at a signal."""
+    file.unlink(missing_ok=True)
+    app.send_signal(number)
+    while not file.exists():
+        await asyncio.sleep(0.1)
+    told: dict[str, Any] = json.loads(file.read_text())
+    return told
+
+
+def tell_parts(columns: dict[str, dict[str, float]]) -> None:
+    """Print the parts of the memory, a line for each, and the times in columns."""
+    print("MB:", " | ".join(columns))
+    for part in dict.fromkeys(part for column in columns.values() for part in column):
+        print(f"{part:>40}", *(f"{column.get(part, 0):7.1f}" for column in columns.values()))
 
 
 async def soak(given: argparse.Namespace, url: str, app: psutil.Process, told: Path) -> None:
@@ -172,9 +210,11 @@ async def soak(given: argparse.Namespace, url: str, app: psutil.Process, told: P
         ]
         if given.attackers:
             visitors.append(asyncio.create_task(attackers.attack(begin_s + seconds)))
-        memory, kills = [], 0
+        memory, parts, kills = [], {}, 0
         while (passed_s := time.monotonic() - begin_s) < seconds:
             memory.append((passed_s, app.memory_info().rss / 1e6))
+            if passed_s > seconds / SHARE * (len(parts) + 1) - 2:  # just before the end of each sixth
+                parts[f"{passed_s:.0f} s"] = (await answer_to(signal.SIGUSR2, app, told))["memory"][""]
             if passed_s > given.kill_every * (kills + 1) and passed_s < seconds * (1 - 1 / SHARE):
                 kills += 1
                 for process in engine_processes(app):
@@ -190,10 +230,11 @@ async def soak(given: argparse.Namespace, url: str, app: psutil.Process, told: P
     print(f"unexplained errors: {len(seen.unexplained)}", *seen.unexplained[:5], sep="\n  ")
     print("afterwards:", health)
     (await Held.by(app, told)).tell_growth_since(before)
-    settled = next(mb for at_s, mb in memory if at_s > seconds / SHARE)
-    at_end = memory[-1][1]
-    print("RSS by sixths:", *(f"{mb:.0f}" for at_s, mb in memory[:: max(1, len(memory) // SHARE)]))
-    print(f"RSS {settled:.0f} MB after the first sixth, {at_end:.0f} MB at the end: {at_end / settled - 1:+.1%}")
+    tell_parts(parts)
+    sixths = [[mb for at_s, mb in memory if n <= at_s * SHARE / seconds < n + 1] for n in range(SHARE)]
+    print("RSS by sixths, least, median and most:", *(f"{min(s):.0f} {median(s):.0f} {max(s):.0f};" for s in sixths))
+    settled, at_end = median(sixths[1]), median(sixths[-1])
+    print(f"RSS {settled:.0f} MB in the second sixth, {at_end:.0f} MB in the last: {at_end / settled - 1:+.1%}")
     early = [took for at_s, took in seen.first_tokens if at_s < begin_s + seconds / SHARE]
     late = [took for at_s, took in seen.first_tokens if at_s > begin_s + seconds * (1 - 1 / SHARE)]
     first, last = percentile(early, 0.99), percentile(late, 0.99)
@@ -226,7 +267,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, open(Path(folder, "log"), "w+") as log:
         told, port = Path(folder, "sizes"), free_port()
         command = [sys.executable, "-c", LAUNCHER, str(ROOT / "app.py"), "--model", given.model, "--port", str(port)]
-        with running(command, {"FILE": str(told)}, log) as process:
+        with running(command, {"FILE": str(told), "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}, log) as process:
             asyncio.run(soak(given, f"http://127.0.0.1:{port}", psutil.Process(process.pid), told))
         tell_log(Path(log.name).read_text(errors="replace"))
 

@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fastapi.exceptions import RequestValidationError
 
-from streamspace import asgi, faults, metrics
+from streamspace import asgi, faults, hardware, metrics, server
 from streamspace.asgi import BIG_BYTES, LEAST_BYTES, LEAST_VALUES, BodyLimit, parse
 from streamspace.config import load_config
 from streamspace.errors import BadRequest, TooManyAttempts
@@ -480,3 +481,45 @@ def test_the_numbers_are_computed_once_a_second_for_all(monkeypatch: pytest.Monk
     assert [shared.text() for _ in range(100)] == [b"numbers"] * 100 and made == 1
     now_s += metrics.FRESH_S
     assert shared.text() == b"numbers" and made == 2
+
+
+def test_what_bodies_left_free_is_given_back_again_and_again_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    monkeypatch.setattr(server, "GIVE_BACK_S", 0.01)
+    monkeypatch.setattr(hardware, "give_free_memory_back", lambda: threads.append(threading.current_thread().name))
+    with served(FakePageEngine()):
+        wait_until(lambda: len(threads) >= 3, what="giving it back")
+    assert "scripted" not in threads
+
+
+WRONG: dict[str, tuple[str, bytes]] = {
+    f"{path} {kind}": (path, b'{"%s":[%s],"max_tokens":1}' % (field, b",".join([item] * 5000)))
+    for path, field in {"/v1/responses": b"input", "/v1/chat/completions": b"messages"}.items()
+    for kind, item in {"empty": b"{}", "lists": b"[]", "of a type": b'{"type":"message"}'}.items()
+}
+
+
+@pytest.mark.parametrize(("path", "body"), WRONG.values(), ids=WRONG)
+def test_vllm_checks_a_request_to_its_first_wrong_item(
+    running: Running, path: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else 5,000 empty items of /v1/responses are a million errors, and stop the event loop for ten seconds."""
+    from streamspace import openai_vllm
+
+    told: list[int] = []
+    app: Any = running.engine.openai
+
+    async def count(request: Any, error: Any) -> Any:
+        told.append(len(error.errors()))
+        return await openai_vllm._refuse(request, error)
+
+    monkeypatch.setitem(app.exception_handlers, RequestValidationError, count)
+    monkeypatch.setattr(app, "middleware_stack", None)
+    status, _, _ = ask(running.url, "POST", path, body, JSON)
+    assert status == 400 and told and told[0] < 500
+
+
+def test_a_request_to_v1_has_so_many_lists_and_objects(url: str) -> None:
+    body = json.dumps({"prompt": "Hi", "x": [{}] * 10_000}).encode()
+    status, _, answer = ask(url, "POST", COMPLETIONS, body, JSON)
+    assert status == 400 and "The request has 10002 lists and objects; allowed are 10000." in str(answer)

@@ -132,6 +132,21 @@ def test_no_more_is_left_out_than_must_be(num_words: int) -> None:
     assert len(prompt.token_ids) == sizes[num_left_out // 2]
 
 
+class Counted(tuple[str, ...]):
+    num_asked = 0
+
+    def __len__(self) -> int:
+        Counted.num_asked += 1
+        return super().__len__()
+
+
+def test_what_may_be_left_out_of_a_long_conversation_is_found_in_one_pass() -> None:
+    turns = [Message("user" if number % 2 else "assistant", "a", images=Counted()) for number in range(1001)]
+    Counted.num_asked = 0
+    asyncio.run(fit(FakeEngine(deltas("a")), turns, Settings()))
+    assert Counted.num_asked < 10 * len(turns)
+
+
 def test_thousands_of_turns_are_not_tried_one_by_one() -> None:
     engine = FakeEngine(max_model_len=30)
     asyncio.run(fit(engine, long_conversation() * 1000, Settings(max_tokens=10)))

@@ -320,3 +320,31 @@ print((psutil.Process().memory_info().rss - before) >> 20)
 def test_a_large_block_goes_back_to_the_system(how: str, least: int, most: int) -> None:
     told = subprocess.run([sys.executable, "-c", PICTURES, how], capture_output=True, text=True, check=True).stdout
     assert least <= int(told) <= most
+
+
+KEPT = """
+import ctypes, psutil, sys
+from streamspace import hardware
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+hardware.give_large_blocks_back()
+before = psutil.Process().memory_info().rss
+blocks = []
+for _ in range(1000):
+    blocks.append(libc.malloc(100_000))
+    libc.memset(blocks[-1], 1, 100_000)
+    libc.malloc(2000)  # which lives on
+for block in blocks:
+    libc.free(block)
+if sys.argv[1] == "give back":
+    hardware.give_free_memory_back()
+print((psutil.Process().memory_info().rss - before) >> 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+@pytest.mark.parametrize(("how", "least", "most"), [("give back", 0, 15), ("keep", 80, 200)])
+def test_what_is_free_between_blocks_that_live_goes_back_to_the_system(how: str, least: int, most: int) -> None:
+    told = subprocess.run([sys.executable, "-c", KEPT, how], capture_output=True, text=True, check=True).stdout
+    assert least <= int(told) <= most

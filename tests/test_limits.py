@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -276,6 +277,74 @@ def test_one_whose_turn_has_come_and_who_leaves_before_it_runs_makes_room() -> N
         assert await anext(third) == "text"
         await third.aclose()
         assert (queue.num_waiting, queue.num_running) == (0, 0)
+
+    asyncio.run(act())
+
+
+async def writing() -> AsyncGenerator[str, None]:
+    while True:
+        yield "text"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_all_have_the_places_that_a_sweep_over_the_whole_queue_gives(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes or goes, whatever it needs, and whatever an engine took that was there when it came."""
+    for name in ("BEAT_S", "FAR_S"):
+        monkeypatch.setattr(limits, name, 0.0)
+    chance = random.Random(seed)
+
+    async def act() -> None:
+        queue, answers = Queue(Limits()), dict[Any, tuple[int, int]]()  # by answer, its weight and the capacity
+        running, waiting = list[Any](), list[Any]()
+        for _ in range(200):
+            if answers and chance.random() < 0.5:
+                answer = chance.choice([*answers])
+                await answer.aclose()
+                del answers[answer]
+                running, waiting = ([one for one in those if one is not answer] for those in (running, waiting))
+            else:
+                capacity = chance.choice([6, 6, 6, 4, 9])
+                weight = chance.choice([1, 1, 2, 4, 12])
+                answer = queue.admit(ANNA, writing(), capacity, str, weight)
+                answers[answer] = min(weight, capacity), capacity
+                waiting.append(answer)
+                await anext(answer)
+            num_wanted, before = sum(answers[one][0] for one in running), waiting
+            waiting = []
+            for one in before:
+                weight, capacity = answers[one]
+                (running if num_wanted + weight <= capacity else waiting).append(one)
+                num_wanted += weight
+            assert [await anext(one) for one in waiting] == [str(place + 1) for place in range(len(waiting))]
+            assert [await anext(one) for one in running] == ["text"] * len(running)
+            assert queue.num_waiting == len(waiting) and queue.num_running == sum(answers[one][0] for one in running)
+        for one in answers:
+            await one.aclose()
+        assert (queue.num_waiting, queue.num_running) == (0, 0)
+
+    asyncio.run(act())
+
+
+def test_a_departure_costs_the_same_however_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, has_room = Counter[str](), Queue._has_room
+
+    def counted(queue: Queue, *of: Any) -> bool:
+        asked["room"] += 1
+        return has_room(queue, *of)
+
+    async def act() -> None:
+        queue = Queue(Limits())
+        answers = [queue.admit(ANNA, writing(), 1, str) for _ in range(300)]
+        for answer in answers:
+            await anext(answer)
+        monkeypatch.setattr(Queue, "_has_room", counted)
+        for place in (0, 150, 1):
+            await answers.pop(place).aclose()
+        assert asked["room"] == 1  # of the one whose turn has come
+        for answer in answers:
+            await answer.aclose()
 
     asyncio.run(act())
 

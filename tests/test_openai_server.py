@@ -173,6 +173,10 @@ def test_each_model_has_its_card(running: Running, client: OpenAI) -> None:
         ({"kv_transfer_params": {"a": 1}}, "kv_transfer_params is not served here; leave it out."),
         ({"chat_template": "{{ x }}"}, "chat_template is not served here; leave it out."),
         (
+            {"structured_outputs": [1]},
+            "structured_outputs must be an object.",
+        ),
+        (
             {"structured_outputs": {"grammar": "root ::= root"}},
             "structured_outputs.grammar is not served here; there are",
         ),

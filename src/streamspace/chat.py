@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Protocol, TypeVar
 
 from starlette.types import ASGIApp
@@ -24,7 +25,7 @@ from streamspace.errors import (
     TooManyPromptTokens,
 )
 from streamspace.frames import BEAT_S, Pacer, frames
-from streamspace.pictures import check_pictures, num_pictures
+from streamspace.pictures import check_pictures
 from streamspace.prompt import clean, for_strict_templates, without_oldest
 from streamspace.sampling import Settings
 from streamspace.stats import Facts, Stats
@@ -203,9 +204,10 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
         TooManyPromptTokens: it has more than the operator allows.
     """
     most = engine.most_images  # what is above it never has room
+    until = [0, *accumulate(len(message.images) for message in messages)]  # pictures before each message
     choices = [
         (begin, end) for begin, end in without_oldest(messages)
-        if num_pictures(messages) - num_pictures(messages[begin:end]) <= most
+        if until[-1] - (until[end] - until[begin]) <= most
     ]  # fmt: skip
 
     async def rendered(number: int) -> tuple[Prompt, int] | None:

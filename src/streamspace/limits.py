@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
+from itertools import count
+from operator import attrgetter
 from typing import Protocol, TypeVar
 
 from streamspace.asgi import BIG_BYTES, BodyLimit
@@ -61,22 +64,28 @@ class Limits:
 class _Ticket:
     """One answer that waits or runs."""
 
-    def __init__(self, weight: int, capacity: int | None) -> None:
+    def __init__(self, number: int, weight: int, capacity: int | None) -> None:
+        self.number = number  # in the order of arrival
         self.weight = weight if capacity is None else min(weight, capacity)
         self.capacity = capacity
-        self.place = 0  # in the queue, 1 is next; 0: it runs
-        self.moved = asyncio.Event()  # set when a near place changes
+        self.is_waiting = False
+        self.moved = asyncio.Event()  # set when its turn has come, or a near place changes
+
+
+_NUMBER = attrgetter("number")
 
 
 class Queue:
     """Lets as many answers run at once as the engine takes; the others wait in the order of arrival.
 
-    A move in the queue costs one sweep over all that wait.
+    A place is found when it is told. So a departure costs those that begin or are near, however many wait.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._waiting: list[_Ticket] = []  # the next one first
+        self._numbers = count()
+        self._largest = 0  # capacity of those that have waited since nobody waited
         self.num_running = 0  # requests in the engine
         self._num_wanted = 0  # requests in the engine or waiting for it
         self._by_visitor: Counter[Visitor] = Counter()  # running and waiting
@@ -111,7 +120,7 @@ class Queue:
         """
         VISITOR.set(visitor)  # the engine has to know whose request it was that broke it
         async with aclosing(work):
-            ticket = _Ticket(weight, capacity)
+            ticket = _Ticket(next(self._numbers), weight, capacity)
             try:
                 self._check(visitor, ticket, is_counted)
             except LimitReached as error:
@@ -119,11 +128,12 @@ class Queue:
                 raise
             self._enter(visitor, ticket)
             try:
-                while ticket.place:
+                while ticket.is_waiting:
                     ticket.moved.clear()
-                    yield waiting(ticket.place)
+                    place = self._index(ticket) + 1
+                    yield waiting(place)
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(BEAT_S if ticket.place <= FAR else FAR_S):
+                        async with asyncio.timeout(BEAT_S if place <= FAR else FAR_S):
                             await ticket.moved.wait()
                 async for item in work:
                     yield item
@@ -168,10 +178,16 @@ class Queue:
         if self._has_room(ticket, self._num_wanted):
             self._run(ticket)
         else:
+            assert ticket.capacity is not None  # without one there is room
+            self._largest = max(self._largest, ticket.capacity) if self._waiting else ticket.capacity
+            ticket.is_waiting = True
             self._waiting.append(ticket)
-            ticket.place = len(self._waiting)
             QUEUED.inc()
         self._num_wanted += ticket.weight
+
+    def _index(self, ticket: _Ticket) -> int:
+        """Where one that waits is in the queue."""
+        return bisect_left(self._waiting, ticket.number, key=_NUMBER)
 
     def _run(self, ticket: _Ticket) -> None:
         self.num_running += ticket.weight
@@ -182,30 +198,33 @@ class Queue:
         _discount(self._by_address, visitor.address)
         VISITORS.set(len(self._by_visitor))
         self._num_wanted -= ticket.weight
-        if ticket.place:
-            self._waiting.remove(ticket)
-            QUEUED.dec()
+        if ticket.is_waiting:
+            self._move(self._remove(self._index(ticket)))
         else:
             self.num_running -= ticket.weight
             RUNNING.dec(ticket.weight)
-        self._move()
+            self._move(len(self._waiting))
 
-    def _move(self) -> None:
-        """Start the answers that have room now, and give the others their new places."""
-        tickets, self._waiting = self._waiting, []
-        num_before = self.num_running
-        for ticket in tickets:
+    def _remove(self, index: int) -> int:
+        """Take one out of the queue; returns the index, from which on all have new places."""
+        self._waiting.pop(index).is_waiting = False
+        QUEUED.dec()
+        return index
+
+    def _move(self, first_moved: int) -> None:
+        """Start the answers that have room now, and wake the near ones of those whose places change from here on."""
+        num_before, index = self.num_running, 0
+        while index < len(self._waiting) and num_before < self._largest:  # beyond it nobody has room
+            ticket = self._waiting[index]
             if self._has_room(ticket, num_before):
-                place = 0
+                first_moved = min(first_moved, self._remove(index))
                 self._run(ticket)
-                QUEUED.dec()
-            else:
-                self._waiting.append(ticket)
-                place = len(self._waiting)
-            num_before += ticket.weight
-            if place != ticket.place and place <= NEAR:
                 ticket.moved.set()
-            ticket.place = place
+            else:
+                index += 1
+            num_before += ticket.weight
+        for ticket in self._waiting[first_moved:NEAR]:
+            ticket.moved.set()
 
 
 def _discount(counts: "Counter[T]", key: T) -> None:

@@ -22,7 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamspace import asgi
-from streamspace.asgi import BodyLimit, check_depth, check_json, off_loop, parse, read, replay
+from streamspace.asgi import BodyLimit, check_depth, check_json, num_nested, off_loop, parse, read, replay
 from streamspace.chat import MOST_RESTARTS, ServedEngine
 from streamspace.checks import Range, check_number, short
 from streamspace.config import without_folders
@@ -78,6 +78,7 @@ INTEGERS = {
 UNCHECKED = ("grammar", "structural_tag", "whitespace_pattern")
 FORMS = ("text", "json_object", "json_schema")
 MOST_MODEL = 256  # characters of a model's name
+MOST_NESTED = 10_000  # lists and objects: for each, vLLM makes objects, or errors, on the event loop
 MOST_LEVELS = 64  # of nested lists and objects; a schema takes two for each of its own
 TEXT = ("messages", "prompt", "input", "instructions", "system", "tokens")
 MOST_BYTES = 256 << 10  # of all parameters but TEXT: a grammar or word list costs the engine the square of its length
@@ -373,11 +374,13 @@ class _Sender:
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """The parameters of a request; raises BadRequest if they are no JSON object, or nested too deep."""
+    """The parameters of a request; raises BadRequest if they are no JSON object, too deep, or of too many parts."""
     parameters = parse(body)
     if not isinstance(parameters, dict):
         raise BadRequest("The body of the request must be a JSON object.")
     check_depth(parameters, MOST_LEVELS)
+    if (number := num_nested(parameters)) > MOST_NESTED:
+        raise BadRequest(f"The request has {number} lists and objects; allowed are {MOST_NESTED}.")
     return parameters
 
 
@@ -457,6 +460,8 @@ def _constraints(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if others := [name for name in UNCHECKED if wanted.get(name)]:
             raise BadRequest(f"structured_outputs.{others[0]} is not served here; there are {', '.join(KINDS)}.")
         yield from ((kind, wanted[kind]) for kind in KINDS if wanted.get(kind) is not None)
+    elif wanted is not None:  # vLLM would fail of it
+        raise BadRequest("structured_outputs must be an object.")
     for schema in _schemas(parameters):
         yield "json", schema
     if isinstance(form, dict):

@@ -113,6 +113,7 @@ def build(config: Config, folder: Path, engine: VllmEngine) -> FastAPI:
         flags.tool_call_parser = tool_calls.register(engine.tool_parser, engine.async_llm.get_tokenizer(), backend)
         flags.enable_auto_tool_choice = True
     log.info("Tool calls at /v1: %s.", engine.tool_parser or "none, for this model's chat template has no tools")
+    vllm_internals.check_to_the_first_error()
     build_app = vllm_internals.find(vllm_internals.BUILD_APP)
     app: FastAPI = build_app(flags, vllm_internals.TASKS, engine.async_llm.model_config)
     # vLLM's middlewares check keys of their own, and allow requests from the pages of all other servers.

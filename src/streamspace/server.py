@@ -44,6 +44,7 @@ PRIVATE = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0
 # body makes frames late, and those that render a burst's chats wait (512 on an H200: 37,400 tokens/s, not 30,700).
 SWITCH_S = 0.0005
 GRACE_S = 2  # for open connections when the server stops
+GIVE_BACK_S = 10.0  # between two times that free memory is given back
 KEEP_ALIVE_S = 120  # of usual clients and proxies, Go keeps an idle connection for the longest time: 90 s
 
 
@@ -64,9 +65,11 @@ def build_app(
         engine.start()
         if votes := demo.votes:
             votes.start()
+        giving = asyncio.create_task(_give_memory_back())
         try:
             yield
         finally:
+            giving.cancel()
             await engine.stop()
             if votes:
                 await asyncio.to_thread(votes.stop)
@@ -96,6 +99,13 @@ def build_app(
     for path in ("/v1/{path:path}", "/tokenize", "/detokenize"):
         mounted.router.routes.insert(0, Route(path, api, methods=None))
     return mounted
+
+
+async def _give_memory_back() -> None:
+    """Again and again, in a thread: it takes some milliseconds."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_S)
+        await asyncio.to_thread(hardware.give_free_memory_back)
 
 
 class Server(uvicorn.Server):

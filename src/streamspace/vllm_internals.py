@@ -13,14 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, reduce
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
 from multiprocessing.context import BaseContext
-from types import SimpleNamespace
-from typing import Any
+from operator import or_
+from types import SimpleNamespace, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
+from pydantic import FailFast
 from vllm.exceptions import VLLMValidationError
 from vllm.lora.request import LoRARequest
 from vllm.renderers import ChatParams
@@ -57,6 +59,7 @@ _CALLS = "to read a model's calls of tools"
 _HANGS = "to notice an engine that hangs"
 _MEMORY = "to give the KV cache on a CPU what vLLM will find free"
 
+LISTS = {"input", "messages", "tools"}  # what a request may have many of
 CONTEXT = Name("vllm.v1.engine.utils:get_mp_context", "to have the engine's process forked instead of started anew")
 REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is_of_instances=True)
 READER = Name("vllm.v1.engine.async_llm:AsyncLLM.output_handler", "to end without a traceback", is_of_instances=True)
@@ -93,6 +96,7 @@ PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", _THOUG
 PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", _THOUGHTS)
 DELTA = Name(f"{_ENTRY}.generate.base.protocol:DeltaMessage", _CALLS)
 CHAT_REQUEST = Name(f"{_ENTRY}.openai.chat_completion.protocol:ChatCompletionRequest", _CALLS)
+RESPONSES_REQUEST = Name(f"{_ENTRY}.openai.responses.protocol:ResponsesRequest", _SERVE)
 CALL_DELTA = Name(f"{_ENTRY}.generate.base.protocol:DeltaToolCall", _CALLS)
 FUNCTION_DELTA = Name(f"{_ENTRY}.generate.base.protocol:DeltaFunctionCall", _CALLS)
 FOUND = Name(f"{_ENTRY}.generate.base.protocol:ExtractedToolCallInformation", _CALLS)
@@ -138,6 +142,31 @@ def check_names() -> None:
     for name in NAMES:
         if not name.is_of_instances and name.purpose != _SEE and not name.path.startswith(_ENTRY):
             find(name)
+
+
+class _FailFast(FailFast):
+    __hash__ = object.__hash__  # which a union asks for
+
+
+def check_to_the_first_error() -> None:
+    """Have a request's lists be checked up to the first item that is wrong; call this before BUILD_APP.
+
+    pydantic would go on, and keep each error of each item for each kind that the item might be: of 500 empty items of
+    /v1/responses, 116,501 errors that stop the event loop for 1.2 s; of as many as a body holds, 19 GB.
+    """
+    for name in (CHAT_REQUEST, RESPONSES_REQUEST):
+        model = find(name)
+        for field in LISTS & model.model_fields.keys():
+            model.model_fields[field].annotation = _to_the_first_error(model.model_fields[field].annotation)
+        model.model_rebuild(force=True)
+
+
+def _to_the_first_error(kind: Any) -> Any:
+    if get_origin(kind) is list:
+        return Annotated[kind, _FailFast()]
+    if get_origin(kind) in (Union, UnionType):
+        return reduce(or_, map(_to_the_first_error, get_args(kind)))
+    return kind
 
 
 def use_context(context: BaseContext) -> None:
