@@ -64,9 +64,17 @@ def test_both_ends_of_a_range_and_the_most_stop_strings_are_allowed() -> None:
     assert check(stop=["x"] * 16).stop == ("x",) * 16
 
 
+def test_a_stop_string_has_at_most_so_many_characters() -> None:
+    assert check(stop=["y", "x" * 256]).stop == ("y", "x" * 256)
+    with pytest.raises(BadRequest) as refused:
+        check(stop=["y", "x" * 257])
+    assert str(refused.value) == "A stop string has 257 characters; allowed are 256."
+
+
 def test_an_unknown_parameter_is_refused_by_name() -> None:
-    with pytest.raises(BadRequest, match="no sampling parameter 'top_q'"):
+    with pytest.raises(BadRequest) as refused:
         check(top_q=1)
+    assert str(refused.value) == f"There is no sampling parameter 'top_q'; there are {', '.join(sorted(PARAMETERS))}."
 
 
 def test_a_long_value_is_cut_in_the_refusal() -> None:
