@@ -9,7 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-PAGE = os.sysconf("SC_PAGE_SIZE")
+from streamspace.hardware import give_free_memory_back
+
 ARENAS = re.compile(r"(\d+) arenas \* (\d+) bytes/arena")
 IN_USE = re.compile(r"# bytes in allocated blocks\s+= +([\d,]+)")
 
@@ -44,9 +45,9 @@ RESIDENT = {"RSS": "VmRSS", "anonymous": "RssAnon", "of files": "RssFile", "shar
 
 
 def give_back() -> float:
-    """Have glibc give back what is free; the seconds that it took."""
+    """Give back what is free, as the app does; the seconds that it took."""
     began_s = time.perf_counter()
-    ctypes.CDLL(None).malloc_trim(0)
+    give_free_memory_back()
     return time.perf_counter() - began_s
 
 

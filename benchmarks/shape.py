@@ -4,14 +4,16 @@ python -m benchmarks.shape FOLDER [0.6B | 8B | sees | VL-3B]
 
 The dimensions are those of the config.json of Qwen/Qwen3-0.6B and Qwen/Qwen3-8B; `sees` is a LLaVA of the first and of
 openai/clip-vit-large-patch14-336, with 576 tokens a picture; `VL-3B` is Qwen/Qwen2.5-VL-3B-Instruct, with a token for
-each 28 x 28 pixels, which needs torchvision. The tokenizer is the bundled model's, filled up to the
-same number of entries with made-up words, so that whatever random weights draw becomes text of the usual length.
+each 28 x 28 pixels, which needs torchvision. The tokenizer is the bundled model's, filled up to the same number of
+entries with made-up words, so that whatever random weights draw becomes text of the usual length.
 """
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.families import seeing_template
 
 BUNDLED = Path(__file__).parents[1] / "models" / "streamspace-tiny"
 SEEING = BUNDLED.with_name("streamspace-tiny-vision")
@@ -71,22 +73,7 @@ VL_PIXELS = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
 }
-VL_TEMPLATE = """
-{%- for message in messages %}
-    {{- '<|im_start|>' + message.role + '\\n' }}
-    {%- if message.content is string %}
-        {{- message.content }}
-    {%- else %}
-        {%- for part in message.content %}
-            {{- '<|vision_start|><|image_pad|><|vision_end|>' if part.type == 'image' else part.text }}
-        {%- endfor %}
-    {%- endif %}
-    {{- '<|im_end|>\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{%- endif %}
-"""
+VL_MARK = "<|vision_start|><|image_pad|><|vision_end|>"  # of a picture in a prompt
 CLIP = {
     "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
     "image_size": 336, "patch_size": 14, "projection_dim": 768,
@@ -134,7 +121,7 @@ def make(folder: Path, shape: str = "0.6B") -> None:
     for name in ("tokenizer_config.json", "chat_template.jinja"):
         (folder / name).write_text((bundled / name).read_text())
     if shape == "VL-3B":
-        (folder / "chat_template.jinja").write_text(VL_TEMPLATE)
+        (folder / "chat_template.jinja").write_text(seeing_template(VL_MARK))
     # A safetensors file without tensors: the length of its header, and the header.
     (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
 

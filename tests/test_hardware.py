@@ -294,12 +294,15 @@ def test_other_weights_are_no_problem() -> None:
         assert int4_problem({"avx2"}, model, "x86_64") is None
 
 
-PICTURES = """
+# Each of the two programs below begins so.
+LIBC = """
 import ctypes, psutil, sys
 from streamspace import hardware
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+"""
+PICTURES = """
 if sys.argv[1] == "give back":
     hardware.give_large_blocks_back()
 libc.free(libc.malloc(30 << 20))  # from now on, glibc puts blocks up to this size among the small ones
@@ -318,16 +321,13 @@ print((psutil.Process().memory_info().rss - before) >> 20)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
 @pytest.mark.parametrize(("how", "least", "most"), [("give back", 0, 2), ("keep", 50, 200)])
 def test_a_large_block_goes_back_to_the_system(how: str, least: int, most: int) -> None:
-    told = subprocess.run([sys.executable, "-c", PICTURES, how], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", LIBC + PICTURES, how], capture_output=True, text=True, check=True
+    ).stdout
     assert least <= int(told) <= most
 
 
 KEPT = """
-import ctypes, psutil, sys
-from streamspace import hardware
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
 hardware.give_large_blocks_back()
 before = psutil.Process().memory_info().rss
 blocks = []
@@ -346,5 +346,5 @@ print((psutil.Process().memory_info().rss - before) >> 20)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
 @pytest.mark.parametrize(("how", "least", "most"), [("give back", 0, 15), ("keep", 80, 200)])
 def test_what_is_free_between_blocks_that_live_goes_back_to_the_system(how: str, least: int, most: int) -> None:
-    told = subprocess.run([sys.executable, "-c", KEPT, how], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run([sys.executable, "-c", LIBC + KEPT, how], capture_output=True, text=True, check=True).stdout
     assert least <= int(told) <= most

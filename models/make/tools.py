@@ -403,7 +403,14 @@ KINDS: tuple[Kind, ...] = ((CALCULATORS, calculation, 0.7), (CLOCKS, moment, 0.2
 
 def tool_of(rng: Random, kinds: tuple[tuple[str, str, str], ...]) -> Tool:
     name, argument, description = kinds[0] if rng.random() < 0.4 else rng.choice(kinds)
-    return Tool(name, tuple(argument.split(", ")) if argument else (), description)
+    return as_tool(name, argument, description)
+
+
+def as_tool(name: str, arguments: str, description: str) -> Tool:
+    return Tool(name, tuple(arguments.split(", ")) if arguments else (), description)
+
+
+OWN_CALCULATOR, OWN_CLOCK = as_tool(*CALCULATORS[0]), as_tool(*CLOCKS[0])
 
 
 def offered(rng: Random, needed: Tool | None) -> tuple[str, ...]:
@@ -520,19 +527,21 @@ def left_alone(rng: Random, language: str) -> Document:
 def asked_to_call(rng: Random, language: str, unseen: bool) -> Item:
     """Make a held-out sum, with the app's own two tools; right is the call."""
     use = calculation(rng, language, held_out=True, unseen=unseen)
-    own = Tool(CALCULATORS[0][0], (CALCULATORS[0][1],), CALCULATORS[0][2])
-    clock = Tool(CLOCKS[0][0], (CLOCKS[0][1],), CLOCKS[0][2])
-    turns = (Turn("user", dress(rng, use.question, language)), Turn("assistant", called(use, own)))
-    return Item(Document(turns, tools=(clock.line, own.line)), "call", language, must=(called(use, own),))
+    turns = (Turn("user", dress(rng, use.question, language)), Turn("assistant", called(use, OWN_CALCULATOR)))
+    return Item(
+        Document(turns, tools=(OWN_CLOCK.line, OWN_CALCULATOR.line)),
+        "call",
+        language,
+        must=(called(use, OWN_CALCULATOR),),
+    )
 
 
 def asked_to_tell(rng: Random, language: str) -> Item:
     """Make the second half of a held-out sum: right is an answer with the result."""
     use = calculation(rng, language, held_out=True)
-    own = Tool(CALCULATORS[0][0], (CALCULATORS[0][1],), CALCULATORS[0][2])
-    turns = exchange(rng, language, own, [use], dress(rng, use.question, language))
+    turns = exchange(rng, language, OWN_CALCULATOR, [use], dress(rng, use.question, language))
     result = value(use.argument)
-    return Item(Document(tuple(turns), tools=(own.line,)), "told", language, must=(result,))
+    return Item(Document(tuple(turns), tools=(OWN_CALCULATOR.line,)), "told", language, must=(result,))
 
 
 def asked_without_need(rng: Random, language: str) -> Item:

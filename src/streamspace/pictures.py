@@ -25,11 +25,6 @@ SCAN = b"\xff\xda"  # before each; in the data after it, 0xFF is followed by 0
 DATA_URL = re.compile(r"data:image/[\w.+-]{1,40};base64,", re.IGNORECASE)
 
 
-def num_pictures(messages: Sequence[Message]) -> int:
-    """How many pictures the messages have together."""
-    return sum(len(message.images) for message in messages)
-
-
 def check_pictures(messages: Sequence[Message], most_images: int) -> None:
     """Check the pictures of a conversation by number, form and size, without reading one.
 
