@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
     "patching translation errors faults process environment starts forkserver amx hardware preloaded flag_values types "
-    "words mcp_servers config fits checks prompt pictures asgi constraint sampling thoughts summary frames metrics "
-    "visitors connections limits suspects healing reasons stats model_files hub_internals hub_failures download "
-    "space_files space_plan space_hub space votes "
+    "words mcp_servers config fits checks prompt pictures asgi constraint sampling thoughts summary frames on_demand "
+    "metrics visitors connections limits suspects healing reasons stats model_files hub_internals hub_failures "
+    "download space_files space_plan space_hub space votes "
     "vllm_internals tokenizer reasoning tool_calls flags llm openai_vllm engine chat toolbox openai_server "
     "operator_routes ui server "
     "terminal __main__"

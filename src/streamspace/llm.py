@@ -15,7 +15,7 @@ import time
 import uuid
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -211,6 +211,7 @@ class VllmEngine:
         self.reads_media = bool(self.async_llm.model_config.is_multimodal_model)
         if self.reads_media:
             vllm_internals.check_files(partial(check_file, most_pixels=envs.VLLM_MAX_IMAGE_PIXELS), file_of)
+        vllm_internals.keep_variables()
 
     @property
     def running(self) -> int:
@@ -398,10 +399,14 @@ class VllmEngine:
                     # A raw text has no thought; without this, its constraint would begin only after the thought's end.
                     is_raw = True if settings.constraint else None
                     answer = self.outputs(tokens, params, request_id, lora_request=adapter, reasoning_ended=is_raw)
-                    async with aclosing(answer) as outputs:
+                    processor, is_begun = self.async_llm.output_processor, False
+                    async with aclosing(answer) as outputs, AsyncExitStack() as while_read:
                         async for output in outputs:
                             delta = self._delta(output, len(prompt.token_ids), settings)
-                            self.suspects.begun(request)
+                            if not is_begun:
+                                self.suspects.begun(request)
+                                while_read.enter_context(vllm_internals.on_demand(processor, request_id))
+                                is_begun = True
                             yield delta
                             if output.finished:
                                 return
@@ -483,6 +488,7 @@ class VllmEngine:
 
         Blocks for that long, so call it in a thread.
         """
+        vllm_internals.forget_variables()
         vllm_internals.forget_metrics()
         vllm_internals.stop_reading(self.async_llm)
         self.async_llm.shutdown(timeout=0 if at_once else None)

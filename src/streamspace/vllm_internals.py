@@ -30,6 +30,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase as StatLoggerBase  # imported by name: a class derives from it
 
 from streamspace.errors import BadPicture, BrokenPicture
+from streamspace.on_demand import Outputs
 from streamspace.patching import MissingName, patch, require
 from streamspace.sampling import in_range
 
@@ -45,8 +46,9 @@ class Name:
 
 
 _ENTRY, _OLD_SERVER = "vllm.entrypoints", "vllm.entrypoints.openai.api_server"
+_PROCESSOR = "vllm.v1.engine.output_processor"
 _MODELS = f"{_ENTRY}.openai.models.serving:OpenAIServingModels"
-_OUTPUTS = "vllm.v1.engine.output_processor:OutputProcessor"
+_OUTPUTS = f"{_PROCESSOR}:OutputProcessor"
 _RENDERER = "vllm.renderers.base:BaseRenderer"
 _RENDER = "to put a conversation through the model's chat template"
 _SERVE = "to serve vLLM's own routes at /v1"
@@ -56,6 +58,7 @@ _ROOM = "to have max_tokens of /v1 be an upper bound"
 _THOUGHTS = "to tell thoughts from answers"
 _SEE = "to give the model pictures"
 _CALLS = "to read a model's calls of tools"
+_PULL = "to have a request's outputs made when they are asked for"
 _HANGS = "to notice an engine that hangs"
 _MEMORY = "to give the KV cache on a CPU what vLLM will find free"
 
@@ -65,6 +68,14 @@ REQUESTS = Name(f"{_OUTPUTS}.request_states", "to end all answers under way", is
 READER = Name("vllm.v1.engine.async_llm:AsyncLLM.output_handler", "to end without a traceback", is_of_instances=True)
 UNFINISHED = Name(f"{_OUTPUTS}.get_num_unfinished_requests", _HANGS)
 SENT = Name("vllm.v1.engine.core_client:DPLBAsyncMPClient.reqs_in_flight", _HANGS, is_of_instances=True)
+IDS = Name(f"{_OUTPUTS}.external_req_ids", _PULL, is_of_instances=True)
+MAKE_OUTPUT = Name(f"{_PROCESSOR}:RequestState.make_request_output", _PULL)
+FETCH = Name(f"{_PROCESSOR}:RequestOutputCollector.get", _PULL)
+FETCH_NOW = Name(f"{_PROCESSOR}:RequestOutputCollector.get_nowait", _PULL)
+TOKENS = Name("vllm.v1.engine.detokenizer:IncrementalDetokenizer.output_token_ids", _PULL)
+NUM_TOKENS = Name("vllm.v1.engine.detokenizer:IncrementalDetokenizer.num_output_tokens", _PULL)
+KEEP_VARIABLES = Name("vllm.envs:enable_envs_cache", "to read the environment once instead of for each token")
+FORGET_VARIABLES = Name("vllm.envs:disable_envs_cache", "to have the next engine read the environment anew")
 RENDER_CHAT = Name(f"{_RENDERER}.render_chat_async", _RENDER)
 NO_TEMPLATE = Name(f"{_ENTRY}.chat_utils:ChatTemplateResolutionError", "to know a model without a chat template")
 RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
@@ -195,6 +206,39 @@ def num_unfinished(llm: AsyncLLM) -> list[int]:
 async def abort_all(llm: AsyncLLM) -> None:
     """End every request under way, /v1's too, with the finish reason "abort"."""
     await llm.abort(list(require(llm.output_processor, "request_states", REQUESTS.purpose)), internal=True)
+
+
+@contextmanager
+def on_demand(processor: Any, request_id: str) -> Iterator[None]:
+    """Have vLLM's output processor make a request's outputs when they are asked for, until the block ends.
+
+    To be entered when all so far have been fetched; does nothing if the request has ended.
+    """
+    (internal,) = require(processor, "external_req_ids", IDS.purpose).get(request_id) or ("",)
+    state = require(processor, "request_states", REQUESTS.purpose).get(internal)
+    if state is None:
+        yield
+        return
+    outputs = Outputs(state)
+    patch(state, "stream_interval", 1, _PULL)  # what holds outputs back is here
+    patched = (state, "make_request_output"), (state.queue, "get"), (state.queue, "get_nowait")
+    for owner, name in patched:
+        patch(owner, name, getattr(outputs, name), _PULL)
+    try:
+        yield
+    finally:
+        for owner, name in patched:  # or state, queue and outputs would hold each other in memory
+            delattr(owner, name)
+
+
+def keep_variables() -> None:
+    """Have vLLM read its environment variables once. It looks up one for each token, which takes two microseconds."""
+    find(KEEP_VARIABLES)()
+
+
+def forget_variables() -> None:
+    """Have vLLM read its environment variables anew, for the next engine may have others."""
+    find(FORGET_VARIABLES)()
 
 
 def log_no_refusals() -> None:
