@@ -1,14 +1,16 @@
 """How soon the second start answers, with what the first one kept: the app beside `vllm serve`, by turns, in one run.
 
-python -m benchmarks.second_start --model FOLDER [--rounds 3] [--caches FOLDER] [vLLM's flags]
+python -m benchmarks.second_start --model FOLDER [--rounds 3] [--caches FOLDER] [--with "FLAGS"] [vLLM's flags]
 
-Each side keeps its caches in a folder of its own below `--caches`; where that is missing, a cold start comes first. A
-start lasts from the start of the process until a chat completion of one token is answered. In each round of the app the
-engine is killed, too, and healing lasts from there until such a completion is answered again.
+`--with` adds a side: the app with these flags, too. Each side keeps its caches in a folder of its own below `--caches`;
+where that is missing, a cold start comes first. A start lasts from the start of the process until a chat completion of
+one token is answered. In each round of the app the engine is killed, too, and healing lasts from there until such a
+completion is answered again.
 """
 
 import argparse
 import json
+import shlex
 import statistics
 import subprocess
 import tempfile
@@ -88,6 +90,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--caches", type=Path)
+    parser.add_argument("--with", dest="others", default="", help="flags of a third side, as one word")
     given, flags = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as passing:
         caches: Path = given.caches or Path(passing)
@@ -95,6 +98,8 @@ def main() -> None:
             "serve": lambda: vllm_serve(given.model, flags, VLLM_CACHE_ROOT=str(caches / "serve")),
             "app": lambda: running_app(given.model, *flags, VLLM_CACHE_ROOT=str(caches / "app")),
         }
+        if others := shlex.split(given.others):
+            sides["other"] = lambda: running_app(given.model, *flags, *others, VLLM_CACHE_ROOT=str(caches / "other"))
         for name, side in sides.items():
             if not (caches / name).exists():
                 (caches / name).mkdir(parents=True)
@@ -104,10 +109,10 @@ def main() -> None:
             for name, side in sides.items():
                 rounds[name].append(start(side, name == "app"))
                 print(f"{name:5} again {rounds[name][-1]}", flush=True)
-    app_s, serve_s = (statistics.median(one.answer_s for one in rounds[name]) for name in ("app", "serve"))
-    print(f"page {statistics.median(one.page_s for one in rounds['app']):.1f} s, app {app_s:.1f} s,", end=" ")
-    print(f"serve {serve_s:.1f} s, app / serve {app_s / serve_s:.2f},", end=" ")
-    print(f"healed {statistics.median(one.healed_s for one in rounds['app']):.1f} s")
+    answer_s = {name: statistics.median(one.answer_s for one in rounds[name]) for name in sides}
+    print(f"page {statistics.median(one.page_s for one in rounds['app']):.1f} s,", end=" ")
+    print(f"healed {statistics.median(one.healed_s for one in rounds['app']):.1f} s", end=", ")
+    print(", ".join(f"{name} {time_s:.1f} s ({time_s / answer_s['serve']:.2f})" for name, time_s in answer_s.items()))
 
 
 if __name__ == "__main__":
