@@ -20,8 +20,9 @@ print(*sorted(name for name in sys.modules if name.startswith("vllm.v1.") and na
 
 
 def imported(folder: Path, has_gpu: bool, uses_gpu: bool) -> list[str]:
-    """What a process imports that has a vLLM of three modules, the last of which fails."""
-    for name, text in {"engine.core": "", "worker.gpu_worker": "", "worker.gpu.model_runner": "1 / 0"}.items():
+    """What a process imports that has a vLLM of four modules, the last of which fails."""
+    texts = dict.fromkeys(("engine.core", "executor.uniproc_executor", "worker.gpu_worker"), "")
+    for name, text in {**texts, "worker.gpu.model_runner": "1 / 0"}.items():
         path = folder / "vllm" / "v1" / f"{name.replace('.', '/')}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         for parent in path.relative_to(folder).parents[:-1]:
@@ -29,15 +30,17 @@ def imported(folder: Path, has_gpu: bool, uses_gpu: bool) -> list[str]:
         path.write_text(text)
     command = [sys.executable, "-c", PROGRAM.format(has_gpu=has_gpu, uses_gpu=uses_gpu)]
     environ = {"PYTHONPATH": f"{folder}:{ROOT / 'src'}"}
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.split()
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert ("vllm.v1.worker.gpu_worker uses the GPU" in done.stderr) == (has_gpu and uses_gpu)
+    return done.stdout.split()
 
 
 @pytest.mark.parametrize(
     ("has_gpu", "uses_gpu", "names"),
     [
         (False, False, ["engine.core"]),
-        (True, False, ["engine.core", "worker.gpu", "worker.gpu_worker"]),
-        (True, True, ["engine.core"]),  # it began again
+        (True, False, ["engine.core", "executor.uniproc_executor", "worker.gpu", "worker.gpu_worker"]),
+        (True, True, ["engine.core", "executor.uniproc_executor"]),  # it began again
     ],
 )
 def test_the_worker_is_imported_beside_the_core_unless_that_uses_the_gpu(

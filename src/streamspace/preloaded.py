@@ -3,9 +3,8 @@
 vLLM's core leaves a sixth of what an engine needs to the engine's process: the worker, the layers of models, and what
 they import. Here it is imported once, beside the app's own import, and a restarted engine has it, too.
 
-A process that uses the GPU must not be forked. No module below uses it when it is imported, in the versions that were
-looked at. Should one do so, this process begins again and imports vLLM's core alone, as it does with
-STREAMSPACE_PRELOADS=core.
+A process that uses the GPU must not be forked. Should a module below use it when it is imported, this process begins
+again and imports only those before it, as it does with their number in STREAMSPACE_PRELOADS. The log names the module.
 """
 
 import logging
@@ -31,15 +30,21 @@ FOR_GPU = (
 
 def begin() -> None:
     """Import all of it; what fails here fails again, and is told, in the engine's process."""
-    has_more = hardware.has_gpu(os.environ) and os.environ.get(PRELOADS) != "core"
+    most = int(os.environ.get(PRELOADS, len(FOR_GPU))) if hardware.has_gpu(os.environ) else 0
     collect_rarely()  # of what an import makes, next to nothing is garbage
-    for name in (*CORE, *(FOR_GPU if has_more else ())):
-        with suppress(Exception):
-            import_module(name)
-    if has_more and hardware.uses_gpu():
-        logging.warning("A module of vLLM uses the GPU when it is imported, so that starts take some seconds longer.")
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, PRELOADS: "core"})
+    for name in CORE:
+        _import(name)
+    for number, name in enumerate(FOR_GPU[:most]):
+        _import(name)
+        if hardware.uses_gpu():
+            logging.warning("%s uses the GPU when it is imported, so that starts take some seconds longer.", name)
+            os.execve(sys.executable, sys.orig_argv, {**os.environ, PRELOADS: str(number)})
     collect_rarely()  # the engine's process leaves all of it alone
+
+
+def _import(name: str) -> None:
+    with suppress(Exception):
+        import_module(name)
 
 
 begin()
