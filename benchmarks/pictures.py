@@ -1,7 +1,6 @@
 """Strangers' pictures: bombs, cut and damaged files, polyglots, other types, 30,000 x 1, to /v1 and to /chat by turns.
 
-python -m tests.vision /tmp/llava
-python -m benchmarks.pictures --model /tmp/llava [--number 1000]      the app is started with --model-impl transformers
+python -m benchmarks.pictures --model models/streamspace-tiny-vision [--number 1000] [any flags of the app]
 
 The first tenth is the warm-up. Then it says how many were answered and refused, and with what; a status of 500 or above
 is an error of the server. The memory is that of the app and its engine, before and after.
@@ -19,7 +18,7 @@ import psutil
 
 from benchmarks.recovery import engine_processes, wait_for_health
 from benchmarks.startup import running_app
-from tests.vision import FLAGS, hostile
+from tests.vision import hostile
 
 AT_ONCE = 4
 REST_S = 5.0  # until memory that was freed has been given back
@@ -46,7 +45,7 @@ async def by_chat(session: aiohttp.ClientSession, url: str, picture: str) -> tup
         kind, _, said = (await answer.text()).rstrip().rpartition("event: ")[2].partition("\ndata: ")
     if kind == "complete":
         return 200, ""
-    sentence = str(json.loads(said or "null"))
+    sentence = (json.loads(said or "null") or {}).get("error", "")
     return (400 if "picture" in sentence else 500), sentence
 
 
@@ -93,8 +92,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--number", type=int, default=1000)
-    given: Any = parser.parse_args()
-    with running_app(given.model, *FLAGS) as (url, process):
+    given: Any
+    given, given.flags = parser.parse_known_args()
+    with running_app(given.model, *given.flags) as (url, process):
         asyncio.run(measure(url, psutil.Process(process.pid), given.number))
 
 

@@ -157,9 +157,22 @@ class Seeing:
     mark: str = "<image>"  # what the template puts for a picture
     tokens: Mapping[str, str] = field(default_factory=dict)  # special ones, by the configuration's names for their ids
     differs: Mapping[str, Any] = field(default_factory=dict)  # in the configuration
+    text_differs: Mapping[str, Any] = field(default_factory=dict)  # in that of its text model
+    videos: str = ""  # the processor of its videos
+    parts: tuple[str, str] = ("text_config", "vision_config")  # of the configuration: the text model, the tower
+    architecture: str = ""  # where vLLM alone has it, so that its weights are vLLM's dummies
+    most: int = 4  # pictures in a message
 
 
 IMAGE_TOKEN = {"image_token_index": "<image>"}
+QWEN_TOWER = {"depth": 2, "hidden_size": 64, "out_hidden_size": 256, "num_heads": 2, "intermediate_size": 128}
+QWEN_MARK = "<|vision_start|><|image_pad|><|vision_end|>"
+QWEN_TOKENS = {
+    "image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>",
+    "vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>",
+}  # fmt: skip
+ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [8, 12, 12]}}
+TEXTS = {**FAMILIES, "Gemma-4": ("gemma4_text", {"sliding_window": 256, "hidden_size_per_layer_input": 0})}
 SEEING = {
     "LLaVA": Seeing("llava", "Qwen3", CLIP, "LlavaProcessor", "CLIPImageProcessor", CUT, PATCHES, tokens=IMAGE_TOKEN),
     "LLaVA-NeXT": Seeing(
@@ -173,8 +186,8 @@ SEEING = {
     ),
     "SmolVLM": Seeing(
         "smolvlm", "Llama-3.2", {"model_type": "smolvlm_vision", **TOWER}, "SmolVLMProcessor",
-        "SmolVLMImageProcessor", PIECES, {"image_seq_len": 4}, tokens={"image_token_id": "<image>"},
-        differs={"scale_factor": 2},
+        "SmolVLMImageProcessor", PIECES, {"image_seq_len": 4}, videos="SmolVLMVideoProcessor",
+        tokens={"image_token_id": "<image>"}, differs={"scale_factor": 2},
     ),
     "Mistral-Small-3.1": Seeing(
         "mistral3", "Mistral", {"model_type": "pixtral", **TOWER, "head_dim": 32}, "PixtralProcessor",
@@ -184,11 +197,43 @@ SEEING = {
         differs={"spatial_merge_size": 2},
     ),
     "Qwen2.5-VL": Seeing(
-        "qwen2_5_vl", "Qwen2.5", {"model_type": "qwen2_5_vl", "depth": 2, "hidden_size": 64, "out_hidden_size": 256,
-        "num_heads": 2, "intermediate_size": 128}, "Qwen2_5_VLProcessor", "Qwen2VLImageProcessor",
-        mark="<|vision_start|><|image_pad|><|vision_end|>",
-        tokens={"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>",
-                "vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"},
+        "qwen2_5_vl", "Qwen2.5", QWEN_TOWER | {"model_type": "qwen2_5_vl", "fullatt_block_indexes": [1]},
+        "Qwen2_5_VLProcessor", "Qwen2VLImageProcessor", videos="Qwen2VLVideoProcessor",
+        mark=QWEN_MARK, tokens=QWEN_TOKENS, text_differs=ROPE,
+    ),
+    "Qwen3-VL": Seeing(
+        "qwen3_vl", "Qwen3", QWEN_TOWER | {"model_type": "qwen3_vl", "deepstack_visual_indexes": [0], "patch_size": 16,
+        "num_position_embeddings": 64}, "Qwen3VLProcessor", "Qwen2VLImageProcessor", {"patch_size": 16},
+        videos="Qwen3VLVideoProcessor", mark=QWEN_MARK, tokens=QWEN_TOKENS,
+        text_differs=ROPE | {"model_type": "qwen3_vl_text"},
+    ),
+    "Gemma-4": Seeing(
+        "gemma4", "Gemma-4", {"model_type": "gemma4_vision", **TOWER, "num_key_value_heads": 2, "head_dim": 32,
+        "patch_size": 16, "default_output_length": 70}, "Gemma4Processor", "Gemma4ImageProcessor",
+        options={"feature_extractor": {"feature_extractor_type": "Gemma4AudioFeatureExtractor"}},
+        videos="Gemma4VideoProcessor", mark="<|image|>",
+        tokens={"image_token_id": "<|image|>", "boi_token_id": "<|image>", "eoi_token_id": "<image|>",
+                "audio_token_id": "<|audio|>", "boa_token_id": "<|audio>", "eoa_token_id": "<audio|>",
+                "video_token_id": "<|video|>"},
+    ),
+    "BLIP-2": Seeing(
+        "blip-2", "OPT", {"model_type": "blip_2_vision_model", **TOWER}, "Blip2Processor", "BlipImageProcessor",
+        {"size": {"height": SIDE, "width": SIDE}}, {"num_query_tokens": 4}, mark="", tokens=IMAGE_TOKEN,
+        differs={"num_query_tokens": 4, "qformer_config": {**TOWER, "encoder_hidden_size": TOWER["hidden_size"]}},
+        most=1,
+    ),
+    "PaddleOCR-VL": Seeing(
+        "paddleocr_vl", "ERNIE-4.5", {"model_type": "paddleocr_vl_vision", **TOWER}, "PaddleOCRVLProcessor",
+        "PaddleOCRVLImageProcessor", mark="<|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>",
+        tokens={"image_token_id": "<|IMAGE_PLACEHOLDER|>", "video_token_id": "<|video_pad|>",
+                "vision_start_token_id": "<|IMAGE_START|>", "vision_end_token_id": "<|IMAGE_END|>"},
+        text_differs=ROPE | {"model_type": "paddleocr_vl_text"},
+    ),
+    "Ovis": Seeing(
+        "ovis", "Qwen2.5", {"model_type": "aimv2_visual_tokenizer", "vocab_size": 64, "hidden_stride": 2,
+        "backbone_config": {"model_type": "aimv2", **TOWER}}, "OvisProcessor", "CLIPImageProcessor", CUT,
+        tokens=IMAGE_TOKEN | {"image_pad_token_id": "<|image_pad|>"}, parts=("llm_config", "visual_tokenizer_config"),
+        differs={"hidden_size": SHAPE["hidden_size"]}, architecture="Ovis",
     ),
 }  # fmt: skip
 
@@ -211,21 +256,31 @@ def write(name: str, folder: Path) -> Path:
 
 def write_seeing(name: str, folder: Path) -> Path:
     """As `write`, for a family of SEEING."""
+    import safetensors.torch
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
 
     family = SEEING[name]
-    tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL)
-    tokenizer.add_special_tokens({"additional_special_tokens": [*family.tokens.values()]})
+    named = {key.removesuffix("_id").removesuffix("_index"): token for key, token in family.tokens.items()}
+    tokenizer = AutoTokenizer.from_pretrained(BUNDLED_MODEL, extra_special_tokens=named)
+    tokenizer.add_tokens([*family.tokens.values()], special_tokens=True)
     tokenizer.chat_template = seeing_template(family.mark)
     tokenizer.save_pretrained(folder)
     images = {"image_processor_type": family.images, **family.image_options}
     processor = {"processor_class": family.processor, "image_processor": images, **family.options}
     _dump(folder / "processor_config.json", processor)
-    text = _config(*FAMILIES[family.text], vocab_size=-(-len(tokenizer) // 64) * 64)
+    if family.videos:
+        _dump(folder / "video_preprocessor_config.json", {"video_processor_type": family.videos})
+    text = _config(*TEXTS[family.text], vocab_size=-(-len(tokenizer) // 64) * 64)
     ids = {key: tokenizer.convert_tokens_to_ids(token) for key, token in family.tokens.items()}
-    parts = {"text_config": text.to_dict(), "vision_config": family.tower}
+    text_config, tower = family.parts
+    parts: dict[str, Any] = {text_config: text.to_dict() | family.text_differs, tower: family.tower}
+    if family.architecture:
+        parts["architectures"] = [family.architecture]
     _dump(folder / "config.json", {"model_type": family.kind, "dtype": "bfloat16", **parts, **ids, **family.differs})
+    if family.architecture:
+        safetensors.torch.save_file({}, folder / "model.safetensors")
+        return folder
     torch.manual_seed(0)
     config = AutoConfig.from_pretrained(folder)
     AutoModelForImageTextToText.from_config(config).bfloat16().save_pretrained(folder)

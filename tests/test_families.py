@@ -7,6 +7,7 @@ Those that see are asked with no, one and three pictures, by /v1/messages and th
 
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,7 +72,14 @@ NEED_TORCHVISION = {
     "SmolVLM": "SmolVLMForConditionalGeneration",
     "Mistral-Small-3.1": "Mistral3ForConditionalGeneration",
     "Qwen2.5-VL": "Qwen2_5_VLForConditionalGeneration",
+    "Qwen3-VL": "Qwen3VLForConditionalGeneration",
+    "Gemma-4": "Gemma4ForConditionalGeneration",
 }
+if find_spec("torchvision"):
+    REFUSED_SEEING = {"SmolVLM": r".*: Package `num2words` is required to run SmolVLM processor\. .*"}
+else:
+    needs = "needs the package torchvision, which is not installed here"
+    REFUSED_SEEING = {name: rf"{architecture} {needs}\." for name, architecture in NEED_TORCHVISION.items()}
 URLS = [data_url(picture(seed)) for seed in range(3)]
 
 
@@ -119,14 +127,16 @@ def by_mcp(app: Running, urls: Sequence[str]) -> str:
 @pytest.mark.parametrize("name", families.SEEING)
 def test_it_sees_or_one_sentence_says_why_not(name: str, tmp_path: Path) -> None:
     folder = families.write_seeing(name, tmp_path / name)
-    if name in NEED_TORCHVISION:
-        status = final_status(Engine(load_config((), {"MODEL_ID": str(folder)})))
-        sentence = f"{NEED_TORCHVISION[name]} needs the package torchvision, which is not installed here."
-        assert (status.stage, status.detail) == ("failed", sentence)
+    flags = {"MODEL_ID": str(folder)}
+    if families.SEEING[name].architecture:
+        flags["LOAD_FORMAT"] = "dummy"
+    if name in REFUSED_SEEING:
+        status = final_status(Engine(load_config((), flags)))
+        assert status.stage == "failed" and re.fullmatch(REFUSED_SEEING[name], status.detail)
         return
-    with run_application(MODEL_ID=str(folder)) as app:
+    with run_application(**flags) as app:
         most = min(app.engine.images_per_message, app.engine.most_images)
-        assert most == 4
+        assert most == families.SEEING[name].most
         for number in (0, 1, 3):
             refusals = [ask(app, URLS[:number]) for ask in (by_page, by_chat, by_v1, by_messages, by_mcp)]
             assert set(refusals) == {str(TooManyPictures(number, most)) if number > most else ""}

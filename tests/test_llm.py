@@ -141,7 +141,7 @@ def test_on_a_cpu_a_model_that_keeps_states_keeps_none_for_later_requests(tmp_pa
     assert caching(folder=BUNDLED_MODEL) is None
 
 
-def test_llava_runs_by_transformers_where_torchvision_is_missing(
+def test_llava_runs_by_transformers_where_vllms_own_module_cannot_be_imported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from streamspace import flags
@@ -149,16 +149,32 @@ def test_llava_runs_by_transformers_where_torchvision_is_missing(
     def implementation(*arguments: str, folder: Path = SEEING_MODEL) -> str:
         return str(flags.vllm_flags(load_config(arguments, {}), folder).model_impl)
 
-    monkeypatch.setattr(flags, "_torchvision", lambda: False)
-    assert implementation() == "transformers"
-    assert implementation("--model-impl", "vllm") == "vllm"
-    assert implementation(folder=BUNDLED_MODEL) == "auto"
-    monkeypatch.setattr(flags, "_torchvision", lambda: True)
+    for problem, has_torchvision in (("No module named 'torchvision'", False), ("cannot import name 'X'", True)):
+        monkeypatch.setattr(flags, "_torchvision", lambda has_torchvision=has_torchvision: has_torchvision)
+        monkeypatch.setattr(flags, "_import_error", lambda name, problem=problem: problem)
+        assert implementation() == "transformers"
+        assert implementation("--model-impl", "vllm") == "vllm"
+        assert implementation(folder=BUNDLED_MODEL) == "auto"
+    monkeypatch.setattr(flags, "_import_error", lambda name: "")
     assert implementation() == "auto"
 
 
+def test_qwen3_vl_names_its_text_model_on_a_cpu_unless_the_operator_overrides_something(tmp_path: Path) -> None:
+    """vLLM 0.29 asks for the architecture of the text model, of which the files say nothing, and dies of it."""
+    from streamspace import flags
+
+    def overrides(name: str, *arguments: str) -> Any:
+        (tmp_path / "config.json").write_text(json.dumps({"architectures": [name], "text_config": {}}))
+        return flags.vllm_flags(load_config(arguments, {}), tmp_path).hf_overrides
+
+    name = "Qwen3VLForConditionalGeneration"
+    assert overrides(name) == {"text_config": {"architectures": [name]}}
+    assert overrides(name, "--hf-overrides", '{"a": 1}') == {"a": 1}
+    assert not overrides("Qwen2ForCausalLM")
+
+
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
-@pytest.mark.parametrize("name", ["Qwen2_5_VL", "SmolVLM", "PaliGemma"])
+@pytest.mark.parametrize("name", ["Qwen2_5_VL", "SmolVLM", "PaliGemma", "Gemma4", "Mistral3"])
 def test_a_model_that_needs_torchvision_is_told_before_vllm_fails_of_it(name: str, tmp_path: Path) -> None:
     from streamspace import flags
 

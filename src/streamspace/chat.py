@@ -203,12 +203,7 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
         PromptTooLong: the last message does not fit even alone.
         TooManyPromptTokens: it has more than the operator allows.
     """
-    most = engine.most_images  # what is above it never has room
-    until = [0, *accumulate(len(message.images) for message in messages)]  # pictures before each message
-    choices = [
-        (begin, end) for begin, end in without_oldest(messages)
-        if until[-1] - (until[end] - until[begin]) <= most
-    ]  # fmt: skip
+    choices = _choices(messages, engine.most_images)
 
     async def rendered(number: int) -> tuple[Prompt, int] | None:
         """The prompt of one choice and how many messages it leaves out; None without room, but the last must do."""
@@ -237,6 +232,15 @@ async def fit(engine: Engine, messages: Sequence[Message], settings: Settings) -
     found = found or await rendered(low)
     assert found is not None  # the last choice was taken or raised
     return found
+
+
+def _choices(messages: Sequence[Message], most_images: int) -> list[tuple[int, int]]:
+    """Which turns to leave out, as from and to; with more pictures there is never room."""
+    until = [0, *accumulate(len(message.images) for message in messages)]  # pictures before each message
+    return [
+        (begin, end) for begin, end in without_oldest(messages)
+        if until[-1] - (until[end] - until[begin]) <= most_images
+    ]  # fmt: skip
 
 
 async def _render(engine: Engine, messages: Sequence[Message], settings: Settings) -> Prompt:

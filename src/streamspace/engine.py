@@ -371,13 +371,21 @@ class Engine:
         self._set_step(3, Sentence("Warming up"))
         warming = asyncio.run_coroutine_threadsafe(built.warm_up(), loop)
         if self.config.serves_openai:  # importing and building it takes as long as the warm-up
-            with unchanged_log_levels():
-                from streamspace import openai_vllm
-
-                app = openai_vllm.build(self.config, folder, built)
-            asyncio.run_coroutine_threadsafe(openai_vllm.start(app, built, self.config), loop).result(WARM_UP_S)
-            self._openai = app
+            self._serve_openai(built, folder, loop)
         warming.result(WARM_UP_S)
+        self._begin(built, loop)
+        return built
+
+    def _serve_openai(self, built: "VllmEngine", folder: Path, loop: asyncio.AbstractEventLoop) -> None:
+        with unchanged_log_levels():
+            from streamspace import openai_vllm
+
+            app = openai_vllm.build(self.config, folder, built)
+        asyncio.run_coroutine_threadsafe(openai_vllm.start(app, built, self.config), loop).result(WARM_UP_S)
+        self._openai = app
+
+    def _begin(self, built: "VllmEngine", loop: asyncio.AbstractEventLoop) -> None:
+        """Take over what the engine says of itself, and be ready."""
         self.max_model_len, self.capacity, self.defaults = built.max_model_len, built.capacity, built.defaults
         self.thinks, self.facts, self.reads_media = built.thinks, built.facts, built.reads_media
         self.most_images = built.most_images
@@ -387,7 +395,6 @@ class Engine:
         if self.num_restarts == 0:
             starts.remember(os.environ, self._kind, time.monotonic() - self._began_s)
         self._set_status(Status("ready", _ready_sentence(built), NUM_STEPS, NUM_STEPS))
-        return built
 
     def _check_flags(self) -> None:
         """Have vLLM check its own flags, if any are set, before anything is fetched; raises ConfigError."""

@@ -59,10 +59,14 @@ MOST_IMAGES = 16  # in a conversation; the oldest turns are left out for more
 PICTURE_SHARE, LEAST_CACHE_GIB, MOST_CACHE_GIB = 1 / 32, 0.25, 4.0
 MOST_LORAS_AT_ONCE = 8  # in one batch; each takes memory, and a request for one more waits
 CPUS_A_RENDERER = 4  # the engine, the event loop and vLLM's own threads need CPUs too
-# vLLM's own modules of these import torchvision, of which PyPI has no build for a CPU; those of transformers do not.
-BY_TRANSFORMERS = {f"{name}ForConditionalGeneration" for name in ("Llava", "LlavaNext")}
-# Others import it later: SmolVLM's processor for videos, PaliGemma to count a picture's tokens.
-NEED_TORCHVISION = {f"{name}ForConditionalGeneration" for name in ("SmolVLM", "PaliGemma")}
+# vLLM's own modules of these import its module of Pixtral, which needs torchvision, and a name that transformers 5.24
+# has no more. Those of transformers do not.
+BY_TRANSFORMERS = {f"{name}ForConditionalGeneration" for name in ("Llava", "LlavaNext", "Mistral3")}
+PIXTRAL = "PixtralForConditionalGeneration"
+# These import torchvision later: for videos, to count a picture's tokens, or in their processor.
+NEED_TORCHVISION = {f"{name}ForConditionalGeneration" for name in ("SmolVLM", "PaliGemma", "Gemma4", "Mistral3")}
+# vLLM 0.29 asks for the architecture of their text model, which their config.json does not name, and dies of it.
+UNNAMED_TEXT = {f"{name}ForConditionalGeneration" for name in ("Qwen3VL", "Qwen3VLMoe")}
 SIGHT_HINTS = re.compile(r"vision|visual", re.I)  # in config.json of models that see
 # In config.json of models of which some layers keep a state.
 STATE_HINTS = re.compile(r"mamba|ssm|state_size|linear_|conv_|lightning|attn_type_list|block_type|layer_types", re.I)
@@ -126,15 +130,22 @@ def _rank(adapter: Path) -> int:
         raise ConfigError(sentence) from None
 
 
-def _suit_cpu(flags: argparse.Namespace, folder: Path, names_share: bool) -> None:
-    """Choose the implementation, the data type and the KV cache's memory, unless the operator has; the log says why."""
+def _model_config(folder: Path) -> dict[str, Any]:
+    """The model's config.json; nothing if it is not there yet, or vLLM will say what is wrong with it."""
     try:
         model = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # it is not there yet, or vLLM will say what is wrong with it
+    except (OSError, ValueError):
+        return {}
+    return model if isinstance(model, dict) else {}
+
+
+def _suit_cpu(flags: argparse.Namespace, folder: Path, model: dict[str, Any], names_share: bool) -> None:
+    """Choose the data type and the KV cache's memory, unless the operator has; the log says why."""
+    if not model:
         flags.dtype = flags.dtype or "auto"
         return
-    if flags.model_impl == "auto" and not _torchvision():
-        flags.model_impl = _implementation(model)
+    if not flags.hf_overrides and (names := UNNAMED_TEXT & set(model.get("architectures") or ())):
+        flags.hf_overrides = {"text_config": {"architectures": [*names]}}
     if flags.enable_prefix_caching is None and not flags.enable_chunked_prefill and _keeps_states(model):
         flags.enable_prefix_caching = False  # vLLM keeps states for later only where prompts are read in pieces
     known, free = hardware.instructions(), free_memory()
@@ -167,23 +178,27 @@ def _keeps_states(model: Mapping[str, Any]) -> bool:
 
 
 def _implementation(model: Mapping[str, Any]) -> str:
-    """Whose module runs the model with this config.json without torchvision; raises ConfigError if none does."""
+    """Whose module runs the model with this config.json; raises ConfigError if it needs a package that is missing."""
     names = set(model.get("architectures") or ())
-    if names & BY_TRANSFORMERS:
-        return "transformers"
     known = set(find(MODEL_INFO)) if SIGHT_HINTS.search(json.dumps(model)) else set[str]()
-    for name in names & known:
-        if name in NEED_TORCHVISION or _imports_torchvision(name):
-            raise ConfigError(f"{name} needs the package torchvision, which is not installed here.")
-    return "auto"
+    if not _torchvision() and (needs := sorted(filter(_needs_torchvision, names & known))):
+        raise ConfigError(f"{needs[0]} needs the package torchvision, which is not installed here.")
+    return "transformers" if names & BY_TRANSFORMERS and _import_error(PIXTRAL) else "auto"
 
 
-def _imports_torchvision(name: str) -> bool:
+def _needs_torchvision(name: str) -> bool:
+    return name in NEED_TORCHVISION or (name not in BY_TRANSFORMERS and "torchvision" in _import_error(name))
+
+
+def _import_error(name: str) -> str:
+    """Why vLLM's module of this architecture cannot be imported here; "" if it can."""
     try:
         find(MODEL_INFO)[name].load_model_cls()  # whose import the start needs as well
-    except Exception as error:  # whatever the import raises; the start says it
-        return isinstance(error, ImportError) and "torchvision" in str(error)
-    return False
+    except ImportError as error:
+        return str(error)
+    except Exception:  # whatever else the import raises; the start says it
+        return ""
+    return ""
 
 
 def _torchvision() -> bool:
@@ -237,8 +252,11 @@ def vllm_flags(config: Config, folder: Path, adapters: Collection[Path] = ()) ->
     if several_workers and flags.distributed_executor_backend == CPU_DEFAULTS["distributed_executor_backend"]:
         flags.distributed_executor_backend = None  # vLLM's own choice
     names_share = flags.gpu_memory_utilization != parser.get_default("gpu_memory_utilization")  # of the memory
+    model = _model_config(folder)
+    if flags.model_impl == "auto":
+        flags.model_impl = _implementation(model)
     if current_platform.is_cpu():
-        _suit_cpu(flags, folder, names_share)
+        _suit_cpu(flags, folder, model, names_share)
     flags.model = str(folder)
     flags.served_model_name = flags.served_model_name or [config.model_name]
     flags.allowed_media_domains = flags.allowed_media_domains or NO_DOMAINS

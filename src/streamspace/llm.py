@@ -186,28 +186,39 @@ class VllmEngine:
             vllm_internals.use_context(forkserver.context)
         # Without the context of a server, vLLM's step is smaller than that of `vllm serve`: 2,048 tokens, 128 requests.
         context = UsageContext.OPENAI_API_SERVER
-        self.async_llm = llm = AsyncLLM.from_engine_args(args, usage_context=context, stat_loggers=[logger])
-        config = llm.vllm_config
-        self.max_model_len: int = llm.model_config.max_model_len  # tokens: prompt and answer together
-        self.full_model_len: int = llm.model_config.get_and_verify_max_len(-1)  # what the model's context could hold
+        self.async_llm = AsyncLLM.from_engine_args(args, usage_context=context, stat_loggers=[logger])
+        self.num_replicas = len(self._counts)
+        self._read_sizes()
+        self._read_words(chat_template, tool_parser)
+        self._read_media()
+
+    def _read_sizes(self) -> None:
+        config, model = self.async_llm.vllm_config, self.async_llm.model_config
+        self.max_model_len: int = model.max_model_len  # tokens: prompt and answer together
+        self.full_model_len: int = model.get_and_verify_max_len(-1)  # what the model's context could hold
         # Requests at once, of all replicas together.
         self.capacity: int = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
-        self.num_replicas = len(self._counts)
-        self.defaults = _settings_of(llm)
-        tokenizer: Any = llm.get_tokenizer()
+        self.defaults = _settings_of(self.async_llm)
+
+    def _read_words(self, chat_template: str | None, tool_parser: str) -> None:
+        """How the model writes: its template, calls of tools, special tokens, thoughts."""
+        model = self.async_llm.model_config
+        tokenizer: Any = self.async_llm.get_tokenizer()
         self._tokenizer, self._template = tokenizer, chat_template
         if chat_template:  # for `template_of`; the renderers have tokenizers of their own
             tokenizer.chat_template = chat_template
-        self.tool_parser = tool_parser_of(llm.model_config, tool_parser, tokenizer)
-        self.facts = _facts_of(llm, self.tool_parser)
-        self._special, self._marks = control_tokens(self._tokenizer)
-        parser_name = config.structured_outputs_config.reasoning_parser
-        self._thoughts = thoughts_of(llm.model_config, parser_name, self._tokenizer)
-        self._start = start_tokens(self._tokenizer, self._thoughts)
-        self.most_images = vllm_internals.most_images(llm)
-        self._places = vllm_internals.placeholders(llm)
+        self.tool_parser = tool_parser_of(model, tool_parser, tokenizer)
+        self.facts = _facts_of(self.async_llm, self.tool_parser)
+        self._special, self._marks = control_tokens(tokenizer)
+        parser_name = self.async_llm.vllm_config.structured_outputs_config.reasoning_parser
+        self._thoughts = thoughts_of(model, parser_name, tokenizer)
+        self._start = start_tokens(tokenizer, self._thoughts)
         self._keeps_special = keeps_special(self._thoughts, self._special)
         self.thinks = self._thinks()
+
+    def _read_media(self) -> None:
+        self.most_images = vllm_internals.most_images(self.async_llm)
+        self._places = vllm_internals.placeholders(self.async_llm)
         self.reads_media = bool(self.async_llm.model_config.is_multimodal_model)
         if self.reads_media:
             vllm_internals.check_files(partial(check_file, most_pixels=envs.VLLM_MAX_IMAGE_PIXELS), file_of)

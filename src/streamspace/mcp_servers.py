@@ -162,9 +162,6 @@ async def _over_pipes(command: tuple[str, ...], env: Mapping[str, str], cut: Cut
     The library's own transport reads lines of any length.
     """
     import anyio
-    from mcp.shared.message import SessionMessage
-    from mcp.types import JSONRPCMessage
-    from pydantic import ValidationError
 
     plain = {name: os.environ[name] for name in ENVIRON if name in os.environ}
     process = await asyncio.create_subprocess_exec(
@@ -174,23 +171,8 @@ async def _over_pipes(command: tuple[str, ...], env: Mapping[str, str], cut: Cut
     assert process.stdin and process.stdout
     into, read = anyio.create_memory_object_stream[Any](0)
     write, out_of = anyio.create_memory_object_stream[Any](0)
-
-    async def receive(lines: asyncio.StreamReader) -> None:
-        async with into:
-            try:
-                while line := await lines.readline():
-                    await into.send(SessionMessage(JSONRPCMessage.model_validate_json(line)))
-            except ValidationError:
-                cut("what it answers is no JSON-RPC")
-            except ValueError:  # a line of more than the limit
-                cut(TOO_LARGE)
-
-    async def send(pipe: asyncio.StreamWriter) -> None:
-        async for message in out_of:
-            pipe.write(message.message.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n")
-            await pipe.drain()
-
-    tasks = [asyncio.create_task(receive(process.stdout)), asyncio.create_task(send(process.stdin))]
+    ways = _receive(process.stdout, into, cut), _send(process.stdin, out_of)
+    tasks = [asyncio.create_task(way) for way in ways]
     try:
         yield read, write
     finally:
@@ -202,3 +184,24 @@ async def _over_pipes(command: tuple[str, ...], env: Mapping[str, str], cut: Cut
         await process.wait()
         for stream in (into, read, write, out_of):
             await stream.aclose()
+
+
+async def _receive(lines: asyncio.StreamReader, into: Any, cut: Cut) -> None:
+    from mcp.shared.message import SessionMessage
+    from mcp.types import JSONRPCMessage
+    from pydantic import ValidationError
+
+    async with into:
+        try:
+            while line := await lines.readline():
+                await into.send(SessionMessage(JSONRPCMessage.model_validate_json(line)))
+        except ValidationError:
+            cut("what it answers is no JSON-RPC")
+        except ValueError:  # a line of more than the limit
+            cut(TOO_LARGE)
+
+
+async def _send(pipe: asyncio.StreamWriter, messages: Any) -> None:
+    async for message in messages:
+        pipe.write(message.message.model_dump_json(by_alias=True, exclude_none=True).encode() + b"\n")
+        await pipe.drain()

@@ -36,6 +36,7 @@ from streamspace.openai_server import OpenAIServer
 from streamspace.operator_routes import OperatorRoutes, Start
 from streamspace.process import ENVIRON, start_again
 from streamspace.ui import StreamingBlocks, mount, open_share_link
+from streamspace.votes import Votes
 
 log = logging.getLogger(__name__)
 
@@ -58,23 +59,7 @@ def build_app(
 
     `again` ends the app and has it start in another way; it returns at once.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        sys.setswitchinterval(SWITCH_S)
-        engine.start()
-        if votes := demo.votes:
-            votes.start()
-        giving = asyncio.create_task(_give_memory_back())
-        try:
-            yield
-        finally:
-            giving.cancel()
-            await engine.stop()
-            if votes:
-                await asyncio.to_thread(votes.stop)
-
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(lifespan=lambda app: _lifespan(engine, demo.votes), docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/health")
     async def health(response: Response) -> dict[str, str | int]:
@@ -99,6 +84,22 @@ def build_app(
     for path in ("/v1/{path:path}", "/tokenize", "/detokenize"):
         mounted.router.routes.insert(0, Route(path, api, methods=None))
     return mounted
+
+
+@asynccontextmanager
+async def _lifespan(engine: ServedEngine, votes: Votes | None) -> AsyncIterator[None]:
+    sys.setswitchinterval(SWITCH_S)
+    engine.start()
+    if votes:
+        votes.start()
+    giving = asyncio.create_task(_give_memory_back())
+    try:
+        yield
+    finally:
+        giving.cancel()
+        await engine.stop()
+        if votes:
+            await asyncio.to_thread(votes.stop)
 
 
 async def _give_memory_back() -> None:

@@ -3,7 +3,7 @@
 import logging
 import os
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -73,31 +73,30 @@ def build_demo(engine: ServedEngine, admission: Admission) -> StreamingBlocks:
         demo.stream(*add_endpoints(engine, pacer, admission))
         demo.tools = add_tools(engine, pacer, admission)
 
-        tabs: dict[str, ChatTab | CompletionTab | CompareTab] = {
-            "chat": chat,
-            "completion": completion,
-            "compare": compare,
-        }
-        controls = Inputs(**{name: tab.controls for name, tab in tabs.items()})
-
-        def updates(values: Sequence[Any]) -> list[Any]:
-            """Values of `controls` → updates for them."""
-            groups = controls.split(values)
-            return [update for name, tab in tabs.items() for update in tab.control_updates(groups[name])]
-
-        async def engine_ready(*values: Any) -> AsyncGenerator[list[Any], None]:
-            """Enable the controls that wait for the engine, now that it is ready."""
-            yield updates(values)
-            _enable_from_the_start(demo, controls.components, updates)
-
-        ready = gr.Button("The engine is ready", elem_id="engine-ready")
-        ready.click(engine_ready, controls.components, controls.components, **RAW)
-        demo.stream(engine_ready)
+        _enable_when_ready(demo, {"chat": chat, "completion": completion, "compare": compare})
         demo.load(None, None, None, js=call("status.follow"))
         demo.load(None, None, None, js=call("attachments.begin"))
     demo.labels = translated(demo)
     pace_queue(demo, MOST_EVENTS, QUEUE_POLL_S)
     return demo
+
+
+def _enable_when_ready(demo: StreamingBlocks, tabs: Mapping[str, ChatTab | CompletionTab | CompareTab]) -> None:
+    controls = Inputs(**{name: tab.controls for name, tab in tabs.items()})
+
+    def updates(values: Sequence[Any]) -> list[Any]:
+        """Values of `controls` → updates for them."""
+        groups = controls.split(values)
+        return [update for name, tab in tabs.items() for update in tab.control_updates(groups[name])]
+
+    async def engine_ready(*values: Any) -> AsyncGenerator[list[Any], None]:
+        """Enable the controls that wait for the engine, now that it is ready."""
+        yield updates(values)
+        _enable_from_the_start(demo, controls.components, updates)
+
+    ready = gr.Button("The engine is ready", elem_id="engine-ready")
+    ready.click(engine_ready, controls.components, controls.components, **RAW)
+    demo.stream(engine_ready)
 
 
 def _enable_from_the_start(
