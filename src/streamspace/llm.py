@@ -191,6 +191,7 @@ class VllmEngine:
         self._read_sizes()
         self._read_words(chat_template, tool_parser)
         self._read_media()
+        vllm_internals.keep_variables()
 
     def _read_sizes(self) -> None:
         config, model = self.async_llm.vllm_config, self.async_llm.model_config
@@ -222,7 +223,6 @@ class VllmEngine:
         self.reads_media = bool(self.async_llm.model_config.is_multimodal_model)
         if self.reads_media:
             vllm_internals.check_files(partial(check_file, most_pixels=envs.VLLM_MAX_IMAGE_PIXELS), file_of)
-        vllm_internals.keep_variables()
 
     @property
     def running(self) -> int:
