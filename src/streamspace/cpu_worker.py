@@ -23,7 +23,8 @@ class Worker(CPUWorker):
 
     def load_model(self, **options: Any) -> None:
         """As vLLM's."""
-        if BF16_COPY in self.vllm_config.additional_config:
+        chosen = self.vllm_config.additional_config
+        if isinstance(chosen, dict) and BF16_COPY in chosen:
             from streamspace.vllm_internals import change_linear_layers
 
             change_linear_layers(read_copy)
