@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from streamspace.hardware import (
+    BINDING,
     LEAST_KV_CACHE,
     MOST_CACHED,
     SPARE,
+    VARIED,
     cpu_dtype,
     cpu_environment,
     cpu_name,
@@ -23,11 +25,13 @@ from streamspace.hardware import (
     int4_problem,
     intel_openmp,
     kv_cache_bytes,
+    may_copy,
     num_cpus,
     own_address,
     problem,
     tcmalloc,
 )
+from streamspace.threads import VARY
 
 DEVICES_WITH_GPU = ["nvidia0", "nvidiactl", "null"]
 
@@ -86,9 +90,10 @@ def on_cpu(
     tcmalloc: str | None = "libtcmalloc_minimal.so.4",
     openmp: str | None = "/env/lib/libiomp5.so",
     cpus: int = 2,
+    counts: bool = False,
     **environ: str,
 ) -> tuple[dict[str, str], str]:
-    return cpu_environment(environ, machine, lambda: tcmalloc, lambda: openmp, cpus)
+    return cpu_environment(environ, machine, lambda: tcmalloc, lambda: openmp, cpus, lambda: counts)
 
 
 def test_what_vllm_asks_for_is_preloaded_and_said() -> None:
@@ -225,6 +230,29 @@ def test_threads_leave_a_cpu_to_the_page_and_do_not_spin_where_none_is_left(
     assert wanted.get("OMP_WAIT_POLICY") == ("passive" if blocktime == "0" else None)
 
 
+def test_on_two_cpus_the_number_of_threads_varies() -> None:
+    wanted, sentence = on_cpu(counts=True)
+    assert wanted.items() >= VARIED.items()
+    assert sentence.endswith("computes with 2 threads, and with 1 while other work needs a CPU")
+    assert on_cpu(counts=True, VLLM_CPU_OMP_THREADS_BIND="auto") == (wanted, sentence)
+
+
+@pytest.mark.parametrize("cpus", [1, 3, 4, 64])
+def test_the_number_of_threads_varies_on_two_cpus_alone(cpus: int) -> None:
+    assert on_cpu(cpus=cpus, counts=True) == on_cpu(cpus=cpus)
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "VLLM_CPU_OMP_THREADS_BIND", *BINDING])
+def test_the_operators_threads_do_not_vary(name: str) -> None:
+    chosen: dict[str, Any] = {name: "1"}
+    assert on_cpu(counts=True, **chosen) == on_cpu(**chosen)
+    assert VARY not in on_cpu(counts=True, **chosen)[0]
+
+
+def test_gnus_threads_do_not_vary() -> None:
+    assert on_cpu(openmp=None, counts=True) == on_cpu(openmp=None)
+
+
 def test_the_operators_number_of_threads_is_told_and_decides_how_they_wait() -> None:
     wanted, sentence = on_cpu(cpus=4, OMP_NUM_THREADS="4")
     assert wanted["KMP_BLOCKTIME"] == "0" and "with 4 threads (OMP_NUM_THREADS), which do not spin" in sentence
@@ -270,6 +298,24 @@ def test_the_data_type_is_chosen_by_the_processor_the_model_and_the_memory(
 ) -> None:
     chosen, reason = cpu_dtype(known.split(), model, weights * GIB, 16 * GIB)
     assert chosen == dtype and words in reason
+
+
+@pytest.mark.parametrize(
+    ("known", "model", "weights", "may"),
+    [
+        ("avx2", {"dtype": "bfloat16"}, 2, True),
+        ("avx2 avx512f", {"torch_dtype": "bfloat16"}, 2, True),
+        ("avx2", {"text_config": {"dtype": "bfloat16"}}, 2, True),
+        ("asimd", {"dtype": "bfloat16"}, 2, False),
+        ("avx2", {"dtype": "float16"}, 2, False),
+        ("avx2", {}, 2, False),
+        ("avx2", {"dtype": "bfloat16"}, 3, False),
+    ],
+)
+def test_a_copy_of_the_weights_is_kept_where_it_is_quicker_and_fits(
+    known: str, model: dict[str, object], weights: int, may: bool
+) -> None:
+    assert may_copy(known.split(), model, weights * GIB, 16 * GIB) == may
 
 
 @pytest.mark.parametrize(

@@ -12,21 +12,20 @@ ROOT = Path(__file__).parents[1]
 
 # Each module may import those to its left; ui is a folder, whose files may also import each other.
 ORDER = (
-    "patching translation errors faults process environment starts forkserver amx hardware preloaded flag_values types "
-    "words mcp_servers config fits checks prompt pictures asgi constraint sampling thoughts summary frames on_demand "
-    "metrics visitors connections limits suspects healing reasons stats model_files hub_internals hub_failures "
-    "download space_files space_plan space_hub space votes "
-    "vllm_internals tokenizer reasoning tool_calls flags llm openai_vllm engine chat toolbox openai_server "
-    "operator_routes ui server "
-    "terminal __main__"
+    "patching translation errors faults process environment starts forkserver amx threads hardware preloaded "
+    "flag_values types words mcp_servers config fits checks prompt pictures asgi constraint sampling thoughts "
+    "summary frames on_demand metrics visitors connections limits suspects healing reasons stats model_files "
+    "hub_internals hub_failures download space_files space_plan space_hub space votes vllm_internals cpu_worker "
+    "tokenizer reasoning tool_calls flags llm openai_vllm engine chat toolbox openai_server operator_routes ui "
+    "server terminal __main__"
 ).split()
 # torch because it is as slow to import as vLLM, which only the loading thread may pay for. What vLLM does not document
 # is vllm_internals' alone.
 BORDERS = {
     "huggingface_hub": ("download", "hub_internals", "hub_failures", "space_hub", "votes"),
     "llguidance": ("constraint",),
-    "torch": ("amx", "llm"),
-    "vllm": ("llm", "flags", "openai_vllm", "reasoning", "tokenizer", "tool_calls", "vllm_internals"),
+    "torch": ("amx", "llm", "cpu_worker"),
+    "vllm": ("llm", "flags", "openai_vllm", "reasoning", "tokenizer", "tool_calls", "vllm_internals", "cpu_worker"),
     "gradio": ("ui",),
     "prometheus_client": ("metrics",),
 }

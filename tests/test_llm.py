@@ -184,6 +184,31 @@ def test_a_model_that_needs_torchvision_is_told_before_vllm_fails_of_it(name: st
         flags.vllm_flags(load_config((), {}), tmp_path)
 
 
+@pytest.mark.skipif(has_gpu(os.environ), reason="a GPU's engine computes as the model says")
+def test_weights_are_kept_in_bfloat16_too_where_the_cpu_has_no_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from streamspace import flags, hardware
+
+    def chosen(*arguments: str) -> tuple[str, bool]:
+        found = flags.vllm_flags(load_config(arguments, {}), tmp_path)
+        return found.dtype, hardware.BF16_COPY in found.additional_config
+
+    for file in BUNDLED_MODEL.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}), encoding="utf-8")
+    monkeypatch.setattr(hardware, "instructions", lambda: {"avx2"})
+    assert chosen() == ("float32", True)
+    assert chosen("--dtype", "float32") == ("float32", False)
+    assert chosen("--no-enforce-eager") == ("float32", False)
+    own = flags.vllm_flags(load_config(["--additional-config", '{"a": 1}'], {}), tmp_path)
+    assert own.additional_config == {"a": 1, hardware.BF16_COPY: True}
+    monkeypatch.setattr(hardware, "instructions", lambda: {"avx2", "avx512_bf16"})
+    assert chosen() == ("auto", False)
+
+
 def test_several_workers_get_vllms_own_executor() -> None:
     assert args("--tensor-parallel-size", "2").distributed_executor_backend is None
 

@@ -47,6 +47,7 @@ CPU_DEFAULTS = {
     "distributed_executor_backend": ONE_PROCESS.path.replace(":", "."),
     "enable_chunked_prefill": False,
     "dtype": None,  # chosen by the processor
+    "worker_cls": "streamspace.cpu_worker.Worker",
     "worker_extension_cls": "streamspace.amx.Extension",
 }
 NO_DOMAINS = ["none.invalid"]  # else a message with an image's address makes this server fetch from anywhere
@@ -155,11 +156,15 @@ def _suit_cpu(flags: argparse.Namespace, folder: Path, model: dict[str, Any], na
     if flags.dtype is None:
         quantization: dict[str, Any] = {"quantization_config": {}} if flags.quantization else {}
         flags.dtype, reason = hardware.cpu_dtype(known, model | quantization, weights, free)
+        if flags.dtype == "float32" and flags.enforce_eager and hardware.may_copy(known, model, weights, free):
+            flags.additional_config = {**flags.additional_config, hardware.BF16_COPY: True}
+            reason += "; single tokens are written with a copy of the weights in bfloat16"
         _log_dtype(flags.dtype, reason)
     num_bytes = 4 if flags.dtype in ("float32", "float") else 2
     if flags.kv_cache_memory_bytes is None and not names_share:
         num_workers: int = math.prod(getattr(flags, name) for name in PARALLEL_FLAGS)
-        total = hardware.kv_cache_bytes(free, weights * num_bytes // 2, model, num_bytes)
+        kept = num_bytes + (2 if hardware.BF16_COPY in flags.additional_config else 0)  # for a number in a weight
+        total = hardware.kv_cache_bytes(free, weights * kept // 2, model, num_bytes)
         flags.kv_cache_memory_bytes = total // num_workers
 
 

@@ -15,12 +15,19 @@ from typing import Any
 
 import psutil
 
+from streamspace.threads import VARY, counts_waiting
+
 DEVICES = Path("/dev")
 CGROUP = Path("/sys/fs/cgroup")
 BINDING = ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PLACES", "OMP_PROC_BIND")  # each lets the operator bind threads
 MOST_CACHED = 1 << 17  # tokens of a KV cache on a CPU: for 128 requests, which vLLM runs at once, of 1,024 tokens each
 SPARE = 1 << 12  # tokens besides: vLLM keeps one block of its cache back
 CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")  # such as 0-2,5
+# On two CPUs: two threads take 0.75 times as long as one if they spin and each has a CPU, and 3 to 10 times as long if
+# something else needs one (SmolLM2-135M, a virtual machine). More CPUs were not measured.
+VARIED = {"OMP_NUM_THREADS": "2", "KMP_BLOCKTIME": "1", "KMP_AFFINITY": "none", VARY: "vary"}
+SAY_VARIED = "computes with 2 threads, and with 1 while other work needs a CPU"
+BF16_COPY = "streamspace_bfloat16_copy"  # in vLLM's additional_config
 NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # the last is ARM's
 # Keys in config.json of models that run on a CPU only in the data type that they were made for, as far as is known.
 ONLY_AS_IT_IS = {"quantization_config", "kv_lora_rank", "num_experts", "num_local_experts", "n_routed_experts"}
@@ -114,6 +121,18 @@ def cpu_dtype(known: Collection[str], model: Mapping[str, Any], weights: int, fr
     if 2 * weights > free // 2:
         return "auto", f"in float32 its weights would take {2 * weights / 1e9:.1f} of {free / 1e9:.1f} GB that are free"
     return "float32", "the CPU has no instructions for bfloat16 and would convert every number"
+
+
+def may_copy(known: Collection[str], model: Mapping[str, Any], weights: int, free: int) -> bool:
+    """Whether weights in bfloat16 are kept, too, beside those in float32 that `cpu_dtype` has chosen.
+
+    Reading a prompt is quicker in float32. A single request's next token is quicker in bfloat16: all weights are read
+    for it, and these are half as many bytes. One layer took 0.4 to 0.5 times as long with AVX2, 0.7 to 0.9 times with
+    AVX-512; ARM was not measured.
+    """
+    text = model.get("text_config") or model
+    own = model.get("dtype", model.get("torch_dtype", text.get("dtype", text.get("torch_dtype"))))
+    return "avx2" in known and own == "bfloat16" and 3 * weights <= free // 2
 
 
 def int4_problem(known: Collection[str], model: Mapping[str, Any], machine: str = platform.machine()) -> str | None:
@@ -223,6 +242,7 @@ def cpu_environment(
     tcmalloc: Callable[[], str | None] = tcmalloc,
     intel_openmp: Callable[[], str | None] = intel_openmp,
     cpus: int | None = None,
+    counts_waiting: Callable[[], bool] = counts_waiting,
 ) -> tuple[dict[str, str], str]:
     """The variables to set for an engine on a CPU, and a sentence about them for the log.
 
@@ -237,11 +257,20 @@ def cpu_environment(
     missing = [name for name, library in libraries.items() if library not in found]
     preload = environ.get("LD_PRELOAD", ":".join(found))
     wanted = {"LD_PRELOAD": preload} if preload else {}
-    threads, reason = _openmp_threads(environ, cpus or num_cpus(), "libiomp" in preload)
+    cpus, is_intels = cpus or num_cpus(), "libiomp" in preload
+    may_vary = cpus == 2 and is_intels and not _chooses_threads(environ) and counts_waiting()
+    threads, reason = (VARIED, SAY_VARIED) if may_vary else _openmp_threads(environ, cpus, is_intels)
     sentence = f"preloads {preload or 'nothing'}"
     if missing and "LD_PRELOAD" not in environ:
         sentence += f"; it runs without {' and without '.join(missing)}, which vLLM recommends"
     return wanted | threads, f"{sentence}; {reason}"
+
+
+def _chooses_threads(environ: Mapping[str, str]) -> bool:
+    """Whether the operator has set how many threads compute, or where."""
+    listed = environ.get("VLLM_CPU_OMP_THREADS_BIND", "")
+    is_number = environ.get("OMP_NUM_THREADS", "").isdigit()
+    return is_number or CPU_LIST.fullmatch(listed) is not None or any(name in environ for name in BINDING)
 
 
 def _openmp_threads(environ: Mapping[str, str], cpus: int, is_intels: bool) -> tuple[dict[str, str], str]:
@@ -278,7 +307,6 @@ def _num_threads(environ: Mapping[str, str], listed: str, cpus: int) -> tuple[in
     if CPU_LIST.fullmatch(listed):
         ends = [[int(end) for end in part.split("-")] for part in listed.split(",")]  # "0-2,5": [[0, 2], [5]]
         return sum(end[-1] - end[0] + 1 for end in ends), "VLLM_CPU_OMP_THREADS_BIND"
-    # So it is with two CPUs, too: threads wait for each other hundreds of times a token, and one whose CPU others use
-    # keeps all waiting. Beside a busy CPU two threads took 3 to 5 times as long as one. Alone, they took 0.75 times as
-    # long if they spin, and 1.3 times if they sleep (SmolLM2-135M, a virtual machine).
+    # With two CPUs, too: threads wait for each other hundreds of times a token, and one whose CPU others use keeps all
+    # waiting.
     return (cpus - 1, "one CPU is left to the page") if cpus > 1 else (1, "as many as there are CPUs")

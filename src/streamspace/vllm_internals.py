@@ -103,6 +103,10 @@ SHOW_MODELS = Name(f"{_MODELS}.show_available_models", "to keep the adapters' fo
 ONE_PROCESS = Name("vllm.v1.executor.uniproc_executor:UniProcExecutor", "to run the engine on a CPU in one process")
 MEMORY = Name("vllm.utils.cpu_resource_utils:get_memory_node_info", _MEMORY)
 MEMORY_NODES = Name("vllm.utils.cpu_resource_utils:get_visible_memory_node", _MEMORY)
+LINEAR = Name(
+    "vllm.model_executor.layers.utils:dispatch_cpu_unquantized_gemm",
+    "to read weights in bfloat16 where a CPU computes in float32",
+)
 PARSER_START = Name("vllm.reasoning:ReasoningParser.reasoning_start_str", _THOUGHTS)
 PARSER_END = Name("vllm.reasoning:ReasoningParser.reasoning_end_str", _THOUGHTS)
 DELTA = Name(f"{_ENTRY}.generate.base.protocol:DeltaMessage", _CALLS)
@@ -189,6 +193,23 @@ def use_context(context: BaseContext) -> None:
 def free_memory() -> int:
     """The bytes that an engine on a CPU may take, as vLLM counts them: of its node, within the container's limit."""
     return min(int(find(MEMORY)(node).available_memory) for node in find(MEMORY_NODES)())
+
+
+def change_linear_layers(change: Callable[[Any, Any], None]) -> None:
+    """Have a CPU's linear layers, once loaded, changed by a function of the layer and of its weights.
+
+    It may replace `layer.cpu_linear`, a function of what comes in, weights and bias. The layer itself may have given
+    its weights away by then.
+    """
+    module, _, name = LINEAR.path.partition(":")
+    prepare = find(LINEAR)
+
+    def prepared(layer: Any, *arguments: Any, **options: Any) -> None:
+        weights = layer.weight
+        prepare(layer, *arguments, **options)
+        change(layer, weights)
+
+    patch(import_module(module), name, prepared, LINEAR.purpose)
 
 
 def num_unfinished(llm: AsyncLLM) -> list[int]:
