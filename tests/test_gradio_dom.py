@@ -138,8 +138,9 @@ def test_the_scripts_that_draw_messages_have_the_places_for_our_hooks(monkeypatc
         "attachments?.draw(",
         ".paced(",
         ".hasOtherStatus(",
+        "failures.show(",
     )
-    assert [both.count(hook) for hook in hooks] == [1] * 6
+    assert [both.count(hook) for hook in hooks] == [1] * 7
     with monkeypatch.context() as patched:
         patched.setitem(drawing.HOOKS, "renamed()", "")
         with pytest.raises(

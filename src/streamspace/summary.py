@@ -59,6 +59,8 @@ def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
             return _cut_off(reply, _limit(reply, settings))
         case "time":
             return _cut_off(reply, Sentence("an answer may take {seconds:g} s here", seconds=max_seconds))
+        case "interrupted" if reply.failure:
+            return reply.failure
         case "interrupted":
             words = "Interrupted: the engine stopped before the answer was complete; Continue takes it up again."
             return Sentence(words)

@@ -50,6 +50,10 @@ BLOCKS_HOOKS = {
     "submit_loop:for await(let s of t.data)": (
         "submit_loop:for await(let s of globalThis.streamspace?.pacing.paced(t.data)??t.data)"
     ),
+    # It says what failed in a window of its own, over the page's controls.
+    "throw this.log_cb(s?._title??`Error`,a||``,o,`error`,": (
+        "throw globalThis.streamspace?.failures.show(a||``)||this.log_cb(s?._title??`Error`,a||``,o,`error`,"
+    ),
 }
 
 
