@@ -19,6 +19,7 @@ from streamspace.config import Config
 from streamspace.errors import BadRequest, ChatError, EngineStopped
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
+from streamspace.metrics import count
 from streamspace.prompt import conversation
 from streamspace.sampling import PARAMETERS, Settings
 from streamspace.summary import Summary
@@ -251,6 +252,7 @@ class ChatTab:
                 except ChatError as error:
                     if not (reply.text or reply.thought or reply.steps):
                         raise
+                    count(error)
                     failure = "" if isinstance(error, EngineStopped) else error.sentence
                     ended = replace(reply, finish_reason="interrupted", is_held_up=False, failure=failure)
                     yield await frames.frame(ended)
@@ -356,7 +358,7 @@ class _Frames:
     def __init__(self, turn: Turn, settings: Settings, engine: ServedEngine) -> None:
         self._turn = turn
         self._question = chatbot_messages(turn.question)
-        self._summary = Summary(settings, engine.max_seconds, engine.max_model_len, say)
+        self._summary = Summary(settings, engine.max_seconds, engine.max_model_len, say, is_first=not turn.before)
         self._view = TokensView(settings)
         self._box = "" if turn.clears_box else UNCHANGED
         self._attached = taken() if turn.clears_box else UNCHANGED
