@@ -49,7 +49,7 @@ PAYLOADS = {
     "titles": f'<noscript><p title="</noscript>{IMG}"></noscript><textarea></textarea>{IMG}',
 }
 # What runs, or would as soon as somebody touches it. Diagrams have styles of their own.
-LIVE = r"""() => [...document.querySelectorAll('#conversation .message *, .toast-wrap *')].filter(e =>
+LIVE = r"""() => [...document.querySelectorAll('#conversation .message *, .failure *, .toast-wrap *')].filter(e =>
   /^(script|iframe|object|embed|base|meta|link|form)$/i.test(e.localName)
   || e.localName === 'style' && !e.closest('svg')
   || [...e.attributes].some(a => /^on/i.test(a.name) || e.localName !== 'img'

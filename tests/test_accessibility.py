@@ -16,6 +16,20 @@ from tests.wire import Site
 pytestmark = pytest.mark.browser
 AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"
 TABS = ("Chat", "Completion", "Compare", "Engine")
+CODE = '''
+
+```python
+@cache
+def words(of: str, number=3) -> list[str]:  # a comment
+    """What it does."""
+    return [f"{len(of)}", None, True, *of.split()] if of != "a" else []
+```
+
+```html
+<!-- a comment --><a href="https://example.com" class="b">&amp;</a><style>a:hover { color: red !important; }</style>
+```
+
+'''
 METRICS = Metrics(84, 64, 40, queued_s=0.0, prefill_s=0.03, decode_s=1.0)
 
 
@@ -34,10 +48,11 @@ def findings(page: Page) -> list[str]:
 @pytest.mark.parametrize(("scheme", "language"), [("light", "en"), ("dark", "en"), ("light", "ar")])
 def test_axe_finds_nothing_serious(site: Site, new_page: NewPage, scheme: str, language: str) -> None:
     engine = site.engine
-    engine.script = [Delta("An answer with `code`."), Delta(" And more.", "length", metrics=METRICS)]
+    engine.script = [Delta(f"An answer with `code`. {CODE}"), Delta("And more.", "length", metrics=METRICS)]
     engine.thinks = True
     page = new_page(site.url, color_scheme=scheme, locale=language)
     begin_and_end(page, "Hello")
+    expect(page.locator("#chat .token.comment").first).to_be_visible()
     open_sidebar(page)
     left = {}
     for tab in TABS:

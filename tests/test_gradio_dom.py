@@ -102,6 +102,10 @@ def check(page: Page, names: dict[str, str]) -> None:
 @pytest.mark.browser
 def test_the_page_has_the_names(page: Page) -> None:
     expect(page.locator("#send")).to_be_enabled()
+    assert page.evaluate("[gradio_config.head, gradio_config.i18n_translations]") == [
+        None,
+        None,
+    ]  # it need not keep them
     check(page, FIRST)
     held: list[Route] = []
     page.route("**/queue/join**", lambda route: held.append(route))
@@ -138,8 +142,11 @@ def test_the_scripts_that_draw_messages_have_the_places_for_our_hooks(monkeypatc
         "attachments?.draw(",
         ".paced(",
         ".hasOtherStatus(",
+        "failures.show(",
+        "e.i18n_translations=null",
+        "get_url_config()),oe(",
     )
-    assert [both.count(hook) for hook in hooks] == [1] * 6
+    assert [both.count(hook) for hook in hooks] == [1] * 9
     with monkeypatch.context() as patched:
         patched.setitem(drawing.HOOKS, "renamed()", "")
         with pytest.raises(

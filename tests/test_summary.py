@@ -6,6 +6,7 @@ import pytest
 
 from streamspace.sampling import Settings
 from streamspace.summary import Summary, numbers, state
+from streamspace.translation import Sentence
 from streamspace.types import Metrics, Reply
 
 SETTINGS = Settings(max_tokens=9)
@@ -63,6 +64,23 @@ def test_numbers_stand_for_half_a_second_and_the_last_ones_are_right() -> None:
     )
     assert "10 tokens" in early and early == later
     assert "30 tokens" in due and "40 tokens" in last and "Ended." in last
+
+
+@pytest.mark.parametrize(
+    ("is_first", "num_tokens", "is_cut"), [(True, 814, False), (True, 813, True), (False, 814, True)]
+)
+def test_an_answer_that_fills_the_context_alone_offers_no_continue(
+    is_first: bool, num_tokens: int, is_cut: bool
+) -> None:
+    reply = Reply("text", "length", metrics=replace(METRICS, num_tokens=num_tokens))
+    html = Summary(SETTINGS, 300, 2048, is_first=is_first).html(reply)
+    assert ('<span class="cut">' in html) == is_cut
+
+
+def test_what_interrupted_an_answer_is_said() -> None:
+    reply = Reply("text", "interrupted", failure=Sentence("The engine could not finish this answer; try again."))
+    assert state(reply, SETTINGS, 300) == "The engine could not finish this answer; try again."
+    assert '<span class="cut">' in Summary(SETTINGS, 300, 2048).html(reply)
 
 
 def test_an_answer_that_was_cut_can_be_told_by_its_class_and_nothing_in_the_line_is_html() -> None:

@@ -16,6 +16,7 @@ from streamspace import limits
 from streamspace.config import Config
 from streamspace.constraint import verdict
 from streamspace.errors import (
+    BreaksEngine,
     ChatError,
     EngineRestarting,
     EngineStopped,
@@ -111,7 +112,7 @@ def stream_chat(
     Raises:
         BlindModel, TooManyPictures, BadPicture, PictureTooLarge: at once, as `check_pictures`.
         EngineNotReady, PromptTooLong, BadRequest: before any text.
-        EngineStopped, RequestFailed: at any time; the text that came stands.
+        EngineStopped, RequestFailed, BreaksEngine: at any time; the text that came stands.
     """
 
     if engine.status.takes_requests:  # before, it is not known what the model sees
@@ -388,7 +389,7 @@ async def _replies(
             has_died = isinstance(error, EngineRestarting | EngineStopped)
             if has_died and num_left and (answer is None or answer.can_resume):
                 continue
-            if goes_on and not isinstance(error, RequestFailed):
+            if goes_on and not isinstance(error, RequestFailed | BreaksEngine):
                 raise EngineStopped from error  # why it cannot go on; the text that came stands
             raise
 

@@ -14,10 +14,13 @@ CUT = ("length", "time", "interrupted")  # finish reasons of an answer that can 
 class Summary:
     """The summary of one answer."""
 
-    def __init__(self, settings: Settings, max_seconds: float, max_model_len: int | None, say: Say = str) -> None:
+    def __init__(
+        self, settings: Settings, max_seconds: float, max_model_len: int | None, say: Say = str, is_first: bool = False
+    ) -> None:
         self._settings = settings
         self._max_seconds = max_seconds
         self._max_model_len = max_model_len  # tokens
+        self._is_first = is_first  # there are no older turns that a full context could leave out
         self._say = say
         self._numbers = ""
         self._due_s = 0.0
@@ -33,8 +36,14 @@ class Summary:
             self._due_s = reply.elapsed_s + NUMBERS_S
             measured = " · ".join(map(self._say, numbers(reply, reply.metrics)))
             self._numbers = f'<span class="numbers">{measured}{self._meter(reply.metrics)}</span>'
-        cut = ' class="cut"' if reply.finish_reason in CUT else ""
+        cut = ' class="cut"' if reply.finish_reason in CUT and not self._fills_context(reply) else ""
         return (f"<span{cut}>{html.escape(words)}</span> " if words else "") + self._numbers
+
+    def _fills_context(self, reply: Reply) -> bool:
+        """Whether this turn alone fills the context, so that Continue would only be refused."""
+        metrics, most = reply.metrics, self._max_model_len
+        used = metrics.num_prompt_tokens + metrics.num_tokens if metrics else 0
+        return self._is_first and most is not None and used >= most
 
     def _meter(self, metrics: Metrics) -> str:
         """How much of the context is used, and whether the next answer will leave out the oldest messages."""
@@ -59,6 +68,8 @@ def state(reply: Reply, settings: Settings, max_seconds: float) -> str:
             return _cut_off(reply, _limit(reply, settings))
         case "time":
             return _cut_off(reply, Sentence("an answer may take {seconds:g} s here", seconds=max_seconds))
+        case "interrupted" if reply.failure:
+            return reply.failure
         case "interrupted":
             words = "Interrupted: the engine stopped before the answer was complete; Continue takes it up again."
             return Sentence(words)

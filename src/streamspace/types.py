@@ -123,7 +123,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer so far; `finish_reason` is as in Delta, "interrupted" (the engine broke) or "time"."""
+    """An answer so far; `finish_reason` is as in Delta, "interrupted" (by an error) or "time"."""
 
     text: str = ""
     finish_reason: str | None = None
@@ -143,6 +143,7 @@ class Reply:
     tokens: tuple[Token, ...] = ()  # after the end, if the settings ask for logprobs
     calls: tuple[Call, ...] = ()  # after the end: tools that the model calls
     steps: tuple[Step, ...] = ()  # the calls before this answer
+    failure: str = ""  # what interrupted it, where that was not the end of the engine
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from fastapi.responses import FileResponse
 STATIC = Path(__file__).with_name("static")
 STYLES = [STATIC / f"{name}.css" for name in ("page", "engine", "conversations", "gradio")]
 MODULES = (  # each after the modules that it imports
-    "language dom clipboard markdown text_files dialect feed gradio_dom direction sidebar drawing pacing reader stop "
-    "pictures pdf typed_tokens conversation_versions conversation_records conversation_link conversation_store "
-    "conversation_list attachments aloud export_button chat compare versions arrival dialogs code code_sheet "
-    "conversations keyboard engine status tokens"
+    "language dom clipboard markdown text_files dialect feed gradio_dom failures direction sidebar drawing pacing "
+    "reader stop pictures pdf typed_tokens conversation_versions conversation_records conversation_link "
+    "conversation_store conversation_list attachments aloud export_button chat compare versions arrival dialogs code "
+    "code_sheet conversations keyboard engine status tokens"
 ).split()
 _COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)  # for readers of the file
 _IMPORT = re.compile(r'^import (?:\* as )?(\w+|\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Our errors as messages on the page; any other exception goes to the log."""
+"""Our errors as sentences on the page, where static/failures.js shows them; any other exception goes to the log."""
 
 import html
 from collections.abc import Iterator
@@ -18,4 +18,4 @@ def shown_to_the_visitor() -> Iterator[None]:
         yield
     except ChatError as error:
         count(error)
-        raise gr.Error(html.escape(say(error.sentence), quote=False), duration=None, print_exception=False) from error
+        raise gr.Error(html.escape(say(error.sentence), quote=False), print_exception=False) from error

@@ -2,7 +2,7 @@
 
 Gradio's component for Markdown has no place for another dialect, for formulas as models write them, or for keeping what
 a reader does while a text grows, and its Chatbot none for pictures that the browser keeps. So their scripts are served
-with a few expressions replaced.
+with a few expressions replaced; so are those of its Blocks and of its begin, for speed, failures and memory.
 """
 
 from pathlib import Path
@@ -50,6 +50,22 @@ BLOCKS_HOOKS = {
     "submit_loop:for await(let s of t.data)": (
         "submit_loop:for await(let s of globalThis.streamspace?.pacing.paced(t.data)??t.data)"
     ),
+    # It says what failed in a window of its own, over the page's controls.
+    "throw this.log_cb(s?._title??`Error`,a||``,o,`error`,": (
+        "throw globalThis.streamspace?.failures.show(a||``)||this.log_cb(s?._title??`Error`,a||``,o,`error`,"
+    ),
+}
+# The same in that which begins the page. For as long as the page is there, it would keep the page's scripts as a text,
+# and all languages, and have Svelte watch every value of the config, of which none changes: a tenth of its memory.
+BEGIN_HOOKS = {
+    "await me(S(G).config.i18n_translations)": (
+        "await me(Object.fromEntries(Object.entries(S(G).config.i18n_translations)"
+        ".filter(([e])=>e===`en`||e.slice(0,2)===navigator.language.slice(0,2))))"
+    ),
+    "R(M,S(G).get_url_config(),!0),": "R(M,S(G).get_url_config()),",
+    "await U(S(M).head),": (
+        "await U(S(M).head),[S(M),S(G).config,window.gradio_config].forEach(e=>{e&&(e.head=e.i18n_translations=null)}),"
+    ),
 }
 
 
@@ -66,6 +82,7 @@ def drawing_scripts() -> dict[str, str]:
             _hooked("markdown-code", "draws Markdown", hooks),
             _hooked("Index", "draws messages", BUBBLE_HOOKS),
             _hooked("Blocks", "tells what loads", BLOCKS_HOOKS),
+            _hooked("Index", "begins the page", BEGIN_HOOKS),
         ]
     )
 

@@ -163,7 +163,7 @@ def asked_question(box: str, pictures: Any, history: History, event: gr.EventDat
     match event_data(event):
         case {"previous_value": _, "index": index, "value": str(value)}:  # edited
             index = index if isinstance(index, int) else index[0]
-            return history[:index], replace(_question_at(history, index), text=value)
+            return history[:index], _with_content(replace(_question_at(history, index), text=value))
         case {"value": {"text": str(text)}}:  # an example
             return history, Message("user", text)
         case {"index": _}:  # retry
@@ -174,10 +174,13 @@ def asked_question(box: str, pictures: Any, history: History, event: gr.EventDat
 
 def asked_message(text: str, pictures: Any) -> Message:
     """What was typed, with the ids of the pictures that are attached; raises BadRequest for nothing at all."""
-    images = _ids(pictures["ids"] if pictures else ())
-    if not text.strip() and not images:
+    return _with_content(Message("user", text, images=_ids(pictures["ids"] if pictures else ())))
+
+
+def _with_content(question: Message) -> Message:
+    if not question.text.strip() and not question.images:
         raise BadRequest("The message is empty: type something first.")
-    return Message("user", text, images=images)
+    return question
 
 
 def _question_at(history: History, index: int) -> Message:

@@ -5,9 +5,10 @@
 
 /** @import { Message } from "./conversation_records.js" */
 import { silence } from "./aloud.js";
-import { attachedTo } from "./attachments.js";
-import { thoughtDone } from "./conversation_records.js";
+import { attachedTo, back } from "./attachments.js";
+import { putBack, sumsUp, textOf, thoughtDone } from "./conversation_records.js";
 import { find } from "./dom.js";
+import * as failures from "./failures.js";
 import { exampleOf, isAnswerShown } from "./gradio_dom.js";
 import { say } from "./language.js";
 import { keepPlace } from "./reader.js";
@@ -15,6 +16,10 @@ import { keepPlace } from "./reader.js";
 /** @type {Record<string, string>} the text of an example → its system prompt, from the page's head */
 const prompts = /** @type {any} */ (globalThis).streamspace?.prompts ?? {};
 let example = ""; // the one that was clicked last
+/** @type {Message[]} the conversation as it was kept last */
+let shown = [];
+/** @type {{ messages: Message[], note: string }} what stood there when the question was asked */
+let before = { messages: [], note: "" };
 
 document.addEventListener("click", (event) => {
   example = exampleOf(event) ?? example;
@@ -31,15 +36,22 @@ const states = () => find("#compose").classList;
 export const isBusy = () => states().contains("busy");
 export const isCleared = () => states().contains("cleared");
 
-/** The note below an answer that the visitor stopped, with the numbers that it had by then. */
-function stoppedNote() {
+/** The note below an answer that was cut, with the numbers that it had by then. @param {string} words */
+function cutNote(words) {
   const numbers = document.querySelector("#note .numbers")?.outerHTML ?? "";
-  return `<span class="cut">${say("Stopped by you.")}</span> ${numbers}`;
+  return `<span class="cut">${words}</span> ${numbers}`;
 }
+
+const stoppedNote = () => cutNote(say("Stopped by you."));
 
 /** A question was sent, or is asked again; gives the inputs of the event, with what is attached.
  * @param {string | null} box @param {Message[] | null} messages @param {unknown} _attached @param {unknown[]} inputs */
 export async function begin(box, messages, _attached, ...inputs) {
+  failures.clear();
+  const note = document.querySelector("#note :is(.numbers, .cut)")?.parentElement?.innerHTML;
+  // Gradio shows an edited question before it is accepted.
+  const isEdit = messages?.length === shown.length;
+  before = { messages: isEdit ? shown : (messages ?? []), note: note ?? "" };
   states().remove("ended", "cleared");
   states().add("busy", "anew");
   const [question, pictures] = await attachedTo("#compose", box ?? "", messages);
@@ -57,6 +69,12 @@ export function resume(box, messages, attached, ...inputs) {
 /** Whether the last turn is a new one, or another version of one that was there. */
 export const isAnew = () => states().contains("anew");
 
+/** This is the conversation, and no turn is under way. @param {Message[]} messages */
+export function keep(messages) {
+  shown = messages;
+  settle();
+}
+
 /** The last turn is what it was. */
 export const settle = () => states().remove("anew");
 
@@ -70,6 +88,7 @@ export function stop() {
 /** What Clear does before it ends the answer; gives the conversation, the turn under way, and the note. */
 export function clear() {
   silence();
+  failures.clear();
   states().add("ended", "cleared");
   return [[], [], ""];
 }
@@ -85,9 +104,32 @@ export function joinTurn(messages, live) {
   return [[...(messages ?? []), ...turn], [], isStopped ? stoppedNote() : undefined];
 }
 
-/** The inputs of the event after a failure; nulls if the visitor ended the answer, which Gradio calls a failure too.
- * @param {unknown[]} inputs */
-export function fail(...inputs) {
+/** After a failure: an answer that has begun stays, and can be continued. Without one all is as it was before, and the
+ * question is back in the box. Gradio calls it a failure, too, when the visitor ends the answer.
+ * @param {Message[] | null} messages @param {Message[] | null} live @param {string | null} box */
+export function giveBack(messages, live, box) {
   states().remove("busy");
-  return states().contains("ended") ? inputs.map(() => null) : inputs;
+  if (states().contains("ended")) return [];
+  const left = messages ?? [];
+  const [accepted, ...answer] = (live ?? []).map(thoughtDone);
+  const question = accepted ?? editedIn(left);
+  if (!question) return []; // it is in the box
+  const all = [...left, ...(accepted ? [accepted] : []), ...answer];
+  if (answer.length) return [all, [], cutNote(say("Interrupted before its end; Continue takes it up again.")), box];
+  const isTyped = left.length === before.messages.length && question === accepted && !sumsUp(question);
+  if (isTyped && box) return [all, [], "", box];
+  settle();
+  const isBack = isTyped || !(sumsUp(question) || isAskedAgain(question));
+  const text = isBack ? back(putBack(question), textOf(question)) : "";
+  return [before.messages, [], before.note, [text, box].filter((each) => each?.trim()).join("\n")];
 }
+
+/** Whether it is the last question that was there, whose answer was to be another one. @param {Message} question */
+function isAskedAgain(question) {
+  const last = before.messages.findLast(({ role }) => role === "user");
+  return last !== undefined && textOf(last) === textOf(question);
+}
+
+/** The question that was changed, which Gradio shows before it is accepted. @param {Message[]} messages */
+const editedIn = (messages) =>
+  messages.find((each, at) => each.role === "user" && textOf(each) !== textOf(before.messages[at] ?? each));

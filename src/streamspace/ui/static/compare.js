@@ -7,6 +7,7 @@ import { promptOf } from "./chat.js";
 import { message } from "./conversation_records.js";
 import { element, find, focusOnceSeen } from "./dom.js";
 import { settle } from "./drawing.js";
+import * as failures from "./failures.js";
 import { focusMessageBox, isMouseOnTab, showChatTab } from "./gradio_dom.js";
 import { say } from "./language.js";
 
@@ -29,6 +30,7 @@ const picturesOf = new Map(); // the questions of this page → ids
 
 /** @param {string | null} box @param {unknown} _attached @param {unknown[]} inputs */
 export async function begin(box, _attached, ...inputs) {
+  failures.clear();
   find("#compare").classList.add("busy");
   isDraft = false;
   const [question, pictures] = await attachedTo("#compare-compose", box ?? "", []);

@@ -44,11 +44,11 @@ export function message(role, text, metadata = null) {
 }
 
 /** @param {Message} message */
-const textOf = ({ content }) => content.map(({ text }) => text).join("");
+export const textOf = ({ content }) => content.map(({ text }) => text).join("");
 /** @param {Pick<Content, "messages" | "live">} content */
 const allMessages = ({ messages, live }) => [...messages, ...live];
 /** Whether its answer stands for all that was before. @param {Pick<Message, "role" | "metadata">} message */
-const sumsUp = ({ role, metadata }) => role === "user" && metadata?.id === SUMMARY;
+export const sumsUp = ({ role, metadata }) => role === "user" && metadata?.id === SUMMARY;
 /** What of a conversation a model gets. @param {Message[]} messages */
 export function sinceSummary(messages) {
   const at = messages.findLastIndex((each, index) => sumsUp(each) && messages[index + 1]?.role === "assistant");
@@ -130,7 +130,7 @@ export function upgraded(value) {
 // ---- What the page shows
 
 /** The value that has a question's pictures attached again; it differs each time. @param {Message} question */
-const putBack = ({ metadata }) => ["back", randomId(), ...(metadata?.pictures ?? [])].join(" ");
+export const putBack = ({ metadata }) => ["back", randomId(), ...(metadata?.pictures ?? [])].join(" ");
 
 /** @param {string} text @param {boolean} isCut */
 function noteHtml(text, isCut = false) {

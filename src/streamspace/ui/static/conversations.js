@@ -5,7 +5,7 @@
 /** @import { Store } from "./conversation_store.js" */
 import * as aloud from "./aloud.js";
 import * as arrival from "./arrival.js";
-import { isAnew, isBusy, isCleared, settle } from "./chat.js";
+import { isAnew, isBusy, isCleared, keep } from "./chat.js";
 import { section } from "./code_sheet.js";
 import { takeOffered } from "./compare.js";
 import { linkedRecord, linkTo } from "./conversation_link.js";
@@ -24,6 +24,7 @@ import { forked, switched, within } from "./conversation_versions.js";
 import { showSheet } from "./dialogs.js";
 import { download, element, find } from "./dom.js";
 import * as exportButton from "./export_button.js";
+import * as failures from "./failures.js";
 import { focusMessageBox } from "./gradio_dom.js";
 import { say } from "./language.js";
 import { remember } from "./pictures.js";
@@ -152,7 +153,7 @@ function forksOf({ messages, live }) {
 
 /** No turn is under way any more. @param {Content} content */
 function setSettled({ messages, note, forks }) {
-  settle();
+  keep(messages);
   settled = { messages, note, forks };
   versions.show(settled);
 }
@@ -223,6 +224,7 @@ function writeCopy(id, content, isEmpty) {
 /** The values by which the page shows the conversation that was opened. @param {string | null} box */
 export function show(box) {
   aloud.silence();
+  failures.clear();
   document.documentElement.classList.toggle("reading", next !== null && next === linked);
   if (next !== linked) stopReading();
   if (!next) {

@@ -48,6 +48,8 @@ export async function finish(piece, loadKatex) {
     table.replaceWith(box);
     box.append(table);
   }
+  // What may be too wide is scrolled by keys, too.
+  for (const wide of piece.querySelectorAll("pre, .table-box")) wide.setAttribute("tabindex", "0");
   for (const block of /** @type {NodeListOf<HTMLElement>} */ (piece.querySelectorAll(BLOCKS))) {
     const direction = directionOf(block);
     const isOther = direction === "rtl" || isFromTheRight() || block.parentElement?.closest("[dir]");

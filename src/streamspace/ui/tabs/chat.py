@@ -16,9 +16,10 @@ import gradio as gr
 from streamspace.chat import ServedEngine, stream_chat, timed
 from streamspace.checks import check_text
 from streamspace.config import Config
-from streamspace.errors import BadRequest, EngineStopped
+from streamspace.errors import BadRequest, ChatError, EngineStopped
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
+from streamspace.metrics import count
 from streamspace.prompt import conversation
 from streamspace.sampling import PARAMETERS, Settings
 from streamspace.summary import Summary
@@ -191,16 +192,14 @@ class ChatTab:
             gr.on(triggers, handler, self._inputs.components, outputs, js=begin, **RAW)
             for triggers, handler, begin in zip(asking, handlers, begins, strict=True)
         ]
-        demo.stream(*handlers, self._give_back, self._undo)
+        demo.stream(*handlers, self._undo)
         add_thumbs(demo, self._engine, history, self._inputs, self._check)
-        conversation, parts, ends = [history, live, self._note], [history, live, box], []
-        changed = [*parts, self._attached]
+        conversation, ends = [history, live, self._note], []
+        changed = [*conversation, box]
         for answer in answers:
-            given_back = answer.failure(self._give_back, parts, changed, js=call("chat.fail"), **RAW)
-            given_back.then(None, [self._attached, box], box, js=call("attachments.back"), **QUICK)
+            ends.append(answer.failure(None, [history, live, box], changed, js=call("chat.giveBack"), **QUICK))
             # After Stop, too.
             ends.append(answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **QUICK))
-            ends.append(given_back)
         prompt = self.system_prompt
         said = [box, history, prompt, self.thinking, *self._panel.components]
         self._code.click(None, said, None, js=call("code_sheet.show"), **QUICK)
@@ -250,10 +249,13 @@ class ChatTab:
                     async with aclosing(timed(answer, ARRIVED_S.get())) as replies:
                         async for reply in replies:
                             yield await frames.frame(reply)
-                except EngineStopped:
-                    if turn.grown(reply) == NOTHING:
+                except ChatError as error:
+                    if not (reply.text or reply.thought or reply.steps):
                         raise
-                    yield await frames.frame(replace(reply, finish_reason="interrupted", is_held_up=False))
+                    count(error)
+                    failure = "" if isinstance(error, EngineStopped) else error.sentence
+                    ended = replace(reply, finish_reason="interrupted", is_held_up=False, failure=failure)
+                    yield await frames.frame(ended)
 
         handler.__name__ = name
         return handler
@@ -321,18 +323,6 @@ class ChatTab:
             texts = [message.text for message in question if not message.sums_up] + [check_text("The message", box)]
             yield [before, "\n".join(filter(None, texts)), "", put_back(question)]
 
-    async def _give_back(self, history: History, live: History, box: str | None) -> AsyncGenerator[list[Any], None]:
-        """After a failure: keep an answer that began; without one, put its question back into an empty box."""
-        with shown_to_the_visitor():
-            if box is None:  # the visitor ended it, see chat.fail
-                yield [UNCHANGED] * 4
-                return
-            both, question = await asyncio.to_thread(_put_together, history, live, not box)
-            if question is None:
-                yield [both, [], check_text("The message", box), UNCHANGED]
-            else:
-                yield [both, [], "" if question.sums_up else question.text, put_back([question])]
-
 
 def introduction(config: Config) -> dict[str, object]:
     """What an empty half of the page says: its title, and what it is about."""
@@ -362,22 +352,13 @@ def _without_last(history: History) -> tuple[History, tuple[Message, ...]]:
         return history_of(messages_of(history[:index])), messages_of(history[index : index + 1])
 
 
-def _put_together(history: History, live: History, gives_back: bool) -> tuple[History, Message | None]:
-    """The history with the live turn; `gives_back` is without a turn that is a question alone, and with that."""
-    with from_this_page():
-        before, turn = messages_of(history), messages_of(live)
-        if len(turn) == 1 and gives_back:
-            return history_of(before), turn[0]
-        return history_of((*before, *turn)), None
-
-
 class _Frames:
     """The values of a turn's frames: the box, the ended turns, the turn, its summary and its tokens."""
 
     def __init__(self, turn: Turn, settings: Settings, engine: ServedEngine) -> None:
         self._turn = turn
         self._question = chatbot_messages(turn.question)
-        self._summary = Summary(settings, engine.max_seconds, engine.max_model_len, say)
+        self._summary = Summary(settings, engine.max_seconds, engine.max_model_len, say, is_first=not turn.before)
         self._view = TokensView(settings)
         self._box = "" if turn.clears_box else UNCHANGED
         self._attached = taken() if turn.clears_box else UNCHANGED

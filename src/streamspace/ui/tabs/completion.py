@@ -15,6 +15,7 @@ from streamspace.sampling import EXAMPLE_PROMPTS, Settings
 from streamspace.summary import Summary
 from streamspace.translation import Sentence
 from streamspace.types import Reply
+from streamspace.ui.assets import call
 from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.internals import visitor
 from streamspace.ui.gradio_.streams import RAW, StreamingBlocks
@@ -61,7 +62,7 @@ class CompletionTab:
                     self._outputs.append(output)
                     self._notes.append(gr.HTML("", elem_classes="note"))
                     self._views.append(tokens_view(f"tokens-{number}"))
-        with gr.Row():
+        with gr.Row(elem_id="run-all"):
             self._in_sequence = self._button("Run all in sequence")
             self._at_once = self._button("Run all at once", variant="primary")
             self._stop = gr.Button("Stop", variant="stop")
@@ -76,15 +77,16 @@ class CompletionTab:
 
     def _wire(self, demo: StreamingBlocks) -> None:
         rows = zip(self._runs, self._prompts, self._outputs, self._notes, self._views, strict=True)
-        alone = self._handler(in_sequence, 1)
+        alone, begin = self._handler(in_sequence, 1), call("failures.clear")
         runs: list[dict[str, Any]] = [
-            run.click(alone, self._inputs([prompt]).components, outputs, **RAW) for run, prompt, *outputs in rows
+            run.click(alone, self._inputs([prompt]).components, outputs, js=begin, **RAW)
+            for run, prompt, *outputs in rows
         ]
         demo.stream(alone)
         everything = [*self._outputs, *self._notes, *self._views]
         for button, order in ((self._in_sequence, in_sequence), (self._at_once, at_once)):
             handler = self._handler(order, len(self._prompts))
-            runs.append(button.click(handler, self._inputs(self._prompts).components, everything, **RAW))
+            runs.append(button.click(handler, self._inputs(self._prompts).components, everything, js=begin, **RAW))
             demo.stream(handler)
         self._stop.click(None, None, None, cancels=runs, **QUICK)
 
