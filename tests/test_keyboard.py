@@ -127,6 +127,7 @@ def test_the_temperature_and_a_conversation_by_a_key(site: Site, new_page: NewPa
     page = new_page(site.url)
     begin_and_end(page, "What is a loom?")
     page.keyboard.press("Alt+n")
+    expect(questions(page)).to_have_count(0)
     begin_and_end(page, "What is an engine?")
     page.get_by_role("tab", name="Engine").click()
     page.keyboard.press("Alt+p")

@@ -86,7 +86,7 @@ def finish(tab: Tab) -> None:
 
 
 def fail(tab: Tab) -> None:
-    tab.site.engine.script = [Delta("a"), RequestFailed()]
+    tab.site.engine.script = [RequestFailed()]  # once it has begun, an answer that is broken off is one that finished
     tab.answer()
 
 

@@ -343,10 +343,14 @@ export function newest(urls, most) {
   return Object.fromEntries(all.slice(0, end < 0 ? undefined : end).reverse());
 }
 
+let lastTaken = ""; // the change by which a message was taken last
+
 /** The server has taken a message: nothing is attached any more.
  * @param {string | null} change what happened, a word that no other change has, and the pictures */
 export function taken(change) {
-  if (change?.startsWith("taken ")) trayOf("#compose").set([]);
+  if (!change?.startsWith("taken ") || change === lastTaken) return;
+  lastTaken = change;
+  trayOf("#compose").set([]);
 }
 
 let lastBack = ""; // the change by which a message was put back last

@@ -5,7 +5,7 @@
 
 /** @import { Message } from "./conversation_records.js" */
 import { silence } from "./aloud.js";
-import { attachedTo, back } from "./attachments.js";
+import { attachedTo, back, taken } from "./attachments.js";
 import { putBack, sumsUp, textOf, thoughtDone } from "./conversation_records.js";
 import { find } from "./dom.js";
 import * as failures from "./failures.js";
@@ -106,9 +106,11 @@ export function joinTurn(messages, live) {
 
 /** After a failure: an answer that has begun stays, and can be continued. Without one all is as it was before, and the
  * question is back in the box. Gradio calls it a failure, too, when the visitor ends the answer.
- * @param {Message[] | null} messages @param {Message[] | null} live @param {string | null} box */
-export function giveBack(messages, live, box) {
+ * @param {Message[] | null} messages @param {Message[] | null} live @param {string | null} box
+ * @param {string | null} attached */
+export function giveBack(messages, live, box, attached) {
   states().remove("busy");
+  taken(attached); // Gradio tells it later than the failure, if both come at once
   if (states().contains("ended")) return [];
   const left = messages ?? [];
   const [accepted, ...answer] = (live ?? []).map(thoughtDone);

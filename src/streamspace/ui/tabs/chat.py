@@ -197,7 +197,8 @@ class ChatTab:
         conversation, ends = [history, live, self._note], []
         changed = [*conversation, box]
         for answer in answers:
-            ends.append(answer.failure(None, [history, live, box], changed, js=call("chat.giveBack"), **QUICK))
+            begun = [history, live, box, self._attached]
+            ends.append(answer.failure(None, begun, changed, js=call("chat.giveBack"), **QUICK))
             # After Stop, too.
             ends.append(answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **QUICK))
         prompt = self.system_prompt
