@@ -173,11 +173,15 @@ def test_qwen3_vl_names_its_text_model_on_a_cpu_unless_the_operator_overrides_so
     assert not overrides("Qwen2ForCausalLM")
 
 
-@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
 @pytest.mark.parametrize("name", ["Qwen2_5_VL", "SmolVLM", "PaliGemma", "Gemma4", "Mistral3"])
-def test_a_model_that_needs_torchvision_is_told_before_vllm_fails_of_it(name: str, tmp_path: Path) -> None:
+def test_a_model_that_needs_torchvision_is_told_before_vllm_fails_of_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from streamspace import flags
 
+    if find_spec("torchvision"):
+        monkeypatch.setattr(flags, "_torchvision", lambda: False)
+        monkeypatch.setattr(flags, "_import_error", lambda name: "No module named 'torchvision'")
     content = {"architectures": [f"{name}ForConditionalGeneration"], "vision_config": {}}
     (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"{name}\w+ needs the package torchvision, which is not installed here"):
