@@ -24,7 +24,7 @@ from streamspace.errors import EngineStopped
 from streamspace.healing import Replica, Watchdog
 from streamspace.patching import require
 from streamspace.types import Status
-from tests.support import final_status
+from tests.support import final_status, wait_until
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -353,3 +353,22 @@ def test_openmp_settings_of_the_operator_stay(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], **given})
     set_environment.__wrapped__(load_config((), {}))
     assert given.items() <= os.environ.items() and "proclist=[0]" in os.environ["KMP_AFFINITY"]
+
+
+def test_work_beside_an_engines_process_begins_with_that_and_is_waited_for() -> None:
+    done: list[str] = []
+    with forkserver.beside(lambda: done.append("work")):
+        time.sleep(0.1)
+        assert not done
+        process = forkserver.context.Process(target=int)
+        process.start()
+        wait_until(lambda: done, 60, "the work")
+    process.join()
+    with forkserver.beside(lambda: done.append("again")):  # no process begins
+        pass
+    assert done == ["work", "again"]
+
+
+def test_work_beside_an_engines_process_may_fail() -> None:
+    with forkserver.beside(lambda: 1 / 0):
+        pass

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,10 +50,17 @@ def test_the_worker_is_imported_beside_the_core_unless_that_uses_the_gpu(
     assert imported(tmp_path, has_gpu, uses_gpu) == [f"vllm.v1.{name}" for name in names]
 
 
-def test_a_process_that_uses_the_gpu_is_known_by_its_descriptors(tmp_path: Path) -> None:
-    (tmp_path / "3").symlink_to("/dev/nvidiactl")
-    (tmp_path / "4").write_text("no link")
-    assert not hardware.uses_gpu(tmp_path)
-    (tmp_path / "5").symlink_to("/dev/nvidia-uvm")
-    assert hardware.uses_gpu(tmp_path)
-    assert not hardware.uses_gpu()
+@pytest.mark.parametrize(("code", "uses_gpu"), [(3, False), (0, True), (100, True)])
+def test_a_process_that_uses_the_gpu_is_known_by_the_driver(code: int, uses_gpu: bool) -> None:
+    def load(name: str) -> SimpleNamespace:
+        assert name == "libcuda.so.1"
+        return SimpleNamespace(cuDeviceGetCount=lambda count: code)
+
+    assert hardware.uses_gpu(load) == uses_gpu
+
+
+def test_no_process_uses_a_gpu_where_there_is_no_driver() -> None:
+    def load(name: str) -> None:
+        raise OSError
+
+    assert not hardware.uses_gpu(load)

@@ -362,7 +362,8 @@ class Engine:
         self._set_step(2, Sentence("Loading the weights"))
         template = flags.chat_template(self.config, folder)
         parser = flags.tool_parser(self.config, folder)
-        built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set, template, parser)
+        with forkserver.beside(self._import_server):  # there is nothing else to do then
+            built = self._vllm = llm.VllmEngine(args, self.stats, adapters, self._wake.set, template, parser)
         self._processes = self._children()
         self._pids = {process.pid for process in self._processes if process.pid}
         if self._stopping.is_set():  # the loop for the warm-up may be gone
@@ -370,11 +371,18 @@ class Engine:
         asyncio.run_coroutine_threadsafe(built.load_adapters(), loop).result(WARM_UP_S)
         self._set_step(3, Sentence("Warming up"))
         warming = asyncio.run_coroutine_threadsafe(built.warm_up(), loop)
-        if self.config.serves_openai:  # importing and building it takes as long as the warm-up
+        if self.config.serves_openai:
             self._serve_openai(built, folder, loop)
         warming.result(WARM_UP_S)
         self._begin(built, loop)
         return built
+
+    def _import_server(self) -> None:
+        if self.config.serves_openai:
+            with unchanged_log_levels():
+                from streamspace import openai_vllm
+
+                openai_vllm.prepare()
 
     def _serve_openai(self, built: "VllmEngine", folder: Path, loop: asyncio.AbstractEventLoop) -> None:
         with unchanged_log_levels():

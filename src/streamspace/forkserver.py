@@ -13,6 +13,8 @@ import os
 import signal
 import threading
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ SOURCE = str(Path(__file__).parents[1])
 PATH = "PYTHONPATH"
 WHILE_LOADING = "while the weights were loaded: "
 _words: Connection | None = None  # the newest engine process sends the exception that ends it
+_begun = threading.Event()  # the newest engine process has begun
 
 
 class _Process(multiprocessing.context.ForkServerProcess):
@@ -41,6 +44,7 @@ class _Process(multiprocessing.context.ForkServerProcess):
         _words, self._writes = multiprocessing.Pipe(duplex=False)
         super().start()
         self._writes.close()
+        _begun.set()
 
     def run(self) -> None:
         os.environ.update(self._environ)
@@ -83,6 +87,28 @@ def start() -> None:
             os.environ[PATH] = path
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     atexit.register(_stop)
+
+
+@contextmanager
+def beside(work: Callable[[], object]) -> Iterator[None]:
+    """Within the block an engine's process begins, and from then on a thread does this work, for which the end waits.
+
+    Before, the work would delay the process. What fails in it is not told.
+    """
+
+    def wait_and_work() -> None:
+        _begun.wait()
+        with suppress(Exception):
+            work()
+
+    _begun.clear()
+    thread = threading.Thread(target=wait_and_work, name="beside", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        _begun.set()  # where no process has begun, or one of another context
+        thread.join()
 
 
 def last_words(wait_s: float = 0.0) -> str:

@@ -34,6 +34,7 @@ ONLY_AS_IT_IS = {"quantization_config", "kv_lora_rank", "num_experts", "num_loca
 LEAST_KV_CACHE = 1 << 28  # bytes; where there is not even as much, vLLM says so
 LARGE_BLOCK = 1 << 20  # bytes
 M_MMAP_THRESHOLD = -3  # of <malloc.h>
+CUDA_NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of <cuda.h>
 
 
 def has_gpu(environ: Mapping[str, str]) -> bool:
@@ -41,12 +42,13 @@ def has_gpu(environ: Mapping[str, str]) -> bool:
     return environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1") and any(DEVICES.glob("nvidia[0-9]*"))
 
 
-def uses_gpu(descriptors: Path = Path("/proc/self/fd")) -> bool:
-    """Whether this process has begun to use an NVIDIA GPU: CUDA opens this device, and NVML does not."""
-    for path in descriptors.iterdir():
-        with suppress(OSError):  # the descriptor by which the folder was read is closed
-            if path.readlink() == DEVICES / "nvidia-uvm":
-                return True
+def uses_gpu(load: Callable[[str], Any] = ctypes.CDLL) -> bool:
+    """Whether this process has begun to use an NVIDIA GPU: until cuInit the CUDA driver API refuses every other call.
+
+    The open descriptors do not tell it: NVML, which vLLM asks about the GPU, opens those of CUDA, too.
+    """
+    with suppress(OSError, AttributeError):
+        return bool(load("libcuda.so.1").cuDeviceGetCount(ctypes.byref(ctypes.c_int(0))) != CUDA_NOT_INITIALIZED)
     return False
 
 

@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,16 @@ async def start(app: FastAPI, engine: VllmEngine, config: Config) -> None:
     await vllm_internals.start_server(app, client, engine.adapters, config.max_tokens)
 
 
+@cache
+def prepare() -> None:
+    """Import what `build` needs, once; takes a second."""
+    vllm_internals.find(vllm_internals.BUILD_APP)
+    vllm_internals.check_to_the_first_error()
+
+
 def build(config: Config, folder: Path, engine: VllmEngine) -> FastAPI:
     """vLLM's application for this engine, without its state. Takes half a second, so call it in a thread."""
+    prepare()
     flags = vllm_flags(config, folder)
     flags.model = config.model_name  # /v1/models shows it
     flags.enable_log_requests = False
@@ -113,7 +122,6 @@ def build(config: Config, folder: Path, engine: VllmEngine) -> FastAPI:
         flags.tool_call_parser = tool_calls.register(engine.tool_parser, engine.async_llm.get_tokenizer(), backend)
         flags.enable_auto_tool_choice = True
     log.info("Tool calls at /v1: %s.", engine.tool_parser or "none, for this model's chat template has no tools")
-    vllm_internals.check_to_the_first_error()
     build_app = vllm_internals.find(vllm_internals.BUILD_APP)
     app: FastAPI = build_app(flags, vllm_internals.TASKS, engine.async_llm.model_config)
     # vLLM's middlewares check keys of their own, and allow requests from the pages of all other servers.
