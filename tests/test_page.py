@@ -218,6 +218,33 @@ def test_a_turn_under_way_is_live_and_joins_the_settled_chat_when_it_ends(site: 
     expect(page.locator("#chat [data-testid=bot]")).to_have_text("so far and done")
 
 
+WATCHED = """(() => {
+  const { stringify } = JSON;
+  window.sent = []; // what each question sends
+  JSON.stringify = (value, ...more) => {
+    if (value?.session_hash && value.data?.includes('one')) window.sent.push(new WeakRef(value.data));
+    return stringify(value, ...more);
+  };
+})()"""
+
+
+def test_what_a_question_sent_is_let_go_also_where_its_answer_came_first(site: Site, new_page: NewPage) -> None:
+    site.engine.script = [Delta("Hi.", "stop")]
+    page = new_page(site.url)
+    page.evaluate(WATCHED)
+
+    def later(route: Route) -> None:
+        answer = route.fetch()
+        page.wait_for_timeout(500)  # by then the stream has brought it
+        route.fulfill(response=answer)
+
+    page.route("**/queue/join**", later)
+    for _ in range(3):
+        begin_and_end(page, "one")
+    page.request_gc()
+    assert page.evaluate("sent.map((each) => each.deref() !== undefined)") == [False] * 3
+
+
 def test_enter_during_an_answer_leaves_what_is_typed_for_later(site: Site, new_page: NewPage) -> None:
     engine = site.engine
     engine.script = [Delta("so far"), SILENCE_S]

@@ -50,6 +50,12 @@ BLOCKS_HOOKS = {
     "submit_loop:for await(let s of t.data)": (
         "submit_loop:for await(let s of globalThis.streamspace?.pacing.paced(t.data)??t.data)"
     ),
+    # The client keeps what an event sent, that is the whole conversation, until the event has ended. Where the stream
+    # brings the end before the POST is answered, it would keep that for as long as the page is there.
+    "s.type===`status`){s.original_msg": (
+        "s.type===`status`){"
+        "/complete|error/.test(s.stage)&&delete this.client.event_callbacks[t.data.event_id()];s.original_msg"
+    ),
     # It says what failed in a window of its own, over the page's controls.
     "throw this.log_cb(s?._title??`Error`,a||``,o,`error`,": (
         "throw globalThis.streamspace?.failures.show(a||``)||this.log_cb(s?._title??`Error`,a||``,o,`error`,"
