@@ -24,6 +24,8 @@ FIRST = {
     ".tabs > .tab-wrapper": "the tabs take as little as they can",
     "#heading .md > h1": "the head stands in one line",
     "#sidebar.open .sidebar-content": "no key reaches a sidebar that is shut",
+    "#head ~ .tabs #chat-tab": "on a phone the head stands beside the sidebar's button",
+    "#chat-tab:has(#sidebar) #said": "a drawer shows what was said of its conversations",
     "#sidebar > .toggle-button": "a script opens and shuts the sidebar",
     "#chat .placeholder-content > .examples": "the examples stand in the middle",
     "#status .html-container": "no padding around the state",

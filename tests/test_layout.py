@@ -82,3 +82,27 @@ def test_headings_and_bold_words_have_the_pages_own_font(site: Site, new_page: N
         node = devtools.send("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
         fonts = devtools.send("CSS.getPlatformFontsForNode", {"nodeId": node})["fonts"]
         assert fonts and all(font["isCustomFont"] for font in fonts), (selector, fonts)
+
+
+@pytest.mark.parametrize(("width", "language"), [(768, "en"), (390, "en"), (360, "en"), (390, "ar")])
+def test_a_drawer_leaves_a_strip_of_the_page_which_shuts_it(
+    site: Site, new_page: NewPage, width: int, language: str
+) -> None:
+    page = new_page(site.url, viewport={"width": width, "height": 844}, locale=language)
+    begin_and_end(page, "one")
+    open_sidebar(page)
+    page.wait_for_timeout(400)  # it moves
+    drawer = page.locator("#sidebar").bounding_box()
+    assert drawer and drawer["width"] == min(320, width - 48)
+    assert drawer["x"] == (width - drawer["width"] if language == "ar" else 0)
+    page.mouse.click(drawer["x"] + 160, 800)  # an empty place in the drawer
+    expect(page.locator("#sidebar.open")).to_have_count(1)
+    # What was said of its conversations is beside them, and can be undone there.
+    page.locator("#conversations [data-does=menu]").click()
+    page.locator("#conversations [data-does=remove]").click()
+    expect(page.locator("#conversations [data-does=open]")).to_have_count(0)
+    page.locator("#said button").click()
+    expect(page.locator("#conversations [data-does=open]")).to_have_count(1)
+    page.mouse.click(24 if language == "ar" else width - 24, 400)
+    expect(page.locator("#sidebar.open")).to_have_count(0)
+    expect(questions(page)).to_have_text("one")
