@@ -181,3 +181,13 @@ def test_what_a_box_is_for_and_what_can_be_ticked_can_be_seen(site: Site, new_pa
         assert 4.5 <= hint < typed, each
     for each in ("#compare-number [value='3']", "#compare-measures input"):
         assert page.evaluate(CONTRAST, [each, None, "borderTopColor"]) >= 3, each
+
+
+def test_a_button_beside_a_long_title_stays_in_one_line(site: Site, new_page: NewPage) -> None:
+    page = new_page(site.url, viewport={"width": 390, "height": 844}, locale="zh-CN")
+    begin_and_end(page, "什么是连续批处理？请用表格说明，并举几个例子。")
+    open_sidebar(page)
+    page.locator("#conversations [data-does=menu]").click()
+    page.locator("#conversations [data-does=link]").click()
+    close = page.locator("dialog .close").bounding_box()
+    assert close and close["width"] > close["height"]
