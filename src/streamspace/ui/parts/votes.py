@@ -39,7 +39,7 @@ def add_thumbs(
         return
     gr.Markdown(Sentence(NOTICE, dataset=engine.config.feedback_dataset), elem_id="votes-notice")
     words = gr.Textbox(label="Why (sent with your next vote)", max_lines=3, max_length=2000, elem_id="votes-words")
-    kept = gr.HTML("", elem_id="votes-kept", padding=False)
+    kept = gr.HTML("", elem_id="votes-kept")
 
     async def vote(event: gr.EventData, said: str, *values: Any) -> AsyncGenerator[list[Any], None]:
         """Keep the vote on one answer."""
@@ -79,7 +79,7 @@ def add_choice(demo: StreamingBlocks, engine: ServedEngine, uses: Sequence[gr.Bu
     if (votes := demo.votes) is None:
         return
     gr.Markdown(Sentence(PAIR_NOTICE, dataset=engine.config.feedback_dataset), elem_id="pairs-notice")
-    kept = gr.HTML("", elem_id="pairs-kept", padding=False)
+    kept = gr.HTML("", elem_id="pairs-kept")
     for number, use in enumerate(uses):
         handler = _chooser(engine, votes, number)
         use.click(handler, [*inputs], kept, **RAW)
