@@ -24,6 +24,8 @@ FIRST = {
     ".tabs > .tab-wrapper": "the tabs take as little as they can",
     "#heading .md > h1": "the head stands in one line",
     "#sidebar.open .sidebar-content": "no key reaches a sidebar that is shut",
+    "#head ~ .tabs #chat-tab": "on a phone the head stands beside the sidebar's button",
+    "#chat-tab:has(#sidebar) #said": "a drawer shows what was said of its conversations",
     "#sidebar > .toggle-button": "a script opens and shuts the sidebar",
     "#chat .placeholder-content > .examples": "the examples stand in the middle",
     "#status .html-container": "no padding around the state",
@@ -50,6 +52,8 @@ LIVE = {
 }
 ENDED = {
     "#chat .message": "an empty chat is higher",
+    "#chat .user-row + .message-buttons": "versions of a question stand beside its buttons",
+    '#chat .md [align="right"]': "numbers of a table stand at their right",
     "#chat .message-buttons": "no buttons below messages while an answer is under way",
     "#chat .bot-row + .message-buttons > .icon-button-wrapper": "an answer can be read aloud",
     "#chat .top-panel button": "a click on Clear waits until Gradio can cancel",
@@ -59,15 +63,20 @@ ENDED = {
 }
 SETTINGS = {
     **{f"#settings {name}": "sliders fill from the right" for name in ("[type=range]", ".reset-button")},
+    "#settings > .label-wrap": "the name of a fold and its sign stand in one line",
+    "#settings .tab-like-container > [type=number]": "a number has room for a finger, and is not cut",
+    "#view-code.sm": "small buttons have room for a finger",
     "#settings > button.open": "a key opens the settings, and does not shut them",
     "#settings .temperature [type=number]": "a key goes to the temperature",
 }
 EDITED = {
+    "#chat .edit-textarea": "a short question is edited in a box with room",
     "#chat .message-row.user-row textarea": "Enter asks an edited question, and begins a new line in an answer",
     "#chat .message-row:has(textarea) + .message-buttons > .icon-button-wrapper > button + button":
         "Enter presses Submit and Esc Cancel",
 }  # fmt: skip
 COMPARE = {
+    "#compare-welcome .row": "the examples are of one size",
     "#columns > .column": "columns beside each other",
     "#columns .own .form": "a column's settings stand in two columns",
     "#columns .answer .md > *": "Use is there once there is an answer",
@@ -75,6 +84,7 @@ COMPARE = {
     '#compare-kind [value="settings"]:checked': "settings of columns, or of samples",
 }
 COMPLETION = {
+    "#run-all .stop": "Stop is not red while nothing runs",
     '#constrain [value="json"]': "a kind of constraint shows its own box only",
     "#constrain .code textarea": "code stands from the left",
 }
@@ -82,7 +92,9 @@ COMPLETION = {
 
 @pytest.fixture
 def engine() -> FakePageEngine:
-    return FakePageEngine([Delta("so far"), 3.0, Delta(" done", "stop", metrics=Metrics(1, 0, 2, 0.0, 0.1, 0.1))])
+    return FakePageEngine(
+        [Delta("so far"), 3.0, Delta(" done\n\n|a|\n|-:|\n|1|", "stop", metrics=Metrics(1, 0, 2, 0.0, 0.1, 0.1))]
+    )
 
 
 @pytest.fixture

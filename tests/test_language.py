@@ -146,6 +146,8 @@ def test_an_arabic_browser_gets_the_page_mirrored(site: Site, new_page: NewPage)
     send(page, "ما هذا؟")
     wait_for_end(page)
     expect(page.locator("#note")).to_contain_text("انتهت.")
+    panel, talk = (page.locator(each).bounding_box() for each in ("#chat .top-panel", "#conversation"))
+    assert panel and talk and panel["x"] - talk["x"] < 16
     direction = "element => getComputedStyle(element).direction"
     for text, wanted in (("An answer:", "ltr"), ("one", "ltr"), ("إجابة", "rtl"), ("code()", "ltr")):
         assert page.locator("#chat .md").get_by_text(text).last.evaluate(direction) == wanted, text

@@ -72,6 +72,15 @@ def test_a_link_is_read_and_kept_once_the_visitor_goes_on(site: Site, new_page: 
     assert asked and not [url for url in asked if "conversation=" in url]
 
 
+def test_a_link_is_read_from_its_beginning_and_gone_on_from_its_end(site: Site, new_page: NewPage) -> None:
+    page = new_page(forged(site.url, "Long", "", "first", "word " * 3000, "last", "the end"))
+    expect(questions(page)).to_have_text(["first", "last"])
+    page.wait_for_timeout(500)  # it is drawn by and by
+    expect(questions(page).first).to_be_in_viewport()
+    page.get_by_role("button", name="Go on from here").click()
+    expect(page.get_by_text("the end")).to_be_in_viewport()
+
+
 def test_another_conversation_ends_the_reading(site: Site, new_page: NewPage) -> None:
     page = new_page(forged(site.url, "", "", "one", "two"))
     expect(questions(page)).to_have_text("one")

@@ -21,6 +21,12 @@ SMALL = """(least) => [...document.querySelectorAll('button, input, textarea, se
     || each.matches('textarea, [type=number], [type=text], [type=search], [type=password], :not([type])')
       && /input|textarea/i.test(each.localName) && parseFloat(getComputedStyle(each).fontSize) < 16)
   .map(([each, { width, height }]) => `${each.outerHTML.slice(0, 90)}: ${width} x ${height}`)"""
+# Boxes that are cut off by what they stand in.
+CUT = """() => [...document.querySelectorAll('input, textarea')].filter((each) => each.checkVisibility())
+  .map((each) => [each, each.getBoundingClientRect(), each.parentElement.getBoundingClientRect()])
+  .filter(([each, { top, bottom, width }, around]) => width > 1 && /number|text/.test(each.type)
+    && (top < around.top - 1 || bottom > around.bottom + 1))
+  .map(([each, { height }, around]) => `${each.outerHTML.slice(0, 90)}: ${height} of ${around.height}`)"""
 SHEET = """() => {
   const { left, right, top, bottom } = document.querySelector('dialog[open]').getBoundingClientRect();
   return left >= 8 && right <= innerWidth - 8 && top >= 8 && bottom <= innerHeight - 8;
@@ -30,6 +36,7 @@ SHEET = """() => {
 def check(page: Page) -> None:
     page.wait_for_timeout(500)  # tabs and folds come in by and by
     assert page.evaluate(SMALL, LEAST) == []
+    assert page.evaluate(CUT) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

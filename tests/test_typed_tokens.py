@@ -98,3 +98,21 @@ def test_the_page_tells_it_while_a_long_message_is_typed(site: Site, new_page: N
     expect(line).to_be_hidden()
     box(page).fill(LONG)
     expect(line).to_contain_text("This message: 40 tokens; 9")  # the conversation has taken some
+
+
+@pytest.mark.browser
+def test_a_message_that_is_too_long_is_told_so_in_one_place(site: Site, new_page: NewPage) -> None:
+    page: Page = new_page(site.url)
+    hint, failure = page.locator(".typed-tokens").first, page.get_by_role("alert").filter(has_text="This is too long")
+    too_long = "word " * 1200
+    box(page).fill(too_long)
+    expect(hint).to_contain_text("This is too long")
+    expect(failure).to_have_count(0)
+    send(page, too_long)
+    wait_for_end(page)
+    expect(failure).to_be_visible()
+    expect(hint).to_be_hidden()
+    expect(box(page)).to_have_value(too_long)
+    box(page).fill(LONG)  # what was refused is no more
+    expect(failure).to_have_count(0)
+    expect(hint).to_have_text("This message: 40 tokens; 1,000 are free")

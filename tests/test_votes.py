@@ -233,8 +233,12 @@ def test_a_visitor_votes_in_the_chat_and_in_compare(
 
     with served_site(FakePageEngine(deltas("A |good| answer."))) as site:
         page = new_page(site.url)
-        expect(page.locator("#votes-notice")).to_contain_text("Nothing about you is sent, and nothing without a thumb.")
+        expect(page.locator("#send")).to_be_enabled()
+        for each in ("#votes-notice", "#votes-words"):  # before there is an answer they would take room from the chat
+            expect(page.locator(each)).to_be_hidden()
         begin_and_end(page, "First question")
+        expect(page.locator("#votes-notice")).to_be_visible()
+        expect(page.locator("#votes-notice")).to_contain_text("Nothing about you is sent, and nothing without a thumb.")
         page.locator("#votes-words textarea").fill("Short and right")
         page.locator("#chat").get_by_label("Like", exact=True).click()
         expect(page.locator("#votes-kept")).to_have_text("Thank you: the vote is kept.")

@@ -90,7 +90,7 @@ def _enable_when_ready(demo: StreamingBlocks, tabs: Mapping[str, ChatTab | Compl
         return [update for name, tab in tabs.items() for update in tab.control_updates(groups[name])]
 
     async def engine_ready(*values: Any) -> AsyncGenerator[list[Any], None]:
-        """Enable the controls that wait for the engine, now that it is ready."""
+        """Enable the controls that wait for the engine, now that it is ready; disable them when it has failed."""
         yield updates(values)
         _enable_from_the_start(demo, controls.components, updates)
 
@@ -102,7 +102,7 @@ def _enable_when_ready(demo: StreamingBlocks, tabs: Mapping[str, ChatTab | Compl
 def _enable_from_the_start(
     demo: StreamingBlocks, components: Sequence[Any], updates: Callable[[Sequence[Any]], list[Any]]
 ) -> None:
-    """Write the ready state into the page's config, so that pages opened later start enabled.
+    """Write the state into the page's config, so that pages opened later start with it: enabled, once it is ready.
 
     Visitors of such a page may send a request before its own `engine_ready` event has ended.
     """

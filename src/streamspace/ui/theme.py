@@ -24,5 +24,8 @@ def theme(accent: str) -> gr.themes.Base:
         block_info_text_color="*neutral_500",
         body_text_color_subdued="*neutral_500",
         input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_500",
     )
     return made.set(color_accent="*primary_700") if accent in LIGHT else made

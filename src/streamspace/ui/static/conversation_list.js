@@ -130,7 +130,7 @@ export class ConversationList {
     const none = say("None yet: a conversation is kept here, in this browser alone, from its first question on.");
     const nothingFound = found.length ? "" : say("Nothing found.");
     this.empty.textContent = all.length ? nothingFound : none;
-    if (isSearch) this.announce(words ? say("{number} found.", { number: found.length }) : "");
+    if (isSearch) this.announce(words ? say("{number} found.", { number: found.length }) : "", { isSeen: false });
     if (of) this.focus(of, does);
   }
 

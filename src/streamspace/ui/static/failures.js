@@ -17,6 +17,8 @@ for (const kind of ["click", "keydown"]) {
   });
 }
 
+document.addEventListener("fits", () => clear(), true); // a message that may have been refused as too long
+
 /** The row of a control; of one in no row, the last of its tab. @param {Element} control */
 const rowOf = (control) => control.closest(PLACES) ?? [...tabOf(control).querySelectorAll(PLACES)].at(-1);
 

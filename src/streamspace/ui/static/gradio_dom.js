@@ -70,6 +70,12 @@ const sidebar = () => find("#sidebar");
 export const sidebarToggle = () => find(".toggle-button", sidebar());
 export const isSidebarOpen = () => sidebar().matches(".open");
 
+/** Whether a click hit the shade beside the sidebar, which is a part of it. @param {MouseEvent} event */
+export function isBesideSidebar({ target, clientX }) {
+  const { left, right } = sidebar().getBoundingClientRect();
+  return target === sidebar() && (clientX < left || clientX > right);
+}
+
 /** Open the fold of the settings; gives whether it was shut. */
 export function openSettings() {
   const line = find("#settings > button");

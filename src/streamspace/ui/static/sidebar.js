@@ -2,7 +2,7 @@
 // remembers whether it was open.
 
 import { ifStored } from "./dom.js";
-import { isSidebarOpen, sidebarToggle } from "./gradio_dom.js";
+import { isBesideSidebar, isSidebarOpen, sidebarToggle } from "./gradio_dom.js";
 import { say } from "./language.js";
 
 const KEPT = "streamspace-sidebar"; // in the browser's localStorage: "open" or "shut"
@@ -20,6 +20,7 @@ export function begin(onOpen) {
     if (!isDrawer()) ifStored(() => localStorage.setItem(KEPT, isSidebarOpen() ? "open" : "shut"));
     if (isSidebarOpen()) onOpen();
   }).observe(/** @type {Element} */ (toggle.parentElement), { attributeFilter: ["class"] });
+  document.addEventListener("click", (event) => isBesideSidebar(event) && closeDrawer());
   const kept = ifStored(() => localStorage.getItem(KEPT));
   if (!isDrawer() && (kept === "open" || (kept === null && isWide()))) toggle.click();
   else tell();

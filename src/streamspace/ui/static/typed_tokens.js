@@ -54,6 +54,7 @@ export class TypedTokens {
 
   /** @param {string} words @param {boolean} isFull */
   show(words, isFull) {
+    if (!isFull && this.line.matches(".full")) this.line.dispatchEvent(new Event("fits"));
     this.line.textContent = words;
     this.line.classList.toggle("full", isFull);
   }
