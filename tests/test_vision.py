@@ -5,11 +5,13 @@ import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from gradio_client import Client
 from openai import BadRequestError, OpenAI
 
+from streamspace import vllm_internals
 from streamspace.chat import stream_chat
 from streamspace.errors import BadPicture, ChatError, TooManyPictures
 from streamspace.frames import Pacer
@@ -157,6 +159,42 @@ def test_a_picture_that_the_engine_has_let_go_of_is_sent_again(seeing: Running) 
     first = answer(seeing, asked(QUESTION, URLS[2]))
     seeing.run(vllm.async_llm.engine_core.reset_mm_cache_async())
     assert answer(seeing, asked(QUESTION, URLS[2])).text == first.text
+
+
+def test_without_a_request_no_picture_is_kept(seeing: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    vllm, rest = seeing.engine._vllm, seeing.engine.rest
+    assert vllm
+    monkeypatch.setattr(seeing.engine, "rest", AsyncMock())  # which the server asks every ten seconds
+    renderer: Any = vllm.async_llm.renderer
+    caches = renderer._readonly_mm_processor.cache, renderer.mm_processor_cache
+    before = answer(seeing, asked(QUESTION, URLS[0])).text
+    wait_until(lambda: seeing.is_idle, what="the end of the answer")
+    assert all(len(cache._cache) for cache in caches)
+
+    async def while_one_is_under_way() -> None:
+        settings = Settings(max_tokens=400, temperature=0, seed=None)
+        async with aclosing(stream_chat(seeing.engine, [asked(QUESTION, URLS[0])], settings, Pacer())) as replies:
+            async for reply in replies:
+                if reply.text:
+                    await rest()
+                    return
+
+    seeing.run(while_one_is_under_way())
+    assert all(len(cache._cache) for cache in caches)
+    wait_until(lambda: not any(vllm_internals.num_unfinished(vllm.async_llm)), what="the end of the answer")
+    seeing.run(rest())
+    assert not any(len(cache._cache) for cache in caches)
+    sent = Mock(wraps=vllm_internals.shared)
+    monkeypatch.setattr(vllm_internals, "shared", sent)
+    assert answer(seeing, asked(QUESTION, URLS[0])).text == before
+    assert sent.call_count == 1  # once more, if the engine had been believed to have it
+    # The engine has let go as well: it misses what it is believed to have.
+    seeing.run(rest())
+    monkeypatch.setattr(renderer, "clear_mm_cache", lambda: None)
+    assert answer(seeing, asked(QUESTION, URLS[0])).text == before
+    seeing.run(rest())
+    assert answer(seeing, asked(QUESTION, URLS[0])).text == before
+    assert sent.call_count == 4
 
 
 @pytest.mark.parametrize("number", [20, pytest.param(200, marks=pytest.mark.slow)])

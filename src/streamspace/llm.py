@@ -67,6 +67,7 @@ T = TypeVar("T")
 
 CUDA_VERSION: str | None = torch.version.cuda  # that PyTorch was built for; None is a CPU build
 MOST_PENDING = 3  # tokens that are no whole character yet: of UTF-8's four bytes the last is missing
+REST_S = 2.0  # how long the engine may take to empty its cache of pictures
 QUEUED_FOR_S = 0.1  # how long it is taken for granted which requests wait in the engine's queue
 NO_PROCESSING = "Failed to apply"  # vLLM's words for a picture that the model's processor fails of
 TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
@@ -251,6 +252,13 @@ class VllmEngine:
     def is_dead(self) -> bool:
         """Whether the engine's process has gone."""
         return self.async_llm.errored
+
+    async def rest(self) -> None:
+        """Let go of prepared pictures, unless a request is under way; a later one has them prepared anew."""
+        if self.reads_media and not any(vllm_internals.num_unfinished(self.async_llm)):
+            with suppress(EngineDeadError, TimeoutError):  # then the next engine begins without any
+                async with asyncio.timeout(REST_S):
+                    await vllm_internals.forget_pictures(self.async_llm)
 
     async def load_adapters(self) -> None:
         """Have the engine read all adapters; raises EngineError. A request for an unreadable one would kill it."""

@@ -6,6 +6,7 @@ imported: the text that `config.engine_flags` reads, and the titles that `proces
 Importing this module imports vLLM, so only the engine's loading thread imports it.
 """
 
+import asyncio
 import json
 import logging
 import sys
@@ -83,6 +84,10 @@ RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
 RENDER_TEXT = Name(f"{_RENDERER}.render_cmpl_async", "to turn a raw text into tokens")
 MM_CACHE = Name(f"{_RENDERER}.mm_processor_cache", _SEE)
 MM_PROCESSOR = Name(f"{_RENDERER}.get_mm_processor", _SEE)
+UNSHARED_PROCESSOR = Name(f"{_RENDERER}._readonly_mm_processor", _SEE, is_of_instances=True)
+MM_THREAD = Name(f"{_RENDERER}._mm_executor", _SEE, is_of_instances=True)
+FORGET_HERE = Name(f"{_RENDERER}.clear_mm_cache", _SEE)
+FORGET_THERE = Name("vllm.v1.engine.core_client:AsyncMPClient.reset_mm_cache_async", _SEE)
 MM_LIMITS = Name("vllm.multimodal.processing.context:BaseProcessingInfo.allowed_mm_limits", _SEE)
 HF_PROCESSOR = Name("vllm.multimodal.processing.context:BaseProcessingInfo.get_hf_processor", _SEE)
 MODEL_CLASS = Name("vllm.model_executor.model_loader:get_model_cls", _SEE)
@@ -326,6 +331,25 @@ def shared(llm: AsyncLLM, prompt: Any) -> Any:
         for kind, many in prompt["mm_kwargs"].items()
     }  # fmt: skip
     return {**prompt, "mm_kwargs": type(prompt["mm_kwargs"])(items)}
+
+
+async def forget_pictures(llm: AsyncLLM) -> None:
+    """Empty the caches of prepared pictures, this process's and the engine's; to be asked when nothing is under way.
+
+    A request that comes all the same finds its pictures: its prompt has them until it is sent. The record of those that
+    the engine has is emptied twice, so that it never has more than the engine.
+    """
+    if not _UNSHARED:
+        return
+    processor = require(llm.renderer, "_readonly_mm_processor", UNSHARED_PROCESSOR.purpose)
+    cache = processor.cache if processor else None
+    if cache is None or not cache.make_stats().total:  # nobody has shown one since
+        return
+    thread = require(llm.renderer, "_mm_executor", MM_THREAD.purpose)  # in which pictures are prepared, one by one
+    await asyncio.get_running_loop().run_in_executor(thread, cache.clear_cache)
+    llm.renderer.clear_mm_cache()
+    await llm.engine_core.reset_mm_cache_async()
+    llm.renderer.clear_mm_cache()
 
 
 def has_pictures(prompt: Any) -> bool:
