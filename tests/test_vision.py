@@ -138,6 +138,53 @@ def test_what_cannot_be_read_is_one_sentence_at_every_door(seeing: Running, url:
         Client(seeing.url, verbose=False).predict(message=QUESTION, images=[url], api_name="/chat")
 
 
+OF_MESSAGES = "/v1/messages", "/v1/messages/count_tokens"
+PROCESSING_FAILED = "Failed to apply LlavaProcessor on data={'images': [<PIL.Image.Image at 0x7F>]} with kwargs={}"
+
+
+def refusals(app: Running, url: str) -> dict[str, str]:
+    """The whole answer of each way in, by its name, for a picture that is refused."""
+    name, base64 = app.engine.config.model_name, url.partition(",")[2]
+    source = {"type": "base64", "media_type": "image/png", "data": base64}
+    parts = [{"type": "image", "source": source}, {"type": "text", "text": QUESTION}]
+    shown = [{"type": "input_image", "image_url": url, "detail": "auto"}, {"type": "input_text", "text": QUESTION}]
+    bodies: dict[str, Any] = {
+        "/v1/chat/completions": {"messages": in_parts(QUESTION, [url]), "stream": True},
+        "/tokenize": {"messages": in_parts(QUESTION, [url])},
+        "/v1/responses": {"input": [{"role": "user", "content": shown}]},
+        **{path: {"messages": [{"role": "user", "content": parts}], "max_tokens": 4} for path in OF_MESSAGES},
+    }
+    told = {}
+    for path, body in bodies.items():
+        content = json.dumps({"model": name, **body}).encode()
+        _, _, text = ask(app.url, "POST", path, content, {"Content-Type": "application/json"})
+        told[path] = json.loads(text)["error"]["message"]
+    with pytest.raises(Exception) as by_gradio:
+        Client(app.url, verbose=False).predict(message=QUESTION, images=[url], api_name="/chat")
+    text = asked_by_mcp(app.url, [url])
+    result = json.loads(text.partition("data: ")[2])["result"]
+    assert result["isError"]
+    return told | {"/chat": str(by_gradio.value), "ask": result["content"][0]["text"]}
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError(PROCESSING_FAILED), "A picture cannot be used: the model's own processor does not take it."),
+        (RuntimeError("0x7F"), "The engine could not finish this answer; try again."),
+    ],
+)
+def test_a_picture_of_which_the_engine_fails_is_one_sentence_at_every_door(
+    seeing: Running, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    vllm = seeing.engine._vllm
+    assert vllm
+    processor: Any = vllm.async_llm.renderer._readonly_mm_processor
+    monkeypatch.setattr(processor, "apply", Mock(side_effect=error))
+    told = refusals(seeing, URLS[0])
+    assert told == dict.fromkeys(told, sentence)
+
+
 def test_too_many_pictures_in_a_message_are_refused(seeing: Running) -> None:
     with pytest.raises(TooManyPictures, match="has 5 pictures; allowed are 4"):
         answer(seeing, asked(QUESTION, *(URLS[0],) * 5))

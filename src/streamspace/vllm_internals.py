@@ -34,6 +34,7 @@ from streamspace.errors import BadPicture, BrokenPicture
 from streamspace.on_demand import Outputs
 from streamspace.patching import MissingName, patch, require
 from streamspace.sampling import in_range
+from streamspace.translation import Sentence
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ HANDLERS = (  # of vLLM's server, by their names in its state
 )
 TASKS = ("generate",)  # the tasks that vLLM's server is built for
 PICTURE = "picture"  # the parameter of a refusal for a picture's sake
+NO_PROCESSING = "Failed to apply"  # vLLM's words for a picture that the model's processor fails of, before its data
 MOST_PLACES = 100  # numbered ones, such as `<|image_1|>`, that are looked for
 
 
@@ -284,7 +286,7 @@ def _is_no_refusal(record: logging.LogRecord) -> bool:
 
 async def chat_prompt(llm: AsyncLLM, turns: Any, params: ChatParams) -> dict[str, Any]:
     """vLLM's prompt of a conversation, for `shared`; raises what vLLM does."""
-    _, (prompt,) = await llm.renderer.render_chat_async([turns], params, **_UNSHARED)
+    _, (prompt,) = await Renderer(llm.renderer).render_chat_async([turns], params)
     return dict(prompt)
 
 
@@ -310,8 +312,14 @@ class Renderer:
         return getattr(self._renderer, name)
 
     async def render_chat_async(self, *arguments: Any, **options: Any) -> Any:
-        """As vLLM's."""
-        return await self._renderer.render_chat_async(*arguments, **(options | _UNSHARED))
+        """As vLLM's, but a picture that the model's processor fails of is a VLLMValidationError, too."""
+        try:
+            return await self._renderer.render_chat_async(*arguments, **(options | _UNSHARED))
+        except ValueError as error:
+            if not str(error).startswith(NO_PROCESSING):
+                raise
+            refusal = BadPicture(Sentence("the model's own processor does not take it"))
+            raise VLLMValidationError(str(refusal), parameter=PICTURE) from refusal
 
 
 def shared(llm: AsyncLLM, prompt: Any) -> Any:
