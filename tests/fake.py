@@ -163,7 +163,7 @@ class FakePageEngine(FakeEngine):
         self.status = status or self.status
         self.is_stopping = False
         self.operator_key = "key"
-        self.num_retries = 0
+        self.num_retries = self.num_rests = 0
         self.defaults = Settings()
         self.waiting = self.num_restarts = 0
         self.facts: Facts | None = Facts("a scripted machine", "bfloat16", self.max_model_len, 16_000, "0.0")
@@ -187,6 +187,9 @@ class FakePageEngine(FakeEngine):
 
     def retry(self) -> None:
         self.num_retries += 1
+
+    async def rest(self) -> None:
+        self.num_rests += 1
 
     async def stop(self) -> None:
         self.is_stopping = True

@@ -487,9 +487,25 @@ def test_what_bodies_left_free_is_given_back_again_and_again_off_the_loop(monkey
     threads: list[str] = []
     monkeypatch.setattr(server, "GIVE_BACK_S", 0.01)
     monkeypatch.setattr(hardware, "give_free_memory_back", lambda: threads.append(threading.current_thread().name))
-    with served(FakePageEngine()):
+    engine = FakePageEngine()
+    with served(engine):
         wait_until(lambda: len(threads) >= 3, what="giving it back")
     assert "scripted" not in threads
+    assert engine.num_rests >= 3
+
+
+def test_memory_is_given_back_though_the_engine_fails_of_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(server, "GIVE_BACK_S", 0.01)
+    monkeypatch.setattr(hardware, "give_free_memory_back", lambda: given.append(1))
+    engine = FakePageEngine()
+
+    async def fail() -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(engine, "rest", fail)
+    with served(engine):
+        wait_until(lambda: len(given) >= 3, what="giving it back")
 
 
 WRONG: dict[str, tuple[str, bytes]] = {

@@ -42,7 +42,9 @@ browser_test = pytest.mark.browser
 Script = Sequence[Delta | Exception | float]
 
 
-def break_off(engine: FakePageEngine, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def break_off(
+    engine: FakePageEngine, seed: int, monkeypatch: pytest.MonkeyPatch, error: type[Exception] = RequestFailed
+) -> None:
     """Have requests with this seed fail after the first delta."""
     generate = engine.generate
 
@@ -53,7 +55,7 @@ def break_off(engine: FakePageEngine, seed: int, monkeypatch: pytest.MonkeyPatch
             async for delta in stream:
                 yield delta
                 if settings.seed == seed:
-                    raise RequestFailed
+                    raise error
 
     monkeypatch.setattr(engine, "generate", breaking)
 
@@ -285,11 +287,12 @@ def test_a_refused_setting_names_its_column_and_nothing_is_lost(site: Site, new_
 
 
 @browser_test
+@pytest.mark.parametrize("error", [RequestFailed, ZeroDivisionError])
 def test_a_column_that_fails_says_so_and_the_others_go_on(
-    site: Site, new_page: NewPage, monkeypatch: pytest.MonkeyPatch
+    site: Site, new_page: NewPage, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     site.engine.script = [Delta("so far"), 0.5, Delta(", so good", "stop")]
-    break_off(site.engine, 2, monkeypatch)
+    break_off(site.engine, 2, monkeypatch, error)
     page = open_compare(new_page(site.url))
     compare(page)
     wait_for_all(page)

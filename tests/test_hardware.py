@@ -330,6 +330,7 @@ def test_weights_of_four_bits_are_refused_where_vllm_has_no_kernel_for_them(quan
     model = SHAPE | {"quantization_config": quantization}
     sentence = str(int4_problem({"avx2"}, model, "x86_64"))
     assert str(quantization["quant_method"]) in sentence and "AVX-512" in sentence and "W8A8" in sentence
+    assert "not quantised" in sentence and "(W8A8) are slow" in sentence
     assert int4_problem({"avx2", "avx512f"}, model, "x86_64") is None
     assert int4_problem({"asimd"}, model, "aarch64") is None
 

@@ -12,10 +12,18 @@ from gradio_client import Client
 
 from streamspace.asgi import BodyLimit
 from streamspace.checks import parse_history, parse_images
-from streamspace.errors import BadPicture, BadRequest, BlindModel, ConfigError, PictureTooLarge, TooManyPictures
+from streamspace.errors import (
+    BadPicture,
+    BadRequest,
+    BlindModel,
+    ConfigError,
+    PictureTooLarge,
+    RequestFailed,
+    TooManyPictures,
+)
 from streamspace.pictures import MEDIA_BYTES, MOST_BYTES, check_file, check_pictures, check_urls, file_of
 from streamspace.terminal import data_urls, split, stream_to_terminal
-from streamspace.types import Message
+from streamspace.types import Delta, Message
 from tests.client import JSON, ask
 from tests.fake import FakePageEngine, deltas
 from tests.support import served
@@ -122,6 +130,19 @@ def test_the_terminal_asks_about_files(tmp_path: Path, capsys: pytest.CaptureFix
     assert file_of(urls[0].partition(",")[2]) == picture()
     with pytest.raises(ConfigError, match=r"--image is 'missing.png', which cannot be read: No such file"):
         data_urls(["missing.png"])
+
+
+def test_an_error_without_a_sentence_is_one_in_the_terminal() -> None:
+    engine: Any = FakePageEngine([Delta("an "), ZeroDivisionError()])
+    with pytest.raises(RequestFailed, match="The engine could not finish this answer; try again"):
+        asyncio.run(stream_to_terminal(engine, ["What is it?"]))
+
+
+@pytest.mark.parametrize("api_name", ["/chat", "/complete"])
+def test_an_error_without_a_sentence_is_one_for_clients_of_gradio(site: Site, api_name: str) -> None:
+    site.engine.script = [Delta("an "), ZeroDivisionError()]
+    with pytest.raises(Exception, match="The engine could not finish this answer; try again"):
+        Client(site.url, verbose=False).predict("Hi", api_name=api_name)
 
 
 @pytest.fixture

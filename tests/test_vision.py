@@ -5,11 +5,13 @@ import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from gradio_client import Client
 from openai import BadRequestError, OpenAI
 
+from streamspace import vllm_internals
 from streamspace.chat import stream_chat
 from streamspace.errors import BadPicture, ChatError, TooManyPictures
 from streamspace.frames import Pacer
@@ -136,6 +138,53 @@ def test_what_cannot_be_read_is_one_sentence_at_every_door(seeing: Running, url:
         Client(seeing.url, verbose=False).predict(message=QUESTION, images=[url], api_name="/chat")
 
 
+OF_MESSAGES = "/v1/messages", "/v1/messages/count_tokens"
+PROCESSING_FAILED = "Failed to apply LlavaProcessor on data={'images': [<PIL.Image.Image at 0x7F>]} with kwargs={}"
+
+
+def refusals(app: Running, url: str) -> dict[str, str]:
+    """The whole answer of each way in, by its name, for a picture that is refused."""
+    name, base64 = app.engine.config.model_name, url.partition(",")[2]
+    source = {"type": "base64", "media_type": "image/png", "data": base64}
+    parts = [{"type": "image", "source": source}, {"type": "text", "text": QUESTION}]
+    shown = [{"type": "input_image", "image_url": url, "detail": "auto"}, {"type": "input_text", "text": QUESTION}]
+    bodies: dict[str, Any] = {
+        "/v1/chat/completions": {"messages": in_parts(QUESTION, [url]), "stream": True},
+        "/tokenize": {"messages": in_parts(QUESTION, [url])},
+        "/v1/responses": {"input": [{"role": "user", "content": shown}]},
+        **{path: {"messages": [{"role": "user", "content": parts}], "max_tokens": 4} for path in OF_MESSAGES},
+    }
+    told = {}
+    for path, body in bodies.items():
+        content = json.dumps({"model": name, **body}).encode()
+        _, _, text = ask(app.url, "POST", path, content, {"Content-Type": "application/json"})
+        told[path] = json.loads(text)["error"]["message"]
+    with pytest.raises(Exception) as by_gradio:
+        Client(app.url, verbose=False).predict(message=QUESTION, images=[url], api_name="/chat")
+    text = asked_by_mcp(app.url, [url])
+    result = json.loads(text.partition("data: ")[2])["result"]
+    assert result["isError"]
+    return told | {"/chat": str(by_gradio.value), "ask": result["content"][0]["text"]}
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError(PROCESSING_FAILED), "A picture cannot be used: the model's own processor does not take it."),
+        (RuntimeError("0x7F"), "The engine could not finish this answer; try again."),
+    ],
+)
+def test_a_picture_of_which_the_engine_fails_is_one_sentence_at_every_door(
+    seeing: Running, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    vllm = seeing.engine._vllm
+    assert vllm
+    processor: Any = vllm.async_llm.renderer._readonly_mm_processor
+    monkeypatch.setattr(processor, "apply", Mock(side_effect=error))
+    told = refusals(seeing, URLS[0])
+    assert told == dict.fromkeys(told, sentence)
+
+
 def test_too_many_pictures_in_a_message_are_refused(seeing: Running) -> None:
     with pytest.raises(TooManyPictures, match="has 5 pictures; allowed are 4"):
         answer(seeing, asked(QUESTION, *(URLS[0],) * 5))
@@ -157,6 +206,42 @@ def test_a_picture_that_the_engine_has_let_go_of_is_sent_again(seeing: Running) 
     first = answer(seeing, asked(QUESTION, URLS[2]))
     seeing.run(vllm.async_llm.engine_core.reset_mm_cache_async())
     assert answer(seeing, asked(QUESTION, URLS[2])).text == first.text
+
+
+def test_without_a_request_no_picture_is_kept(seeing: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    vllm, rest = seeing.engine._vllm, seeing.engine.rest
+    assert vllm
+    monkeypatch.setattr(seeing.engine, "rest", AsyncMock())  # which the server asks every ten seconds
+    renderer: Any = vllm.async_llm.renderer
+    caches = renderer._readonly_mm_processor.cache, renderer.mm_processor_cache
+    before = answer(seeing, asked(QUESTION, URLS[0])).text
+    wait_until(lambda: seeing.is_idle, what="the end of the answer")
+    assert all(len(cache._cache) for cache in caches)
+
+    async def while_one_is_under_way() -> None:
+        settings = Settings(max_tokens=400, temperature=0, seed=None)
+        async with aclosing(stream_chat(seeing.engine, [asked(QUESTION, URLS[0])], settings, Pacer())) as replies:
+            async for reply in replies:
+                if reply.text:
+                    await rest()
+                    return
+
+    seeing.run(while_one_is_under_way())
+    assert all(len(cache._cache) for cache in caches)
+    wait_until(lambda: not any(vllm_internals.num_unfinished(vllm.async_llm)), what="the end of the answer")
+    seeing.run(rest())
+    assert not any(len(cache._cache) for cache in caches)
+    sent = Mock(wraps=vllm_internals.shared)
+    monkeypatch.setattr(vllm_internals, "shared", sent)
+    assert answer(seeing, asked(QUESTION, URLS[0])).text == before
+    assert sent.call_count == 1  # once more, if the engine had been believed to have it
+    # The engine has let go as well: it misses what it is believed to have.
+    seeing.run(rest())
+    monkeypatch.setattr(renderer, "clear_mm_cache", lambda: None)
+    assert answer(seeing, asked(QUESTION, URLS[0])).text == before
+    seeing.run(rest())
+    assert answer(seeing, asked(QUESTION, URLS[0])).text == before
+    assert sent.call_count == 4
 
 
 @pytest.mark.parametrize("number", [20, pytest.param(200, marks=pytest.mark.slow)])

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import linear
 from vllm.v1.worker.cpu_worker import CPUWorker
 
-from streamspace.hardware import BF16_COPY
+from streamspace.hardware import BF16_COPY, give_free_memory_back
 from streamspace.threads import VARY, Others, Threads, Waiting
 
 
@@ -38,6 +38,11 @@ class Worker(CPUWorker):
             most = int(os.environ["OMP_NUM_THREADS"])
             self._threads = Threads(most, Waiting(most), Others(most), use)
         return times
+
+    def reset_mm_cache(self) -> None:
+        """As vLLM's. The pictures that were kept are free by now, and go back to the system."""
+        super().reset_mm_cache()
+        give_free_memory_back()
 
     def execute_model(self, scheduler_output: Any) -> Any:
         """As vLLM's."""

@@ -213,6 +213,11 @@ class Engine:
         vllm = self._vllm
         return vllm is not None and vllm.is_queued(ended)
 
+    async def rest(self) -> None:
+        """Let go of what is kept for later requests, unless one is under way."""
+        if self.status.stage == "ready" and (vllm := self._vllm):
+            await vllm.rest()
+
     def check_ready(self) -> None:
         """Raises EngineNotReady unless an answer can begin now."""
         self._ready()

@@ -2,7 +2,11 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from streamspace.errors import RequestFailed, StreamSpaceError
 
 EVERY_S = 10.0
 
@@ -28,3 +32,15 @@ def log_fault(log: logging.Logger, words: str, *values: object) -> None:
     more = f" (and {place.num_left_out} times more since the last traceback)" if place.num_left_out else ""
     log.exception(words + "%s", *values, more)
     place.due_s, place.num_left_out = time.monotonic() + EVERY_S, 0
+
+
+@contextmanager
+def told_as_failed(log: logging.Logger, words: str) -> Iterator[None]:
+    """Raise whatever has no sentence of its own, as vLLM's errors, as RequestFailed; the log has it."""
+    try:
+        yield
+    except StreamSpaceError:
+        raise
+    except Exception:
+        log_fault(log, words)
+        raise RequestFailed from None

@@ -59,7 +59,6 @@ from streamspace.suspects import Request, Suspects
 from streamspace.thoughts import Splitter
 from streamspace.tokenizer import control_tokens, start_tokens, template_of, tokens_of
 from streamspace.tool_calls import can_read, function_of, reader, tool_parser_of
-from streamspace.translation import Sentence
 from streamspace.types import Constraint, Delta, Message, Metrics, Prompt, ToolSpec
 from streamspace.visitors import VISITOR
 
@@ -67,8 +66,8 @@ T = TypeVar("T")
 
 CUDA_VERSION: str | None = torch.version.cuda  # that PyTorch was built for; None is a CPU build
 MOST_PENDING = 3  # tokens that are no whole character yet: of UTF-8's four bytes the last is missing
+REST_S = 2.0  # how long the engine may take to empty its cache of pictures
 QUEUED_FOR_S = 0.1  # how long it is taken for granted which requests wait in the engine's queue
-NO_PROCESSING = "Failed to apply"  # vLLM's words for a picture that the model's processor fails of
 TOO_COMPLEX = "The engine gave up on this constraint, which is too complex: make it simpler."
 
 
@@ -252,6 +251,13 @@ class VllmEngine:
         """Whether the engine's process has gone."""
         return self.async_llm.errored
 
+    async def rest(self) -> None:
+        """Let go of prepared pictures, unless a request is under way; a later one has them prepared anew."""
+        if self.reads_media and not any(vllm_internals.num_unfinished(self.async_llm)):
+            with suppress(EngineDeadError, TimeoutError):  # then the next engine begins without any
+                async with asyncio.timeout(REST_S):
+                    await vllm_internals.forget_pictures(self.async_llm)
+
     async def load_adapters(self) -> None:
         """Have the engine read all adapters; raises EngineError. A request for an unreadable one would kill it."""
         for name, adapter in self.adapters.items():
@@ -360,8 +366,6 @@ class VllmEngine:
         except ValueError as error:
             if isinstance(error, vllm_internals.find(vllm_internals.NO_TEMPLATE)):
                 raise NoChatTemplate from error
-            if str(error).startswith(NO_PROCESSING):
-                raise BadPicture(Sentence("the model's own processor does not take it")) from error
             raise TemplateRefused(without_folders(str(error))) from error
 
     def _chat_params(self, continues: bool, enable_thinking: bool | None, tools: Sequence[ToolSpec] = ()) -> ChatParams:

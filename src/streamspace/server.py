@@ -31,6 +31,7 @@ from streamspace.connections import (
     raise_file_limit,
 )
 from streamspace.errors import ConfigError
+from streamspace.faults import log_fault
 from streamspace.limits import TABS, Admission
 from streamspace.openai_server import OpenAIServer
 from streamspace.operator_routes import OperatorRoutes, Start
@@ -92,7 +93,7 @@ async def _lifespan(engine: ServedEngine, votes: Votes | None) -> AsyncIterator[
     engine.start()
     if votes:
         votes.start()
-    giving = asyncio.create_task(_give_memory_back())
+    giving = asyncio.create_task(_give_memory_back(engine))
     try:
         yield
     finally:
@@ -102,10 +103,14 @@ async def _lifespan(engine: ServedEngine, votes: Votes | None) -> AsyncIterator[
             await asyncio.to_thread(votes.stop)
 
 
-async def _give_memory_back() -> None:
-    """Again and again, in a thread: it takes some milliseconds."""
+async def _give_memory_back(engine: ServedEngine) -> None:
+    """Again and again: what an engine without work keeps, then what is free here. That takes some milliseconds."""
     while True:
         await asyncio.sleep(GIVE_BACK_S)
+        try:
+            await engine.rest()
+        except Exception:
+            log_fault(log, "What the engine keeps could not be given back")
         await asyncio.to_thread(hardware.give_free_memory_back)
 
 

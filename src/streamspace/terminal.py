@@ -7,6 +7,7 @@ The same five steps as with the page: configure, build the engine, set the sampl
 import argparse
 import asyncio
 import base64
+import logging
 import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -17,11 +18,14 @@ from streamspace.config import load_config
 from streamspace.engine import Engine
 from streamspace.environment import check
 from streamspace.errors import ConfigError, EngineNotReady
+from streamspace.faults import told_as_failed
 from streamspace.frames import Pacer
 from streamspace.process import explained, log_to_terminal
 from streamspace.prompt import conversation
 from streamspace.sampling import EXAMPLE_PROMPTS, Settings
 from streamspace.types import Message, Reply
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 
@@ -69,10 +73,11 @@ async def stream_to_terminal(engine: Engine, prompts: Sequence[str], images: tup
         for prompt in prompts:
             print(f"\nPrompt: {prompt}\nAnswer: ", end="", flush=True)
             printed = 0
-            async with aclosing(answer(prompt)) as replies:
-                async for reply in replies:
-                    print(reply.text[printed:], end="", flush=True)
-                    printed = len(reply.text)
+            with told_as_failed(log, "The answer failed"):
+                async with aclosing(answer(prompt)) as replies:
+                    async for reply in replies:
+                        print(reply.text[printed:], end="", flush=True)
+                        printed = len(reply.text)
             print(flush=True)
     finally:
         await engine.stop()

@@ -6,6 +6,7 @@ imported: the text that `config.engine_flags` reads, and the titles that `proces
 Importing this module imports vLLM, so only the engine's loading thread imports it.
 """
 
+import asyncio
 import json
 import logging
 import sys
@@ -33,6 +34,7 @@ from streamspace.errors import BadPicture, BrokenPicture
 from streamspace.on_demand import Outputs
 from streamspace.patching import MissingName, patch, require
 from streamspace.sampling import in_range
+from streamspace.translation import Sentence
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,10 @@ RENDER_NOW = Name(f"{_RENDERER}.render_chat", _RENDER)
 RENDER_TEXT = Name(f"{_RENDERER}.render_cmpl_async", "to turn a raw text into tokens")
 MM_CACHE = Name(f"{_RENDERER}.mm_processor_cache", _SEE)
 MM_PROCESSOR = Name(f"{_RENDERER}.get_mm_processor", _SEE)
+UNSHARED_PROCESSOR = Name(f"{_RENDERER}._readonly_mm_processor", _SEE, is_of_instances=True)
+MM_THREAD = Name(f"{_RENDERER}._mm_executor", _SEE, is_of_instances=True)
+FORGET_HERE = Name(f"{_RENDERER}.clear_mm_cache", _SEE)
+FORGET_THERE = Name("vllm.v1.engine.core_client:AsyncMPClient.reset_mm_cache_async", _SEE)
 MM_LIMITS = Name("vllm.multimodal.processing.context:BaseProcessingInfo.allowed_mm_limits", _SEE)
 HF_PROCESSOR = Name("vllm.multimodal.processing.context:BaseProcessingInfo.get_hf_processor", _SEE)
 MODEL_CLASS = Name("vllm.model_executor.model_loader:get_model_cls", _SEE)
@@ -133,6 +139,7 @@ HANDLERS = (  # of vLLM's server, by their names in its state
 )
 TASKS = ("generate",)  # the tasks that vLLM's server is built for
 PICTURE = "picture"  # the parameter of a refusal for a picture's sake
+NO_PROCESSING = "Failed to apply"  # vLLM's words for a picture that the model's processor fails of, before its data
 MOST_PLACES = 100  # numbered ones, such as `<|image_1|>`, that are looked for
 
 
@@ -279,7 +286,7 @@ def _is_no_refusal(record: logging.LogRecord) -> bool:
 
 async def chat_prompt(llm: AsyncLLM, turns: Any, params: ChatParams) -> dict[str, Any]:
     """vLLM's prompt of a conversation, for `shared`; raises what vLLM does."""
-    _, (prompt,) = await llm.renderer.render_chat_async([turns], params, **_UNSHARED)
+    _, (prompt,) = await Renderer(llm.renderer).render_chat_async([turns], params)
     return dict(prompt)
 
 
@@ -305,8 +312,14 @@ class Renderer:
         return getattr(self._renderer, name)
 
     async def render_chat_async(self, *arguments: Any, **options: Any) -> Any:
-        """As vLLM's."""
-        return await self._renderer.render_chat_async(*arguments, **(options | _UNSHARED))
+        """As vLLM's, but a picture that the model's processor fails of is a VLLMValidationError, too."""
+        try:
+            return await self._renderer.render_chat_async(*arguments, **(options | _UNSHARED))
+        except ValueError as error:
+            if not str(error).startswith(NO_PROCESSING):
+                raise
+            refusal = BadPicture(Sentence("the model's own processor does not take it"))
+            raise VLLMValidationError(str(refusal), parameter=PICTURE) from refusal
 
 
 def shared(llm: AsyncLLM, prompt: Any) -> Any:
@@ -326,6 +339,25 @@ def shared(llm: AsyncLLM, prompt: Any) -> Any:
         for kind, many in prompt["mm_kwargs"].items()
     }  # fmt: skip
     return {**prompt, "mm_kwargs": type(prompt["mm_kwargs"])(items)}
+
+
+async def forget_pictures(llm: AsyncLLM) -> None:
+    """Empty the caches of prepared pictures, this process's and the engine's; to be asked when nothing is under way.
+
+    A request that comes all the same finds its pictures: its prompt has them until it is sent. The record of those that
+    the engine has is emptied twice, so that it never has more than the engine.
+    """
+    if not _UNSHARED:
+        return
+    processor = require(llm.renderer, "_readonly_mm_processor", UNSHARED_PROCESSOR.purpose)
+    cache = processor.cache if processor else None
+    if cache is None or not cache.make_stats().total:  # nobody has shown one since
+        return
+    thread = require(llm.renderer, "_mm_executor", MM_THREAD.purpose)  # in which pictures are prepared, one by one
+    await asyncio.get_running_loop().run_in_executor(thread, cache.clear_cache)
+    llm.renderer.clear_mm_cache()
+    await llm.engine_core.reset_mm_cache_async()
+    llm.renderer.clear_mm_cache()
 
 
 def has_pictures(prompt: Any) -> bool:

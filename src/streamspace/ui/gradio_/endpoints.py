@@ -1,6 +1,7 @@
 """The named endpoints `/chat` and `/complete`, for gradio_client and plain HTTP, beside the page."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -10,6 +11,7 @@ from streamspace.chat import ServedEngine, stream_chat, stream_completion
 from streamspace.checks import check_text, parse_history, parse_images
 from streamspace.constraint import KINDS, check_constraint
 from streamspace.errors import BadRequest
+from streamspace.faults import told_as_failed
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.prompt import conversation
@@ -19,6 +21,8 @@ from streamspace.ui.failures import shown_to_the_visitor
 from streamspace.ui.gradio_.internals import visitor
 from streamspace.ui.gradio_.parameters import REQUIRED, Arguments, add_endpoint, take_arguments
 from streamspace.ui.gradio_.streams import Handler
+
+log = logging.getLogger(__name__)
 
 # Name → type and default, in the order in which clients may send values by position.
 CHAT = {
@@ -93,7 +97,7 @@ def _endpoint(
     """Add an endpoint with the name and docstring of `start`, which checks the values and begins the answer."""
 
     async def endpoint(*values: Any) -> AsyncGenerator[str, None]:
-        with shown_to_the_visitor():
+        with shown_to_the_visitor(), told_as_failed(log, "An endpoint failed"):
             bound = signature.bind(*values)
             bound.apply_defaults()
             who = visitor()

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamspace.asgi import check_depth, num_nested, off_loop, parse, replay, respond
 from streamspace.chat import ServedEngine
 from streamspace.checks import short
-from streamspace.errors import BadRequest, ChatError, RequestFailed
-from streamspace.faults import log_fault
+from streamspace.errors import BadRequest, ChatError
+from streamspace.faults import told_as_failed
 from streamspace.frames import Pacer
 from streamspace.limits import Admission, Limits
 from streamspace.metrics import count
@@ -63,22 +63,20 @@ def add_tools(engine: ServedEngine, pacer: Pacer, admission: Admission) -> list[
     ) -> str:
         """Ask the language model that is served here, and get its answer."""
         try:
-            values = {
-                "question": question, "system_prompt": system_prompt,
-                "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "images": images,
-                "history": history,
-            }  # fmt: skip
-            answer, text = answer_to(engine, pacer, "question", values), ""
-            async with aclosing(admission.answer(answer, lambda place: Reply(place=place))) as replies:
-                async for reply in replies:
-                    text = reply.text
-            return text
+            with told_as_failed(log, "The tool failed"):
+                values = {
+                    "question": question, "system_prompt": system_prompt,
+                    "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "images": images,
+                    "history": history,
+                }  # fmt: skip
+                answer, text = answer_to(engine, pacer, "question", values), ""
+                async with aclosing(admission.answer(answer, lambda place: Reply(place=place))) as replies:
+                    async for reply in replies:
+                        text = reply.text
+                return text
         except ChatError as error:
             count(error)
             raise  # its sentence is the tool's answer
-        except Exception:
-            log_fault(log, "The tool failed")
-            raise RequestFailed from None
 
     async def engine_state() -> str:
         """Tell what the engine is doing now: which model it serves, and how many requests run and wait."""

@@ -5,6 +5,7 @@ way all but the first find the whole blocks of the prompt in the prefix cache.
 """
 
 import html
+import logging
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -16,6 +17,7 @@ import gradio as gr
 from streamspace.chat import ServedEngine, at_once, stream_chat, timed
 from streamspace.checks import check_text
 from streamspace.errors import BadRequest, ChatError
+from streamspace.faults import told_as_failed
 from streamspace.frames import Pacer
 from streamspace.limits import Admission
 from streamspace.prompt import conversation
@@ -34,6 +36,8 @@ from streamspace.ui.parts.inputs import Inputs
 from streamspace.ui.parts.settings import SettingsPanel, enable_thinking, panel_names
 from streamspace.ui.parts.votes import add_choice
 from streamspace.ui.tabs.chat import ChatTab, introduction
+
+log = logging.getLogger(__name__)
 
 NUMBERS = (2, 3, 4)  # of columns
 SETTINGS, SAMPLES = "settings", "samples"  # what the columns differ in
@@ -296,12 +300,12 @@ class CompareTab:
         """One answer; it keeps the text before an error, and its times begin after admission."""
         column = Column()
         try:
-            async with aclosing(
-                timed(stream_chat(self._engine, messages, settings, self._pacer, num_texts))
-            ) as replies:
-                async for reply in replies:
-                    column = Column(reply)
-                    yield column
+            with told_as_failed(log, "A column failed"):
+                answer = stream_chat(self._engine, messages, settings, self._pacer, num_texts)
+                async with aclosing(timed(answer)) as replies:
+                    async for reply in replies:
+                        column = Column(reply)
+                        yield column
         except ChatError as error:
             yield replace(column, error=error)
 
