@@ -186,13 +186,13 @@ class VllmEngine:
         # Without the context of a server, vLLM's step is smaller than that of `vllm serve`: 2,048 tokens, 128 requests.
         context = UsageContext.OPENAI_API_SERVER
         self.async_llm = AsyncLLM.from_engine_args(args, usage_context=context, stat_loggers=[logger])
-        self.num_replicas = len(self._counts)
         self._read_sizes()
         self._read_words(chat_template, tool_parser)
         self._read_media()
         vllm_internals.keep_variables()
 
     def _read_sizes(self) -> None:
+        self.num_replicas = len(self._counts)
         config, model = self.async_llm.vllm_config, self.async_llm.model_config
         self.max_model_len: int = model.max_model_len  # tokens: prompt and answer together
         self.full_model_len: int = model.get_and_verify_max_len(-1)  # what the model's context could hold

@@ -195,10 +195,9 @@ class ChatTab:
         demo.stream(*handlers, self._undo)
         add_thumbs(demo, self._engine, history, self._inputs, self._check)
         conversation, ends = [history, live, self._note], []
-        changed = [*conversation, box]
         for answer in answers:
             begun = [history, live, box, self._attached]
-            ends.append(answer.failure(None, begun, changed, js=call("chat.giveBack"), **QUICK))
+            ends.append(answer.failure(None, begun, [*conversation, box], js=call("chat.giveBack"), **QUICK))
             # After Stop, too.
             ends.append(answer.then(None, [history, live], conversation, js=call("chat.joinTurn"), **QUICK))
         prompt = self.system_prompt
