@@ -274,8 +274,17 @@ def test_conversations_that_are_stopped_trimmed_refused_and_retried_leave_the_en
                 assert index % 4 == 2, error
         return text
 
-    async def all_of_them() -> list[str]:
-        return await asyncio.gather(*(one(index) for index in range(number)))
+    async def let_go() -> None:
+        """Of prepared pictures, at moments that `rest` would leave alone."""
+        while vllm := seeing.engine._vllm:
+            await vllm_internals.forget_pictures(vllm.async_llm)
+            await asyncio.sleep(0.05)
+
+    async def all_of_them() -> None:
+        letting = asyncio.create_task(let_go())
+        await asyncio.gather(*(one(index) for index in range(number)))
+        assert not letting.done()
+        letting.cancel()
 
     before = answer(seeing, asked(QUESTION, URLS[0])).text
     seeing.run(all_of_them())
