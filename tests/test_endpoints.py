@@ -168,6 +168,7 @@ def test_health_shows_the_engines_own_counts(running: Running, client: Client) -
     jobs = [client.submit(f"Number {n}", max_tokens=1900, api_name="/complete") for n in range(3)]
     wait_until(lambda: health(running)[1]["running"] == 3, what="three running requests")
     for job in jobs:
+        wait_until(job.outputs, what="the first frame")
         job.cancel()
     wait_until(lambda: health(running) == (200, idle), what="an idle engine again")
 

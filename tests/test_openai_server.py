@@ -517,7 +517,7 @@ def test_the_queue_is_the_pages(open_site: Callable[..., Site]) -> None:
     engine.script = [Delta("a"), 3600.0]
     page = Client(url, verbose=False)
     job = page.submit("Hi", api_name="/chat")
-    wait_until(lambda: engine.num_running == 1, what="the page's answer")
+    wait_until(job.outputs, what="the first frame")  # before, the client does not know what to cancel
     with begin(url):
         wait_until(lambda: "The queue is full" in ask(url, "POST", CHAT, b"{}", JSON)[2], what="a full queue")
         assert answers.num_running == 0
