@@ -113,6 +113,13 @@ def test_a_message_that_is_too_long_is_told_so_in_one_place(site: Site, new_page
     expect(failure).to_be_visible()
     expect(hint).to_be_hidden()
     expect(box(page)).to_have_value(too_long)
-    box(page).fill(LONG)  # what was refused is no more
+    box(page).fill("word " * 1300)  # what was refused is no more
+    expect(failure).to_have_count(0)
+    expect(hint).to_contain_text("1300")
+    expect(hint).to_be_visible()
+    send(page, "word " * 1300)
+    wait_for_end(page)
+    expect(failure).to_be_visible()
+    box(page).fill(LONG)
     expect(failure).to_have_count(0)
     expect(hint).to_have_text("This message: 40 tokens; 1,000 are free")

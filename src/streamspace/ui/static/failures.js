@@ -17,7 +17,7 @@ for (const kind of ["click", "keydown"]) {
   });
 }
 
-document.addEventListener("fits", () => clear(), true); // a message that may have been refused as too long
+document.addEventListener("counted", () => clear(), true); // the line beside the box knows more of what is too long
 
 /** The row of a control; of one in no row, the last of its tab. @param {Element} control */
 const rowOf = (control) => control.closest(PLACES) ?? [...tabOf(control).querySelectorAll(PLACES)].at(-1);

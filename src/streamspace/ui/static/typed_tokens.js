@@ -54,7 +54,8 @@ export class TypedTokens {
 
   /** @param {string} words @param {boolean} isFull */
   show(words, isFull) {
-    if (!isFull && this.line.matches(".full")) this.line.dispatchEvent(new Event("fits"));
+    const isNews = words !== this.line.textContent && (isFull || this.line.matches(".full"));
+    if (isNews) this.line.dispatchEvent(new Event("counted"));
     this.line.textContent = words;
     this.line.classList.toggle("full", isFull);
   }
